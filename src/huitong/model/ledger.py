@@ -1,0 +1,63 @@
+"""The record of uses: entries, promises, checkpoints and what a receipt holds (RFC 6962, C2SP tlog-checkpoint)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class EntryKind(StrEnum):
+    """What an entry records."""
+
+    INSTANCE_CREATED = "instance-created"
+    OFFICE_REGISTERED = "office-registered"
+    PERSON_REGISTERED = "person-registered"
+    TOKEN_ISSUED = "token-issued"
+    TOKEN_REVOKED = "token-revoked"
+    DATASET_PUBLISHED = "dataset-published"
+    SNAPSHOT_TAKEN = "snapshot-taken"
+    REQUEST_SUBMITTED = "request-submitted"
+    REQUEST_APPROVED = "request-approved"
+    REQUEST_REFUSED = "request-refused"
+    REQUEST_WITHDRAWN = "request-withdrawn"
+    GRANT_MADE = "grant-made"
+    GRANT_ACTIVATED = "grant-activated"
+    GRANT_REVOKED = "grant-revoked"
+    USE_INTENT = "use-intent"
+    USE_OUTCOME = "use-outcome"
+    USE_REFUSED = "use-refused"
+    OPERATOR_ACTION = "operator-action"
+
+
+@dataclass(frozen=True)
+class Promise:
+    """An entry as written before it is in the tree: the ledger's signed word that it will be.
+
+    `payload` is canonical JSON (UTF-8, sorted keys, no spaces) and holds id, kind, at and the body; personal literals
+    never stand in it. `signature` is Ed25519 by key `key_id` over the domain-separated leaf hash of the payload."""
+
+    entry: str
+    kind: EntryKind
+    at: datetime
+    payload: bytes
+    key_id: str
+    signature: bytes
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A signed tree head; `note` is the whole C2SP signed note."""
+
+    origin: str
+    size: int
+    root: bytes
+    at: datetime
+    note: str
+
+
+@dataclass(frozen=True)
+class InclusionProof:
+    """The path from leaf `index` to the root of a tree of `size` leaves."""
+
+    index: int
+    size: int
+    path: tuple[bytes, ...]

@@ -1,0 +1,95 @@
+"""Who takes part: divisions, offices, people in their posts, and the actor of one call."""
+
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+from huitong.errors import InputInvalid
+from huitong.model.codes import is_credit_code
+from huitong.model.text import BilingualText
+
+
+class DivisionLevel(StrEnum):
+    """The five levels of GB/T 2260 (to county) and GB/T 10114 (below it)."""
+
+    PROVINCE = "province"
+    CITY = "city"
+    COUNTY = "county"
+    TOWNSHIP = "township"
+    VILLAGE = "village"
+
+    @property
+    def prefix_length(self) -> int:
+        """Leading digits of the 12-digit code that name a division of this level."""
+        return {"province": 2, "city": 4, "county": 6, "township": 9, "village": 12}[self.value]
+
+
+@dataclass(frozen=True)
+class Division:
+    """An administrative division with its 12-digit code, valid in [valid_from, valid_to)."""
+
+    code: str
+    name: str
+    level: DivisionLevel
+    parent: str | None
+    valid_from: date
+    valid_to: date | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.code) != 12 or not self.code.isascii() or not self.code.isdigit():
+            raise InputInvalid.because("division-code-invalid", code=self.code)
+
+    @property
+    def prefix(self) -> str:
+        """The digits that every division below shares; equal prefixes are a fast path, never the rule itself."""
+        return self.code[: self.level.prefix_length]
+
+
+class Role(StrEnum):
+    """What a post may do, in the words of the office."""
+
+    ANALYST = "analyst"
+    """Asks for data and uses it under a grant of the office."""
+    DATA_OFFICER = "data-officer"
+    """Registers datasets and snapshots of the office and sets conditions."""
+    REVIEWER = "reviewer"
+    """Answers requests for the datasets of the office; may revoke its grants."""
+    REGULATOR = "regulator"
+    """Sees supply, demand and deadlines of the same level and below; never rows."""
+    OPERATOR = "operator"
+    """Runs the instance; never sees rows."""
+
+
+@dataclass(frozen=True)
+class Office:
+    """A department with its division, level and unified social credit code (org:Organization)."""
+
+    id: str
+    """Short stable name in Latin letters, e.g. `gz-civil-affairs` or `520102-civil-affairs`."""
+    title: BilingualText
+    division: str
+    level: DivisionLevel
+    credit_code: str
+    superior: str | None = None
+    """The office of the same line of work one level up, if any."""
+
+    def __post_init__(self) -> None:
+        if not is_credit_code(self.credit_code):
+            raise InputInvalid.because("credit-code-invalid", office=self.id, code=self.credit_code)
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A person acting in one post of one office in this call; there is no actor without a post."""
+
+    person: str
+    """Account name of the person or service."""
+    name: str
+    post: str
+    office: str
+    division: str
+    roles: frozenset[Role]
+
+    def has(self, role: Role) -> bool:
+        """Whether the post carries the role."""
+        return role in self.roles

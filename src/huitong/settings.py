@@ -1,0 +1,95 @@
+"""The settings of an instance: read once from the environment and `huitong.toml`, then passed as an argument.
+
+An instance is a folder. Nothing here opens a connection; nothing elsewhere reads the environment.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from huitong.errors import InputInvalid
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where an instance lives and what it may use. `origins` keeps where each value came from, for `huitong settings`."""
+
+    home: Path
+    """The instance's folder: keys/, lake/, run/, control.sqlite3, huitong.toml."""
+    database_url: str = ""
+    """`postgresql://user@host:port/name`; empty means SQLite in `home`."""
+    name: str = "huitong.local/demo"
+    """Origin of the ledger: a name without scheme, as in C2SP tlog-checkpoint."""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    language: str = "en"
+    time_zone: str = "Asia/Shanghai"
+    """Deadlines and the last day of a grant end at 24:00 here."""
+    engine_processes: int = 2
+    """Queries that run at once."""
+    engine_memory_megabytes: int = 2048
+    """Memory of one running query."""
+    engine_threads: int = 2
+    query_seconds: float = 30.0
+    query_maximum_rows: int = 100_000
+    ledger_alarm_seconds: int = 10
+    ledger_stop_seconds: int = 300
+    origins: Mapping[str, str] = None  # type: ignore[assignment]
+
+    @property
+    def keys(self) -> Path:
+        """Folder of the file key store, mode 0700."""
+        return self.home / "keys"
+
+    @property
+    def lake(self) -> Path:
+        """Folder of the snapshots."""
+        return self.home / "lake"
+
+    @property
+    def run(self) -> Path:
+        """Folder of sockets and pid files."""
+        return self.home / "run"
+
+    @property
+    def engine_socket(self) -> Path:
+        """Unix socket of the engine broker."""
+        return self.run / "engine.sock"
+
+    @property
+    def database(self) -> str:
+        """The database URL in force."""
+        return self.database_url or f"sqlite:///{self.home / 'control.sqlite3'}"
+
+
+def read_settings(environment: Mapping[str, str] | None = None, *, home: Path | None = None) -> Settings:
+    """Settings by precedence: argument, `HUITONG_*` of the environment, `huitong.toml` in the instance's folder, default.
+
+    Raises InputInvalid `setting-invalid` naming the setting, its value and where it came from."""
+    environment = os.environ if environment is None else environment
+    place = home or Path(environment.get("HUITONG_HOME", "huitong-instance"))
+    origins = {"home": "argument" if home else "HUITONG_HOME" if "HUITONG_HOME" in environment else "default"}
+    values: dict[str, object] = {}
+    file = place / "huitong.toml"
+    written = tomllib.loads(file.read_text("utf-8")) if file.is_file() else {}
+    known = {field.name: field for field in fields(Settings) if field.name not in ("home", "origins")}
+    for name in written:
+        if name not in known:
+            raise InputInvalid.because("setting-unknown", setting=name, origin="huitong.toml")
+    for name, field in known.items():
+        variable = f"HUITONG_{name.upper()}"
+        if variable in environment:
+            raw, origin = environment[variable], variable
+        elif name in written:
+            raw, origin = str(written[name]), "huitong.toml"
+        else:
+            origins[name] = "default"
+            continue
+        try:
+            values[name] = {str: str, int: int, float: float}[field.type](raw)  # type: ignore[index]
+        except ValueError:
+            raise InputInvalid.because("setting-invalid", setting=name, value=raw, origin=origin) from None
+        origins[name] = origin
+    return Settings(home=place.absolute(), origins=origins, **values)  # type: ignore[arg-type]

@@ -1,0 +1,29 @@
+"""Sentences for reasons, in both languages: `render` is called at the edge, never inside the core."""
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+
+from huitong.errors import Reason
+
+
+@cache
+def sentences(language: str) -> dict[str, str]:
+    """Every code with its sentence for `en` or `zh-Hans`, from the TOML files beside this one (several files a language)."""
+    folder = files(__name__) / ("zh-Hans" if language.lower().startswith("zh") else "en")
+    found: dict[str, str] = {}
+    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if file.name.endswith(".toml"):
+            for code, sentence in tomllib.loads(file.read_text("utf-8")).items():
+                if code in found:
+                    raise ValueError(f"reason {code} stands in two files of {folder}")
+                found[code] = sentence
+    return found
+
+
+def render(reason: Reason, language: str) -> str:
+    """The reason as a sentence. A code without words shows itself and its parameters rather than nothing."""
+    sentence = sentences(language).get(reason.code)
+    if sentence is None:
+        return reason.code + (" " + ", ".join(f"{k}={v}" for k, v in reason.parameters.items()) if reason.parameters else "")
+    return sentence.format_map({name: str(value) for name, value in reason.parameters.items()})
