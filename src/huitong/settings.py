@@ -6,7 +6,7 @@ An instance is a folder. Nothing here opens a connection; nothing elsewhere read
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from huitong.errors import InputInvalid
@@ -36,7 +36,7 @@ class Settings:
     query_maximum_rows: int = 100_000
     ledger_alarm_seconds: int = 10
     ledger_stop_seconds: int = 300
-    origins: Mapping[str, str] = None  # type: ignore[assignment]
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def keys(self) -> Path:
@@ -74,11 +74,11 @@ def read_settings(environment: Mapping[str, str] | None = None, *, home: Path | 
     values: dict[str, object] = {}
     file = place / "huitong.toml"
     written = tomllib.loads(file.read_text("utf-8")) if file.is_file() else {}
-    known = {field.name: field for field in fields(Settings) if field.name not in ("home", "origins")}
+    known = {entry.name: entry for entry in fields(Settings) if entry.name not in ("home", "origins")}
     for name in written:
         if name not in known:
             raise InputInvalid.because("setting-unknown", setting=name, origin="huitong.toml")
-    for name, field in known.items():
+    for name, entry in known.items():
         variable = f"HUITONG_{name.upper()}"
         if variable in environment:
             raw, origin = environment[variable], variable
@@ -88,7 +88,7 @@ def read_settings(environment: Mapping[str, str] | None = None, *, home: Path | 
             origins[name] = "default"
             continue
         try:
-            values[name] = {str: str, int: int, float: float}[field.type](raw)  # type: ignore[index]
+            values[name] = {str: str, int: int, float: float}[entry.type](raw)  # type: ignore[index]
         except ValueError:
             raise InputInvalid.because("setting-invalid", setting=name, value=raw, origin=origin) from None
         origins[name] = origin

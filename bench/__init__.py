@@ -1,0 +1,1 @@
+"""Reproducible benchmarks: each a ratio or rate against a baseline of the same run; `python -m bench` runs all."""
