@@ -37,7 +37,7 @@ def _sqlite(path: str) -> dict[str, Any]:
             # rather than fail half-way; FULL waits for the disk, for an acknowledged write must survive a kill.
             "transaction_mode": "IMMEDIATE",
             "timeout": 30,
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL",
         },
     }
 

@@ -126,14 +126,13 @@ LANGUAGES = [("zh-hans", "简体中文"), ("en", "English")]
 LANGUAGE_COOKIE_NAME = "huitong_language"
 LANGUAGE_COOKIE_HTTPONLY = True
 LANGUAGE_COOKIE_SAMESITE = "Lax"
-LOCALE_PATHS = [FOLDER / "locale", FOLDER / "pages" / "locale"]
+LOCALE_PATHS = [FOLDER / "locale"]
 USE_TZ = True
 TIME_ZONE = HUITONG.time_zone
 
 STATIC_URL = "/static/"
-STATIC_ROOT = HUITONG.home / "static"
 WHITENOISE_USE_FINDERS = True
-WHITENOISE_AUTOREFRESH = False
+"""Static files are served from the package itself: nothing to collect before the first start."""
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 
 LOGGING = {
@@ -143,5 +142,3 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
 }
-
-TEST_RUNNER = "django.test.runner.DiscoverRunner"

@@ -1,0 +1,1 @@
+"""Who takes part: divisions, offices, accounts with their posts, tokens."""

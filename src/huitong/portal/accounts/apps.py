@@ -1,0 +1,8 @@
+from django.apps import AppConfig
+
+
+class AccountsConfig(AppConfig):
+    """Name of the Django app."""
+
+    name = "huitong.portal.accounts"
+    label = "accounts"

@@ -1,0 +1,1 @@
+"""What there is: published entries, their snapshots, and the words by which they are found."""

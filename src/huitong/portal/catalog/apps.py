@@ -1,0 +1,8 @@
+from django.apps import AppConfig
+
+
+class CatalogConfig(AppConfig):
+    """Name of the Django app."""
+
+    name = "huitong.portal.catalog"
+    label = "catalog"

@@ -1,0 +1,8 @@
+from django.apps import AppConfig
+
+
+class SharingConfig(AppConfig):
+    """Name of the Django app."""
+
+    name = "huitong.portal.sharing"
+    label = "sharing"
