@@ -1,0 +1,1 @@
+"""What may be found: divisions, entries and their publication, search in Chinese and English."""
