@@ -1,0 +1,1 @@
+"""What runs a governed query. Nothing here decides who may see what: the gateway has decided before an engine is asked."""
