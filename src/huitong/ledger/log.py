@@ -1,0 +1,233 @@
+"""Appending to the ledger: an entry becomes a signed promise in the caller's transaction; the sequencer folds it later."""
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from huitong.errors import InputInvalid, Unavailable
+from huitong.keystore import LEDGER, KeyStore
+from huitong.ledger.merkle import consistency_path
+from huitong.ledger.note import instant_text, verifier_key
+from huitong.ledger.receipt import ReceiptStore, make_receipt
+from huitong.ledger.verify import (
+    MAXIMUM_PAYLOAD_BYTES,
+    VerifierKey,
+    canonical_json,
+    parse_payload,
+    parse_vkey,
+    promise_message,
+)
+from huitong.model.ledger import Checkpoint, EntryKind, Promise
+
+PENDING_COUNTED = 1000
+"""`status` counts pending entries up to this many; more means the same to whoever reads it: the sequencer stands still."""
+GREATEST_WHOLE_NUMBER = 2**53 - 1
+"""Beyond it readers of JSON disagree about what a number is; such numbers go in as text."""
+
+
+class LedgerStore(ReceiptStore, Protocol):
+    """Where the ledger is kept. An entry is pending until `fold` gives it its place; afterwards it never changes."""
+
+    def add_pending(self, promise: Promise) -> None:
+        """Keep a pending entry, inside the caller's transaction. An entry id can be kept once only."""
+
+    def last_instant(self) -> datetime | None:
+        """The latest `at` over all entries, pending and folded."""
+
+    def pending(self, limit: int) -> Sequence[Promise]:
+        """At most `limit` pending entries in the order in which they came."""
+
+    def oldest_pending(self) -> datetime | None:
+        """The earliest `at` of the pending entries."""
+
+    def fold(self, promises: Sequence[Promise], nodes: Sequence[tuple[int, int, bytes]], checkpoint: Checkpoint) -> None:
+        """In one transaction: the entries leave pending and take the next places, nodes (level, index, hash) and checkpoint
+        are kept. Fails and changes nothing if the tree no longer has `checkpoint.size - len(promises)` entries."""
+
+    def size(self) -> int:
+        """Number of folded entries."""
+
+    def entry(self, index: int) -> Promise:
+        """The folded entry at this place."""
+
+    def entries(self, start: int, end: int) -> Iterator[Promise]:
+        """The folded entries at the places [start, end), in order."""
+
+    def latest_checkpoint(self) -> Checkpoint | None:
+        """The checkpoint of the greatest size."""
+
+    def sequencer_lock(self) -> AbstractContextManager[bool]:
+        """True inside if this process alone may fold."""
+
+
+@dataclass(frozen=True)
+class LedgerStatus:
+    """How the ledger stands."""
+
+    size: int
+    pending: int
+    """Entries that wait for the sequencer, counted up to PENDING_COUNTED."""
+    oldest_pending_seconds: float | None
+    alarm: bool
+    """An entry has waited longer than the alarm allows: the operator must look at the sequencer."""
+    stopped: bool
+    """An entry has waited so long that no new use is taken."""
+    checkpoint_at: datetime | None
+
+
+def sign_promise(
+    *, origin: str, key: Ed25519PrivateKey, entry: str, kind: EntryKind, at: datetime, body: Mapping[str, Any]
+) -> Promise:
+    """The entry with the log's word for it. Raises InputInvalid `ledger-body-invalid` if the body is not plain JSON."""
+    try:
+        plain = dict(body)
+        _check_plain(plain)
+        payload = canonical_json({"id": entry, "kind": kind.value, "at": instant_text(at), "body": plain})
+        if len(payload) > MAXIMUM_PAYLOAD_BYTES:
+            raise ValueError("too large")
+        parse_payload(payload)
+    except (TypeError, ValueError, RecursionError):
+        raise InputInvalid.because("ledger-body-invalid", kind=kind.value) from None
+    return Promise(
+        entry=entry,
+        kind=kind,
+        at=at.astimezone(UTC),
+        payload=payload,
+        key_id=verifier_key(origin, key.public_key()).id,
+        signature=key.sign(promise_message(origin, payload)),
+    )
+
+
+def _check_plain(value: object) -> None:
+    """Refuse all but text, whole numbers of at most 53 bits, booleans, None, lists and mappings: what all readers read alike."""
+    if value is None or isinstance(value, (str, bool)):
+        return
+    if isinstance(value, int):
+        if abs(value) > GREATEST_WHOLE_NUMBER:
+            raise ValueError("a number beyond 53 bits")
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            _check_plain(part)
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            if not isinstance(name, str):
+                raise TypeError("a name that is not text")
+            _check_plain(part)
+    else:
+        raise TypeError("not plain JSON")
+
+
+class Ledger:
+    """The ledger as the rest of the house sees it: append, prove, tell how it stands."""
+
+    def __init__(
+        self,
+        store: LedgerStore,
+        keystore: KeyStore,
+        clock: Callable[[], datetime],
+        *,
+        origin: str,
+        alarm_seconds: float,
+        stop_seconds: float,
+        earlier_vkeys: Sequence[str] = (),
+    ) -> None:
+        """`earlier_vkeys` are keys with which the log signed before its key was changed; receipts of that time need them."""
+        self._store = store
+        self._clock = clock
+        self._origin = origin
+        self._alarm = timedelta(seconds=alarm_seconds)
+        self._stop = timedelta(seconds=stop_seconds)
+        self._key = keystore.signing_key(LEDGER)
+        self._verifier_key = verifier_key(origin, self._key.public_key())
+        self._earlier = tuple(parse_vkey(text) for text in earlier_vkeys)
+
+    @property
+    def store(self) -> LedgerStore:
+        """Where it is kept, for the audit."""
+        return self._store
+
+    def append(self, *, kind: EntryKind, body: Mapping[str, Any], at: datetime | None = None) -> Promise:
+        """Write one entry, inside the caller's transaction if there is one; hand out the promise only after its commit.
+
+        `at` is the instant of the act if that is not now. Raises Unavailable `ledger-clock-behind` if the wall clock (or `at`)
+        lies before the last entry, `ledger-clock-ahead` if `at` lies in the future, `ledger-stalled` for a new use while an
+        older entry has waited too long; InputInvalid `ledger-body-invalid`."""
+        return self.append_all([(kind, body)], at=at)[0]
+
+    def append_all(self, entries: Sequence[tuple[EntryKind, Mapping[str, Any]]], *, at: datetime | None = None) -> list[Promise]:
+        """Write several entries of one instant in the caller's transaction, in this order; refuses as `append` does."""
+        if at is not None and at.tzinfo is None:
+            raise InputInvalid.because("instant-without-zone")
+        # The last instant is read before the clock: another process may append in between, and that is no fault of this clock.
+        last = self._store.last_instant()
+        now = self._clock()
+        instant = now if at is None else at
+        if last is not None and min(now, instant) < last:
+            raise Unavailable.because("ledger-clock-behind", last=instant_text(last), now=instant_text(min(now, instant)))
+        if instant > now:
+            raise Unavailable.because("ledger-clock-ahead", at=instant_text(instant), now=instant_text(now))
+        if any(kind is EntryKind.USE_INTENT for kind, _ in entries):
+            self._refuse_if_stalled(now)
+        promises = [
+            sign_promise(origin=self._origin, key=self._key, entry=secrets.token_hex(16), kind=kind, at=instant, body=body)
+            for kind, body in entries
+        ]
+        for promise in promises:
+            self._store.add_pending(promise)
+        return promises
+
+    def receipt(self, entry_ids: Sequence[str]) -> dict[str, Any]:
+        """The receipt of these entries as JSON-able data. Raises NotFound `ledger-entry-unknown`."""
+        return make_receipt(self._store, entry_ids, origin=self._origin, log_key=self.vkey())
+
+    def status(self) -> LedgerStatus:
+        """How the ledger stands now."""
+        oldest, checkpoint = self._store.oldest_pending(), self._store.latest_checkpoint()
+        waited = None if oldest is None else max(self._clock() - oldest, timedelta())
+        return LedgerStatus(
+            size=self._store.size(),
+            pending=len(self._store.pending(PENDING_COUNTED)),
+            oldest_pending_seconds=None if waited is None else waited.total_seconds(),
+            alarm=waited is not None and waited > self._alarm,
+            stopped=waited is not None and waited > self._stop,
+            checkpoint_at=None if checkpoint is None else checkpoint.at,
+        )
+
+    def checkpoint(self) -> Checkpoint | None:
+        """The latest signed tree head; None while nothing is folded."""
+        return self._store.latest_checkpoint()
+
+    def consistency(self, first: int, second: int) -> tuple[bytes, ...]:
+        """The proof for a witness that the tree of `first` entries is the beginning of that of `second` entries.
+        Raises InputInvalid `ledger-size-invalid`."""
+        if not 0 <= first <= second <= self._store.size():
+            raise InputInvalid.because("ledger-size-invalid", first=first, second=second)
+        return consistency_path(first, second, self._store.nodes)
+
+    def vkey(self) -> str:
+        """The verifier key with which the log signs now, as one line."""
+        return self._verifier_key.text
+
+    def vkeys(self) -> tuple[str, ...]:
+        """Every verifier key of the log, the present one first."""
+        return (self.vkey(), *(key.text for key in self._earlier))
+
+    def _refuse_if_stalled(self, now: datetime) -> None:
+        oldest = self._store.oldest_pending()
+        if oldest is not None and now - oldest > self._stop:
+            raise Unavailable.because(
+                "ledger-stalled", seconds=int((now - oldest).total_seconds()), limit=int(self._stop.total_seconds())
+            )
+
+
+def keys_of(vkeys: Sequence[str]) -> tuple[VerifierKey, ...]:
+    """The verifier keys of their texts. Raises InputInvalid `ledger-key-invalid`."""
+    try:
+        return tuple(parse_vkey(text) for text in vkeys)
+    except ValueError:
+        raise InputInvalid.because("ledger-key-invalid") from None

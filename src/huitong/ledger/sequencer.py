@@ -1,0 +1,102 @@
+"""The sequencer: folds pending entries into the tree, in order and in batches, and signs a checkpoint for each batch.
+
+Everything that is kept is kept by one call of `LedgerStore.fold`, which is one transaction: a crash before it leaves the entries
+pending, a crash after it leaves them folded. A checkpoint is never shown before that transaction is done.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from huitong.errors import LedgerBroken
+from huitong.keystore import LEDGER, KeyStore
+from huitong.ledger.log import LedgerStore, keys_of
+from huitong.ledger.merkle import Frontier, read_frontier
+from huitong.ledger.note import check_checkpoint, sign_checkpoint, verifier_key
+from huitong.ledger.verify import EMPTY_ROOT, leaf_hash, promise_message
+from huitong.model.ledger import Checkpoint, Promise
+
+_log = logging.getLogger("huitong.ledger")
+
+
+class Sequencer:
+    """Folds for one log; any number may run, the store's lock lets one of them work."""
+
+    def __init__(
+        self,
+        store: LedgerStore,
+        keystore: KeyStore,
+        clock: Callable[[], datetime],
+        *,
+        origin: str,
+        earlier_vkeys: Sequence[str] = (),
+        batch: int = 4096,
+    ) -> None:
+        """`batch` bounds the entries of one transaction."""
+        self._store = store
+        self._clock = clock
+        self._origin = origin
+        self._batch = batch
+        self._key = keystore.signing_key(LEDGER)
+        self._keys = (verifier_key(origin, self._key.public_key()), *keys_of(earlier_vkeys))
+
+    def fold_once(self) -> int:
+        """Fold at most one batch; how many entries were folded (0 too if another process holds the lock).
+
+        Raises LedgerBroken, and folds nothing, if what is kept does not prove what it should: then an operator must look."""
+        with self._store.sequencer_lock() as held:
+            if not held:
+                return 0
+            promises = self._store.pending(self._batch)
+            if not promises:
+                return 0
+            last = self._store.latest_checkpoint()
+            frontier = self._stored_frontier(last)
+            nodes: list[tuple[int, int, bytes]] = []
+            for promise in promises:
+                self._check_promise(promise)
+                nodes += frontier.append(leaf_hash(promise.payload))
+            instants = [self._clock(), *(promise.at for promise in promises), *([last.at] if last else [])]
+            checkpoint = sign_checkpoint(
+                origin=self._origin, size=frontier.size, root=frontier.root(), at=max(instants), key=self._key
+            )
+            self._store.fold(promises, nodes, checkpoint)
+            return len(promises)
+
+    def fold_all(self) -> int:
+        """Fold until nothing is pending; how many entries were folded."""
+        total = 0
+        while folded := self.fold_once():
+            total += folded
+        return total
+
+    def run(self, stop: threading.Event, *, every_seconds: float = 0.5) -> None:
+        """Fold until `stop` is set, looking at least every `every_seconds`.
+
+        A store that fails is tried again; a ledger that is broken ends the loop with LedgerBroken."""
+        while not stop.is_set():
+            try:
+                folded = self.fold_once()
+            except LedgerBroken:
+                raise
+            except Exception as error:
+                _log.warning("folding failed and will be tried again: %s", type(error).__name__)
+                folded = 0
+            if folded < self._batch:
+                stop.wait(every_seconds)
+
+    def _stored_frontier(self, last: Checkpoint | None) -> Frontier:
+        """The tree as kept, which must be the one that the last checkpoint signed."""
+        size = self._store.size()
+        frontier = read_frontier(size, self._store.nodes)
+        if last is not None:
+            check_checkpoint(last, self._keys)
+        if (size, frontier.root()) != ((last.size, last.root) if last else (0, EMPTY_ROOT)):
+            raise LedgerBroken.because("ledger-tree-broken", size=size, signed=last.size if last else 0)
+        return frontier
+
+    def _check_promise(self, promise: Promise) -> None:
+        message = promise_message(self._origin, promise.payload)
+        if not any(key.id == promise.key_id and key.signed(message, promise.signature) for key in self._keys):
+            raise LedgerBroken.because("ledger-entry-broken", entry=promise.entry)
