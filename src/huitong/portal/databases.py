@@ -51,7 +51,8 @@ def _postgresql(
     options: dict[str, Any] = dict(parse_qsl(query))
     # urlsplit lowers the letters of a host, which a folder's name must keep
     raw_host = netloc.rpartition("@")[2]
-    host = options.pop("host", None) or (unquote(raw_host.partition(":")[0]) if raw_host.lower().startswith("%2f") else hostname or "")
+    socket_folder = unquote(raw_host.partition(":")[0]) if raw_host.lower().startswith("%2f") else ""
+    host = options.pop("host", None) or socket_folder or hostname or ""
     for option in options:
         if option not in POSTGRESQL_OPTIONS:
             raise InputInvalid.because("database-url-invalid", part=option)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from csp.constants import NONE, SELF
 
+from huitong.errors import NotFound
+from huitong.keystore import SESSION, FileKeyStore
 from huitong.portal.databases import database_settings
 from huitong.settings import Settings, read_settings
 
@@ -17,11 +19,10 @@ FOLDER = Path(__file__).parent
 
 def session_key(settings: Settings) -> str:
     """The key that signs sessions: of the instance's key store; one for this process alone while there is no instance."""
-    if (settings.keys / "session").exists() or any(settings.keys.glob("session*")):
-        from huitong.keystore import FileKeyStore
-
-        return FileKeyStore(settings.keys).secret("session").hex()
-    return secrets.token_hex(32)
+    try:
+        return FileKeyStore(settings.keys).secret(SESSION).hex()
+    except NotFound:
+        return secrets.token_hex(32)
 
 
 SECRET_KEY = session_key(HUITONG)
@@ -82,7 +83,10 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator", "OPTIONS": {"user_attributes": ["username"]}},
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ["username", "name"]},
+    },
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},

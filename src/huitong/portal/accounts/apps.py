@@ -1,3 +1,5 @@
+"""The Django app of who takes part."""
+
 from django.apps import AppConfig
 
 

@@ -1,4 +1,4 @@
-"""Tables of who takes part. Nothing here acts: `huitong.portal.accounts.actions` changes them, `huitong.portal.stores` reads them."""
+"""Tables of who takes part. Nothing here acts: `accounts.actions` and `portal.stores` read and change them."""
 
 from typing import ClassVar
 
@@ -25,7 +25,9 @@ class Division(models.Model):
     class Meta:
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(level__in=[value for value, _ in LEVELS]), name="division_level_known"),
-            models.CheckConstraint(condition=Q(valid_to=None) | Q(valid_to__gt=F("valid_from")), name="division_ends_after_start"),
+            models.CheckConstraint(
+                condition=Q(valid_to=None) | Q(valid_to__gt=F("valid_from")), name="division_ends_after_start"
+            ),
         ]
         indexes: ClassVar = [models.Index(fields=["level", "code"], name="division_level_code")]
 
@@ -124,7 +126,7 @@ class Token(models.Model):
     expires_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
-    revoked_by = models.CharField(max_length=64, null=True)  # noqa: DJ001 - paired with revoked_at, both absent until then
+    revoked_by = models.CharField(max_length=64, null=True)
 
     class Meta:
         constraints: ClassVar = [

@@ -1,3 +1,5 @@
+"""The Django app of the ledger at rest."""
+
 from django.apps import AppConfig
 
 

@@ -1,3 +1,5 @@
+"""The Django app of what there is."""
+
 from django.apps import AppConfig
 
 

@@ -1,3 +1,5 @@
+"""The Django app of what was asked and agreed."""
+
 from django.apps import AppConfig
 
 

@@ -1,0 +1,98 @@
+"""The ledger at rest. Rows of entries and checkpoints are only ever added; the database itself refuses to change one."""
+
+from typing import ClassVar
+
+from django.db import models
+
+from huitong.model.ledger import EntryKind
+
+KINDS = [(value.value, value.value) for value in EntryKind]
+
+
+class Pending(models.Model):
+    """A promise that is not in the tree yet; `id` is the order of writing."""
+
+    entry = models.CharField(max_length=64, unique=True)
+    kind = models.CharField(max_length=32, choices=KINDS)
+    at = models.DateTimeField(db_index=True)
+    payload = models.BinaryField()
+    key_id = models.CharField(max_length=64)
+    signature = models.BinaryField()
+
+    def __str__(self) -> str:
+        return self.entry
+
+
+class Entry(models.Model):
+    """A leaf of the tree at its index, for ever."""
+
+    index = models.PositiveBigIntegerField(primary_key=True)
+    entry = models.CharField(max_length=64, unique=True)
+    kind = models.CharField(max_length=32, choices=KINDS)
+    at = models.DateTimeField(db_index=True)
+    payload = models.BinaryField()
+    key_id = models.CharField(max_length=64)
+    signature = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"{self.index}: {self.entry}"
+
+
+class Node(models.Model):
+    """The hash of a complete subtree: `index` counts the subtrees of that level from the left."""
+
+    level = models.PositiveSmallIntegerField()
+    index = models.PositiveBigIntegerField()
+    hash = models.BinaryField(max_length=32)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["level", "index"], name="node_once")]
+
+    def __str__(self) -> str:
+        return f"{self.level}/{self.index}"
+
+
+class Checkpoint(models.Model):
+    """A signed tree head."""
+
+    size = models.PositiveBigIntegerField(db_index=True)
+    origin = models.CharField(max_length=200)
+    root = models.BinaryField(max_length=32)
+    at = models.DateTimeField()
+    note = models.TextField()
+
+    def __str__(self) -> str:
+        return f"{self.origin} {self.size}"
+
+
+class Use(models.Model):
+    """A query, asked by whom from which office: enough to find the proof of it."""
+
+    query = models.CharField(max_length=64, primary_key=True)
+    person = models.CharField(max_length=64)
+    post = models.CharField(max_length=64)
+    office = models.ForeignKey("accounts.Office", on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField()
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["office", "at"], name="use_office_at")]
+
+    def __str__(self) -> str:
+        return self.query
+
+
+class UseEntry(models.Model):
+    """An entry of the ledger that belongs to a query."""
+
+    use = models.ForeignKey(Use, on_delete=models.CASCADE, related_name="entries")
+    position = models.PositiveSmallIntegerField()
+    entry = models.CharField(max_length=64)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["use", "position"], name="use_entry_position_once"),
+            models.UniqueConstraint(fields=["use", "entry"], name="use_entry_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.use_id}: {self.entry}"

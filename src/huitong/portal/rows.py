@@ -1,0 +1,329 @@
+"""Nouns to rows and back: the one place that knows how a frozen noun lies in its table."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from django.db.models import QuerySet
+
+from huitong.model.catalog import Dataset, Grade, Item, ItemType, Openness, Sharing, Snapshot, SnapshotFile, UpdateCycle
+from huitong.model.ledger import Checkpoint, EntryKind, Promise
+from huitong.model.party import Actor, Division, DivisionLevel, Office, Role
+from huitong.model.policy import DivisionRows, Grant, GrantState, ItemTerm, Mask, MaskKind, Mode, Purpose, Terms
+from huitong.model.sharing import Request, RequestEvent, RequestEventKind, Wish
+from huitong.model.text import BilingualText
+from huitong.portal.accounts import models as parties
+from huitong.portal.audit import models as audit
+from huitong.portal.catalog import models as catalog
+from huitong.portal.sharing import models as sharing
+
+JSON = Any
+
+
+def actor_of(row: parties.Post) -> Actor:
+    """The actor that a post makes of its person."""
+    return Actor(
+        person=row.account.username,
+        name=row.account.name,
+        post=row.id,
+        office=row.office_id,
+        division=row.office.division_id,
+        roles=frozenset(Role(entry.role) for entry in row.roles.all()),
+    )
+
+
+def mask_to_json(mask: Mask) -> JSON:
+    """A mask as JSON; parameters in order of their names, left out when there are none."""
+    parameters = dict(sorted(mask.parameters.items()))
+    return {"kind": mask.kind.value, "parameters": parameters} if parameters else {"kind": mask.kind.value}
+
+
+def items_to_json(items: Sequence[ItemTerm]) -> JSON:
+    """Granted items in their order, each with its mask."""
+    return [{"item": term.item, "mask": mask_to_json(term.mask)} for term in items]
+
+
+def items_from_json(value: JSON) -> tuple[ItemTerm, ...]:
+    """The other way."""
+    return tuple(
+        ItemTerm(item=entry["item"], mask=Mask(MaskKind(entry["mask"]["kind"]), entry["mask"].get("parameters", {})))
+        for entry in value
+    )
+
+
+def wish_to_json(wish: Wish) -> JSON:
+    """A wish as JSON: one form for each wish."""
+    return {
+        "dataset": wish.dataset,
+        "purpose": wish.purpose.code,
+        "legal_basis": wish.purpose.legal_basis,
+        "items": items_to_json(wish.items),
+        "rows": None if wish.rows is None else {"item": wish.rows.item, "division": wish.rows.division},
+        "mode": wish.mode.value,
+        "until": wish.until.isoformat(),
+    }
+
+
+def wish_from_json(value: JSON) -> Wish:
+    """The other way."""
+    return Wish(
+        dataset=value["dataset"],
+        purpose=Purpose(value["purpose"], value["legal_basis"]),
+        items=items_from_json(value["items"]),
+        rows=None if value["rows"] is None else DivisionRows(value["rows"]["item"], value["rows"]["division"]),
+        mode=Mode(value["mode"]),
+        until=date.fromisoformat(value["until"]),
+    )
+
+
+def dataset_row(dataset: Dataset) -> catalog.Dataset:
+    condition = dataset.sharing_condition
+    return catalog.Dataset(
+        id=dataset.id,
+        title_zh=dataset.title.zh,
+        title_en=dataset.title.en,
+        abstract_zh=dataset.abstract.zh,
+        abstract_en=dataset.abstract.en,
+        classification=dataset.classification,
+        provider_id=dataset.provider,
+        collector_id=dataset.collector,
+        sharing=dataset.sharing.value,
+        sharing_basis=dataset.sharing_basis,
+        sharing_condition_zh=None if condition is None else condition.zh,
+        sharing_condition_en=None if condition is None else condition.en,
+        openness=dataset.openness.value,
+        update_cycle=dataset.update_cycle.value,
+        published_on=dataset.published_on,
+        key_item=dataset.key,
+        division_item=dataset.division_item,
+        source=dataset.source,
+    )
+
+
+def item_row(dataset_id: str, position: int, item: Item) -> catalog.Item:
+    return catalog.Item(
+        dataset_id=dataset_id,
+        position=position,
+        name=item.name,
+        title_zh=item.title.zh,
+        title_en=item.title.en,
+        type=item.type.value,
+        grade=int(item.grade),
+        meaning=item.meaning,
+    )
+
+
+def dataset_of(row: catalog.Dataset) -> Dataset:
+    items = sorted(row.items.all(), key=lambda item: item.position)
+    return Dataset(
+        id=row.id,
+        title=BilingualText(zh=row.title_zh, en=row.title_en),
+        abstract=BilingualText(zh=row.abstract_zh, en=row.abstract_en),
+        classification=row.classification,
+        provider=row.provider_id,
+        collector=row.collector_id,
+        sharing=Sharing(row.sharing),
+        sharing_basis=row.sharing_basis,
+        sharing_condition=_both(row.sharing_condition_zh, row.sharing_condition_en),
+        openness=Openness(row.openness),
+        update_cycle=UpdateCycle(row.update_cycle),
+        items=tuple(
+            Item(
+                name=item.name,
+                title=BilingualText(zh=item.title_zh, en=item.title_en),
+                type=ItemType(item.type),
+                grade=Grade(item.grade),
+                meaning=item.meaning,
+            )
+            for item in items
+        ),
+        published_on=row.published_on,
+        key=row.key_item,
+        division_item=row.division_item,
+        source=row.source,
+    )
+
+
+def _both(zh: str | None, en: str | None) -> BilingualText | None:
+    return None if zh is None or en is None else BilingualText(zh=zh, en=en)
+
+
+def snapshots_of(rows: QuerySet[catalog.Snapshot]) -> list[Snapshot]:
+    return [
+        Snapshot(
+            dataset=row.dataset_id,
+            version=row.version,
+            files=tuple(
+                SnapshotFile(path=file.path, rows=file.rows, bytes=file.bytes)
+                for file in sorted(row.files.all(), key=lambda file: file.position)
+            ),
+            rows=row.rows,
+            taken_at=row.taken_at,
+            source_hash=row.source_hash,
+            rejected_rows=row.rejected_rows,
+        )
+        for row in rows.prefetch_related("files")
+    ]
+
+
+def office_row(office: Office) -> parties.Office:
+    return parties.Office(
+        id=office.id,
+        title_zh=office.title.zh,
+        title_en=office.title.en,
+        division_id=office.division,
+        level=office.level.value,
+        credit_code=office.credit_code,
+        superior_id=office.superior,
+    )
+
+
+def office_of(row: parties.Office) -> Office:
+    return Office(
+        id=row.id,
+        title=BilingualText(zh=row.title_zh, en=row.title_en),
+        division=row.division_id,
+        level=DivisionLevel(row.level),
+        credit_code=row.credit_code,
+        superior=row.superior_id,
+    )
+
+
+def division_row(division: Division) -> parties.Division:
+    return parties.Division(
+        code=division.code,
+        name=division.name,
+        level=division.level.value,
+        parent_id=division.parent,
+        valid_from=division.valid_from,
+        valid_to=division.valid_to,
+    )
+
+
+def division_of(row: parties.Division) -> Division:
+    return Division(
+        code=row.code,
+        name=row.name,
+        level=DivisionLevel(row.level),
+        parent=row.parent_id,
+        valid_from=row.valid_from,
+        valid_to=row.valid_to,
+    )
+
+
+def event_row(request_id: str, sequence: int, event: RequestEvent) -> sharing.RequestEvent:
+    return sharing.RequestEvent(
+        request_id=request_id,
+        sequence=sequence,
+        kind=event.kind.value,
+        at=event.at,
+        actor=event.actor,
+        office_id=event.office,
+        reason=event.reason,
+        words=event.words,
+        wish=None if event.wish is None else wish_to_json(event.wish),
+    )
+
+
+def request_of(row: sharing.Request) -> Request:
+    return Request(
+        id=row.id,
+        dataset=row.dataset_id,
+        provider=row.provider_id,
+        applicant=row.applicant_id,
+        applicant_office=row.applicant_office_id,
+        wish=wish_from_json(row.wish),
+        events=tuple(
+            RequestEvent(
+                kind=RequestEventKind(event.kind),
+                at=event.at,
+                actor=event.actor,
+                office=event.office_id,
+                reason=event.reason,
+                words=event.words,
+                wish=None if event.wish is None else wish_from_json(event.wish),
+            )
+            for event in sorted(row.events.all(), key=lambda event: event.sequence)
+        ),
+        answer_due=row.answer_due,
+    )
+
+
+def grant_row(grant: Grant) -> sharing.Grant:
+    terms = grant.terms
+    return sharing.Grant(
+        id=grant.id,
+        version=grant.version,
+        request_id=grant.request,
+        dataset_id=grant.dataset,
+        provider_id=grant.provider,
+        using_office_id=grant.using_office,
+        signed_by_id=grant.signed_by,
+        purpose=terms.purpose.code,
+        legal_basis=terms.purpose.legal_basis,
+        items=items_to_json(terms.items),
+        rows_item=None if terms.rows is None else terms.rows.item,
+        rows_division=None if terms.rows is None else terms.rows.division,
+        mode=terms.mode.value,
+        linkage_group=terms.linkage_group,
+        valid_from=terms.valid_from,
+        valid_until=terms.valid_until,
+        terms_hash=grant.terms_hash,
+        state=grant.state.value,
+        granted_at=grant.granted_at,
+        revoked_at=grant.revoked_at,
+        revoked_because=grant.revoked_because,
+    )
+
+
+def grant_of(row: sharing.Grant) -> Grant:
+    rows = row.rows_item, row.rows_division
+    return Grant(
+        id=row.id,
+        version=row.version,
+        request=row.request_id,
+        dataset=row.dataset_id,
+        provider=row.provider_id,
+        using_office=row.using_office_id,
+        signed_by=row.signed_by_id,
+        terms=Terms(
+            purpose=Purpose(row.purpose, row.legal_basis),
+            items=items_from_json(row.items),
+            rows=None if rows[0] is None or rows[1] is None else DivisionRows(item=rows[0], division=rows[1]),
+            mode=Mode(row.mode),
+            linkage_group=row.linkage_group,
+            valid_from=row.valid_from,
+            valid_until=row.valid_until,
+        ),
+        terms_hash=row.terms_hash,
+        state=GrantState(row.state),
+        granted_at=row.granted_at,
+        revoked_at=row.revoked_at,
+        revoked_because=row.revoked_because,
+    )
+
+
+def promise_columns(promise: Promise) -> dict[str, Any]:
+    return {
+        "entry": promise.entry,
+        "kind": promise.kind.value,
+        "at": promise.at,
+        "payload": promise.payload,
+        "key_id": promise.key_id,
+        "signature": promise.signature,
+    }
+
+
+def promise_of(row: audit.Pending | audit.Entry) -> Promise:
+    return Promise(
+        entry=row.entry,
+        kind=EntryKind(row.kind),
+        at=row.at,
+        payload=bytes(row.payload),
+        key_id=row.key_id,
+        signature=bytes(row.signature),
+    )
+
+
+def checkpoint_of(row: audit.Checkpoint) -> Checkpoint:
+    return Checkpoint(origin=row.origin, size=row.size, root=bytes(row.root), at=row.at, note=row.note)

@@ -1,0 +1,145 @@
+"""Tables of what is asked, what was answered and what was agreed."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import F, Q
+
+from huitong.model.policy import GrantState, Mode
+from huitong.model.sharing import RequestEventKind, RequestState
+
+STATES = [(value.value, value.value) for value in RequestState]
+KINDS = [(value.value, value.value) for value in RequestEventKind]
+GRANT_STATES = [(value.value, value.value) for value in GrantState]
+MODES = [(value.value, value.value) for value in Mode]
+
+
+class Request(models.Model):
+    """A request. `state` and `event_count` follow from the events and move only together with a new one."""
+
+    id = models.CharField(max_length=64, primary_key=True)
+    dataset = models.ForeignKey("catalog.Dataset", on_delete=models.PROTECT, related_name="+")
+    provider = models.ForeignKey("accounts.Office", on_delete=models.PROTECT, related_name="+")
+    applicant = models.ForeignKey("accounts.Account", on_delete=models.PROTECT, to_field="username", related_name="+")
+    applicant_office = models.ForeignKey("accounts.Office", on_delete=models.PROTECT, related_name="+")
+    wish = models.JSONField()
+    answer_due = models.DateField(null=True)
+    submitted_at = models.DateTimeField()
+    state = models.CharField(max_length=16, choices=STATES)
+    event_count = models.PositiveIntegerField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(state__in=[value for value, _ in STATES]), name="request_state_known"),
+            models.CheckConstraint(condition=Q(event_count__gte=1), name="request_has_an_event"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["provider", "state", "submitted_at"], name="request_provider_state"),
+            models.Index(fields=["applicant_office", "state", "submitted_at"], name="request_applicant_state"),
+        ]
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class RequestEvent(models.Model):
+    """One thing that happened to a request; never changed."""
+
+    request = models.ForeignKey(Request, on_delete=models.PROTECT, related_name="events")
+    sequence = models.PositiveIntegerField()
+    kind = models.CharField(max_length=16, choices=KINDS)
+    at = models.DateTimeField()
+    actor = models.CharField(max_length=64)
+    office = models.ForeignKey("accounts.Office", on_delete=models.PROTECT, related_name="+")
+    reason = models.CharField(max_length=120, null=True)
+    words = models.TextField(null=True)
+    wish = models.JSONField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["request", "sequence"], name="request_event_sequence_once"),
+            models.CheckConstraint(condition=Q(kind__in=[value for value, _ in KINDS]), name="request_event_kind_known"),
+            models.CheckConstraint(
+                condition=~Q(kind=RequestEventKind.SUBMITTED.value) | Q(sequence=0), name="request_event_submitted_first"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.request_id} {self.sequence}: {self.kind}"
+
+
+class Grant(models.Model):
+    """A grant. Only its state and what belongs to a revocation ever change."""
+
+    id = models.CharField(max_length=64, primary_key=True)
+    version = models.PositiveIntegerField()
+    request = models.ForeignKey(Request, on_delete=models.PROTECT, related_name="grants")
+    dataset = models.ForeignKey("catalog.Dataset", on_delete=models.PROTECT, related_name="+")
+    provider = models.ForeignKey("accounts.Office", on_delete=models.PROTECT, related_name="+")
+    using_office = models.ForeignKey("accounts.Office", on_delete=models.PROTECT, related_name="+")
+    signed_by = models.ForeignKey("accounts.Account", on_delete=models.PROTECT, to_field="username", related_name="+")
+    purpose = models.CharField(max_length=120)
+    legal_basis = models.TextField()
+    items = models.JSONField()
+    rows_item = models.CharField(max_length=63, null=True)
+    rows_division = models.CharField(max_length=12, null=True)
+    mode = models.CharField(max_length=16, choices=MODES)
+    linkage_group = models.CharField(max_length=200)
+    valid_from = models.DateTimeField()
+    valid_until = models.DateTimeField()
+    terms_hash = models.CharField(max_length=64)
+    state = models.CharField(max_length=10, choices=GRANT_STATES)
+    granted_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True)
+    revoked_because = models.TextField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(mode__in=[value for value, _ in MODES]), name="grant_mode_known"),
+            models.CheckConstraint(
+                condition=Q(rows_item=None, rows_division=None) | Q(rows_item__isnull=False, rows_division__isnull=False),
+                name="grant_rows_item_with_division",
+            ),
+            models.CheckConstraint(condition=Q(valid_until__gt=F("valid_from")), name="grant_ends_after_start"),
+            models.CheckConstraint(
+                condition=Q(state=GrantState.REVOKED.value, revoked_at__isnull=False)
+                | Q(
+                    state__in=[GrantState.PREPARING.value, GrantState.ACTIVE.value],
+                    revoked_at__isnull=True,
+                    revoked_because__isnull=True,
+                ),
+                name="grant_revoked_with_instant",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["using_office", "dataset"], name="grant_using_office_dataset"),
+            models.Index(fields=["provider", "granted_at"], name="grant_provider_granted"),
+            models.Index(fields=["dataset", "state"], name="grant_dataset_state"),
+            models.Index(fields=["state", "granted_at"], name="grant_state_granted"),
+        ]
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class Series(models.Model):
+    """The last number given in a series."""
+
+    name = models.CharField(max_length=32, primary_key=True)
+    last = models.PositiveBigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.last}"
+
+
+class PolicyEpoch(models.Model):
+    """One row: the number that grows with every change of a rule."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    number = models.PositiveBigIntegerField()
+
+    class Meta:
+        constraints: ClassVar = [models.CheckConstraint(condition=Q(id=1), name="policy_epoch_single_row")]
+
+    def __str__(self) -> str:
+        return str(self.number)

@@ -1,0 +1,617 @@
+"""The core's ports on Django's ORM, each written once, for SQLite and PostgreSQL alike.
+
+A store holds the alias of its database and nothing else. It reads no clock: instants come from the core. Changing methods
+run inside `Transactions.atomic()`; what decides between two at once is a conditional UPDATE or a unique constraint, so
+exactly one of them wins on either database.
+"""
+
+import fcntl
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import Any
+
+from django.db import IntegrityError, connections, transaction
+from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
+from django.db.models.functions import Collate
+
+from huitong.catalog.ports import SearchPage
+from huitong.errors import Conflict, NotFound
+from huitong.model.catalog import Dataset, Sharing, Snapshot
+from huitong.model.ledger import Checkpoint, Promise
+from huitong.model.party import Actor, Division, DivisionLevel, Office
+from huitong.model.policy import Grant, GrantState
+from huitong.model.sharing import Request, RequestEvent, RequestState
+from huitong.portal.accounts import models as parties
+from huitong.portal.audit import models as audit
+from huitong.portal.catalog import models as catalog
+from huitong.portal.rows import (
+    actor_of,
+    checkpoint_of,
+    dataset_of,
+    dataset_row,
+    division_of,
+    division_row,
+    event_row,
+    grant_of,
+    grant_row,
+    item_row,
+    office_of,
+    office_row,
+    promise_columns,
+    promise_of,
+    request_of,
+    snapshots_of,
+    wish_to_json,
+)
+from huitong.portal.sharing import models as sharing
+from huitong.sharing.ports import Side
+
+JSON = Any
+SEQUENCER_LOCK = 0x6875_6974_6F6E_67
+"""Key of PostgreSQL's advisory lock of the sequencer: the letters of the product."""
+
+_locks_of_memory: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+"""Sequencer locks of SQLite databases that live in memory alone, which only threads of one process can share."""
+
+
+@dataclass(frozen=True)
+class DjangoTransactions:
+    """Transactions."""
+
+    using: str = "default"
+
+    def atomic(self) -> AbstractContextManager[None]:
+        """A transaction, or a savepoint inside one: an exception undoes what was done since it began."""
+        return transaction.atomic(using=self.using)
+
+
+@dataclass(frozen=True)
+class DjangoEpoch:
+    """PolicyEpoch of the catalogue and Epoch of the gateway: one row."""
+
+    using: str = "default"
+
+    def bump(self) -> int:
+        """One more, inside the caller's transaction; the new number."""
+        rows = sharing.PolicyEpoch.objects.using(self.using)
+        if not rows.filter(id=1).update(number=F("number") + 1):
+            rows.bulk_create([sharing.PolicyEpoch(id=1, number=0)], ignore_conflicts=True)
+            rows.filter(id=1).update(number=F("number") + 1)
+        return self.current()
+
+    def current(self) -> int:
+        """The number now."""
+        return sharing.PolicyEpoch.objects.using(self.using).values_list("number", flat=True).first() or 0
+
+    def policy_epoch(self) -> int:
+        """The same, under the gateway's name."""
+        return self.current()
+
+
+@dataclass(frozen=True)
+class DjangoCatalogStore:
+    """CatalogStore; also the gateway's Catalogue."""
+
+    using: str = "default"
+
+    def dataset(self, dataset_id: str) -> Dataset | None:
+        """The entry in force."""
+        row = self._datasets().filter(id=dataset_id).first()
+        return None if row is None else dataset_of(row)
+
+    def put_dataset(self, dataset: Dataset, *, index: Mapping[str, int]) -> None:
+        """Add the entry or replace the one of the same id, its items and its search tokens with it."""
+        _upsert(catalog.Dataset, [dataset_row(dataset)], self.using)
+        items = catalog.Item.objects.using(self.using)
+        items.filter(dataset_id=dataset.id).delete()
+        items.bulk_create(item_row(dataset.id, position, item) for position, item in enumerate(dataset.items))
+        tokens = catalog.SearchToken.objects.using(self.using)
+        tokens.filter(dataset_id=dataset.id).delete()
+        tokens.bulk_create(
+            catalog.SearchToken(dataset_id=dataset.id, token=token, weight=weight) for token, weight in index.items()
+        )
+
+    def search(
+        self,
+        tokens: Sequence[str],
+        *,
+        providers: Collection[str] | None = None,
+        sharing: Collection[Sharing] | None = None,
+        limit: int = 20,
+        offset: int = 0,
+    ) -> SearchPage:
+        """Entries whose index holds every token, by falling weight, then by id; without tokens all, by id."""
+        narrowing = Q()
+        if providers is not None:
+            narrowing &= Q(provider__in=list(providers))
+        if sharing is not None:
+            narrowing &= Q(sharing__in=[value.value for value in sharing])
+        found = catalog.Dataset.objects.using(self.using).filter(narrowing).values("id")
+        wanted = set(tokens)
+        order: list[Any] = [_by_bytes("id", self.using)]
+        if wanted:
+            found = found.filter(tokens__token__in=wanted)
+            found = found.annotate(held=Count("tokens__token"), score=Sum("tokens__weight")).filter(held=len(wanted))
+            order.insert(0, "-score")
+        total = found.count()
+        ids = [row["id"] for row in found.order_by(*order).values("id")[offset : offset + limit]]
+        rows = {row.id: row for row in self._datasets().filter(id__in=ids)}
+        return SearchPage(hits=tuple(dataset_of(rows[dataset_id]) for dataset_id in ids), total=total)
+
+    def add_snapshot(self, snapshot: Snapshot) -> None:
+        """Make it the current one, if it is newer than that."""
+        datasets = catalog.Dataset.objects.using(self.using).select_for_update()
+        if datasets.filter(id=snapshot.dataset).values_list("id").first() is None:
+            raise NotFound.because("dataset-unknown", dataset=snapshot.dataset)
+        rows = catalog.Snapshot.objects.using(self.using)
+        current = rows.filter(dataset_id=snapshot.dataset).aggregate(newest=Max("version"))["newest"]
+        if current is not None and snapshot.version <= current:
+            raise Conflict.because("snapshot-not-newer", dataset=snapshot.dataset, version=snapshot.version, current=current)
+        row = rows.create(
+            dataset_id=snapshot.dataset,
+            version=snapshot.version,
+            rows=snapshot.rows,
+            taken_at=snapshot.taken_at,
+            source_hash=snapshot.source_hash,
+            rejected_rows=snapshot.rejected_rows,
+        )
+        catalog.SnapshotFile.objects.using(self.using).bulk_create(
+            catalog.SnapshotFile(snapshot=row, position=position, path=file.path, rows=file.rows, bytes=file.bytes)
+            for position, file in enumerate(snapshot.files)
+        )
+
+    def current_snapshot(self, dataset_id: str) -> Snapshot | None:
+        """The newest."""
+        return next(iter(snapshots_of(self._snapshots(dataset_id)[:1])), None)
+
+    def snapshot(self, dataset_id: str, version: int) -> Snapshot | None:
+        """That one."""
+        return next(iter(snapshots_of(self._snapshots(dataset_id).filter(version=version))), None)
+
+    def snapshots(self, dataset_id: str) -> Sequence[Snapshot]:
+        """All, newest first."""
+        return snapshots_of(self._snapshots(dataset_id))
+
+    def _datasets(self) -> QuerySet[catalog.Dataset]:
+        return catalog.Dataset.objects.using(self.using).prefetch_related("items")
+
+    def _snapshots(self, dataset_id: str) -> QuerySet[catalog.Snapshot]:
+        return catalog.Snapshot.objects.using(self.using).filter(dataset_id=dataset_id).order_by("-version")
+
+
+@dataclass(frozen=True)
+class DjangoPartyStore:
+    """PartyStore."""
+
+    using: str = "default"
+
+    def office(self, office_id: str) -> Office | None:
+        """The office of that id."""
+        row = parties.Office.objects.using(self.using).filter(id=office_id).first()
+        return None if row is None else office_of(row)
+
+    def offices(
+        self,
+        *,
+        text: str = "",
+        level: DivisionLevel | None = None,
+        division: str | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> tuple[Sequence[Office], int]:
+        """Offices by id whose title or id contains `text`, of that level, of exactly that division; and how many."""
+        rows = parties.Office.objects.using(self.using).order_by(_by_bytes("id", self.using))
+        if wanted := text.strip():
+            rows = rows.filter(Q(id__icontains=wanted) | Q(title_zh__icontains=wanted) | Q(title_en__icontains=wanted))
+        if level is not None:
+            rows = rows.filter(level=level.value)
+        if division is not None:
+            rows = rows.filter(division_id=division)
+        return [office_of(row) for row in rows[offset : offset + limit]], rows.count()
+
+    def put_office(self, office: Office) -> None:
+        """Add the office, or replace the one of the same id."""
+        self.put_offices([office])
+
+    def put_offices(self, offices: Iterable[Office]) -> None:
+        """The same for many, in a few statements."""
+        _upsert(parties.Office, [office_row(office) for office in offices], self.using)
+
+    def actors_of(self, person: str) -> Sequence[Actor]:
+        """The posts that the person holds now, each as the actor it makes; by post. None for an account that is closed."""
+        rows = parties.Post.objects.using(self.using).filter(account__username=person, account__is_active=True, ended_at=None)
+        rows = rows.select_related("account", "office").prefetch_related("roles").order_by(_by_bytes("id", self.using))
+        return [actor_of(row) for row in rows]
+
+
+@dataclass(frozen=True)
+class DjangoDivisions:
+    """Divisions of the gateway and DivisionTree of sharing, over the table; keeps what it was asked until the rules change."""
+
+    using: str = "default"
+    _kept: dict[tuple[int, str, date], frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
+
+    def codes_under(self, division_code: str, at: date) -> frozenset[str]:
+        """The codes at or below it that are valid on that day; empty if it is unknown."""
+        epoch = DjangoEpoch(self.using).current()
+        key = (epoch, division_code, at)
+        if key not in self._kept:
+            if len(self._kept) >= 256 or any(kept != epoch for kept, _, _ in list(self._kept)[:1]):
+                self._kept.clear()
+            self._kept[key] = self._read(division_code, at)
+        return self._kept[key]
+
+    def division(self, code: str) -> Division | None:
+        """The division of that code."""
+        row = parties.Division.objects.using(self.using).filter(code=code).first()
+        return None if row is None else division_of(row)
+
+    def put_divisions(self, divisions: Iterable[Division]) -> int:
+        """Add divisions or replace those of the same code, all in one transaction; how many."""
+        rows = [division_row(division) for division in divisions]
+        with transaction.atomic(using=self.using):
+            _upsert(parties.Division, rows, self.using)
+        self._kept.clear()
+        return len(rows)
+
+    def count(self) -> int:
+        """How many divisions there are."""
+        return parties.Division.objects.using(self.using).count()
+
+    def _read(self, division_code: str, at: date) -> frozenset[str]:
+        table = connections[self.using].ops.quote_name(parties.Division._meta.db_table)
+        statement = (
+            f"WITH RECURSIVE under(code) AS (SELECT code FROM {table} WHERE code = %s"  # noqa: S608 - the table is ours
+            f" UNION SELECT d.code FROM {table} d JOIN under ON d.parent_id = under.code)"
+            f" SELECT d.code FROM {table} d JOIN under ON d.code = under.code"
+            " WHERE d.valid_from <= %s AND (d.valid_to IS NULL OR d.valid_to > %s)"
+        )
+        with connections[self.using].cursor() as cursor:
+            cursor.execute(statement, [division_code, at, at])
+            return frozenset(code for (code,) in cursor.fetchall())
+
+
+@dataclass(frozen=True)
+class DjangoSharingStore:
+    """SharingStore; also the gateway's Grants."""
+
+    using: str = "default"
+
+    def next_number(self, series: str) -> int:
+        """The next number of the series, from 1."""
+        rows = sharing.Series.objects.using(self.using)
+        if not rows.filter(name=series).update(last=F("last") + 1):
+            rows.bulk_create([sharing.Series(name=series, last=0)], ignore_conflicts=True)
+            rows.filter(name=series).update(last=F("last") + 1)
+        return rows.values_list("last", flat=True).get(name=series)
+
+    def add_request(self, request: Request) -> None:
+        """Keep a new request with its events."""
+        row = sharing.Request(
+            id=request.id,
+            dataset_id=request.dataset,
+            provider_id=request.provider,
+            applicant_id=request.applicant,
+            applicant_office_id=request.applicant_office,
+            wish=wish_to_json(request.wish),
+            answer_due=request.answer_due,
+            submitted_at=request.events[0].at,
+            state=request.state.value,
+            event_count=len(request.events),
+        )
+        self._insert(row, Conflict.because("request-exists", request=request.id))
+        sharing.RequestEvent.objects.using(self.using).bulk_create(
+            event_row(request.id, sequence, event) for sequence, event in enumerate(request.events)
+        )
+
+    def request(self, request_id: str) -> Request | None:
+        """The request with all its events, oldest first."""
+        row = self._requests().filter(id=request_id).first()
+        return None if row is None else request_of(row)
+
+    def append_event(self, request_id: str, event: RequestEvent, *, expected_events: int) -> None:
+        """Add an event to a request that has exactly `expected_events` so far; of two at once, one wins."""
+        request = self.request(request_id)
+        if request is None:
+            raise NotFound.because("request-unknown", request=request_id)
+        state = replace(request, events=(*request.events, event)).state
+        rows = sharing.Request.objects.using(self.using).filter(id=request_id, event_count=expected_events)
+        if not rows.update(event_count=expected_events + 1, state=state.value):
+            raise Conflict.because("request-moved", request=request_id)
+        event_row(request_id, expected_events, event).save(using=self.using, force_insert=True)
+
+    def requests_for(
+        self,
+        office: str,
+        *,
+        side: Side,
+        states: Collection[RequestState] | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> tuple[Sequence[Request], int]:
+        """Requests that the office made or has to answer, newest submission first; and how many in all."""
+        rows = self._requests().filter(**{"applicant_office_id" if side is Side.APPLICANT else "provider_id": office})
+        if states is not None:
+            rows = rows.filter(state__in=[state.value for state in states])
+        rows = rows.order_by("-submitted_at", _by_bytes("id", self.using).desc())
+        return [request_of(row) for row in rows[offset : offset + limit]], rows.count()
+
+    def add_grant(self, grant: Grant) -> None:
+        """Keep a new grant."""
+        self._insert(grant_row(grant), Conflict.because("grant-exists", grant=grant.id))
+
+    def grant(self, grant_id: str) -> Grant | None:
+        """The grant of that id, in any state."""
+        row = sharing.Grant.objects.using(self.using).filter(id=grant_id).first()
+        return None if row is None else grant_of(row)
+
+    def update_grant_state(self, grant: Grant, *, expected_state: GrantState) -> None:
+        """Replace state, revoked_at and revoked_because, if the state still is what was expected; nothing else ever changes."""
+        rows = sharing.Grant.objects.using(self.using).filter(id=grant.id, state=expected_state.value)
+        if not rows.update(state=grant.state.value, revoked_at=grant.revoked_at, revoked_because=grant.revoked_because):
+            raise Conflict.because("grant-moved", grant=grant.id)
+
+    def grants_of_office(self, office: str, datasets: Collection[str] | None = None) -> Sequence[Grant]:
+        """All grants, in every state, that the office uses (of these datasets); newest first."""
+        narrowing = Q(using_office_id=office) if datasets is None else Q(using_office_id=office, dataset_id__in=list(datasets))
+        return self._grants(narrowing, newest_first=True)
+
+    def grants_by_provider(self, office: str) -> Sequence[Grant]:
+        """All grants, in every state, over datasets of the office; newest first."""
+        return self._grants(Q(provider_id=office), newest_first=True)
+
+    def grants_of_dataset(self, dataset_id: str, states: Collection[GrantState]) -> Sequence[Grant]:
+        """The grants over a dataset in these states; oldest first."""
+        return self._grants(Q(dataset_id=dataset_id, state__in=[state.value for state in states]))
+
+    def grants_in_state(self, state: GrantState, *, limit: int = 100) -> Sequence[Grant]:
+        """The oldest grants in that state."""
+        return self._grants(Q(state=state.value), limit=limit)
+
+    def _requests(self) -> QuerySet[sharing.Request]:
+        return sharing.Request.objects.using(self.using).prefetch_related("events")
+
+    def _grants(self, narrowing: Q, *, newest_first: bool = False, limit: int | None = None) -> list[Grant]:
+        rows = sharing.Grant.objects.using(self.using).filter(narrowing)
+        by_id = _by_bytes("id", self.using)
+        rows = rows.order_by("-granted_at", by_id.desc()) if newest_first else rows.order_by("granted_at", by_id)
+        return [grant_of(row) for row in rows[:limit]]
+
+    def _insert(self, row: sharing.Request | sharing.Grant, taken: Exception) -> None:
+        try:
+            with transaction.atomic(using=self.using):
+                row.save(using=self.using, force_insert=True)
+        except IntegrityError:
+            if type(row).objects.using(self.using).filter(pk=row.pk).exists():
+                raise taken from None
+            raise
+
+
+@dataclass(frozen=True)
+class DjangoLedgerStore:
+    """LedgerStore: entries are added and read, never changed."""
+
+    using: str = "default"
+
+    def add_pending(self, promise: Promise) -> None:
+        """Keep a promise, inside the caller's transaction if there is one."""
+        if audit.Entry.objects.using(self.using).filter(entry=promise.entry).exists():
+            raise Conflict.because("entry-exists", entry=promise.entry)
+        try:
+            audit.Pending(**promise_columns(promise)).save(using=self.using, force_insert=True)
+        except IntegrityError:
+            raise Conflict.because("entry-exists", entry=promise.entry) from None
+
+    def last_instant(self) -> datetime | None:
+        """The latest `at` of all entries, pending and folded."""
+        instants = [
+            audit.Pending.objects.using(self.using).aggregate(last=Max("at"))["last"],
+            audit.Entry.objects.using(self.using).aggregate(last=Max("at"))["last"],
+        ]
+        return max((instant for instant in instants if instant is not None), default=None)
+
+    def pending(self, limit: int) -> Sequence[Promise]:
+        """The oldest pending promises, in order of writing."""
+        return [promise_of(row) for row in audit.Pending.objects.using(self.using).order_by("id")[:limit]]
+
+    def oldest_pending(self) -> datetime | None:
+        """The instant of the oldest pending promise."""
+        oldest: datetime | None = audit.Pending.objects.using(self.using).aggregate(oldest=Min("at"))["oldest"]
+        return oldest
+
+    def fold(self, promises: Sequence[Promise], nodes: Sequence[tuple[int, int, bytes]], checkpoint: Checkpoint) -> None:
+        """Move promises into the tree at the next indexes, with its new nodes and the checkpoint, in one transaction.
+
+        Raises Conflict `ledger-moved` if the tree has grown meanwhile or a promise is not pending."""
+        start = checkpoint.size - len(promises)
+        try:
+            with transaction.atomic(using=self.using):
+                size = self.size()
+                ids = [promise.entry for promise in promises]
+                removed, _ = audit.Pending.objects.using(self.using).filter(entry__in=ids).delete() if ids else (0, {})
+                if size != start or removed != len(promises):
+                    raise Conflict.because("ledger-moved", size=size)
+                audit.Entry.objects.using(self.using).bulk_create(
+                    audit.Entry(index=start + place, **promise_columns(promise)) for place, promise in enumerate(promises)
+                )
+                audit.Node.objects.using(self.using).bulk_create(
+                    audit.Node(level=level, index=index, hash=value) for level, index, value in nodes
+                )
+                audit.Checkpoint(
+                    size=checkpoint.size, origin=checkpoint.origin, root=checkpoint.root, at=checkpoint.at, note=checkpoint.note
+                ).save(using=self.using, force_insert=True)
+        except IntegrityError:
+            raise Conflict.because("ledger-moved", size=self.size()) from None
+
+    def size(self) -> int:
+        """How many entries are in the tree."""
+        last: int | None = audit.Entry.objects.using(self.using).aggregate(last=Max("index"))["last"]
+        return 0 if last is None else last + 1
+
+    def nodes(self, keys: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], bytes]:
+        """The stored hashes of complete subtrees among these (level, index)."""
+        by_level: defaultdict[int, list[int]] = defaultdict(list)
+        for level, index in keys:
+            by_level[level].append(index)
+        if not by_level:
+            return {}
+        wanted = Q()
+        for level, indexes in by_level.items():
+            wanted |= Q(level=level, index__in=indexes)
+        rows = audit.Node.objects.using(self.using).filter(wanted).values_list("level", "index", "hash")
+        return {(level, index): bytes(value) for level, index, value in rows}
+
+    def entry(self, index: int) -> Promise:
+        """The entry at that place of the tree. Raises NotFound `entry-unknown`."""
+        row = audit.Entry.objects.using(self.using).filter(index=index).first()
+        if row is None:
+            raise NotFound.because("entry-unknown", entry=index)
+        return promise_of(row)
+
+    def entries(self, start: int, end: int) -> Iterator[Promise]:
+        """Entries of [start, end), read in parts so that memory stays bounded."""
+        part = 2000
+        for first in range(start, end, part):
+            rows = audit.Entry.objects.using(self.using).filter(index__gte=first, index__lt=min(first + part, end))
+            yield from (promise_of(row) for row in rows.order_by("index"))
+
+    def index_of(self, entry_id: str) -> int | None:
+        """Its place in the tree; None while pending or unknown."""
+        return audit.Entry.objects.using(self.using).filter(entry=entry_id).values_list("index", flat=True).first()
+
+    def promise(self, entry_id: str) -> Promise | None:
+        """The promise, pending or folded."""
+        row = audit.Pending.objects.using(self.using).filter(entry=entry_id).first()
+        # read the tree last: an entry leaves pending only in the transaction that puts it there
+        row_of_tree = row or audit.Entry.objects.using(self.using).filter(entry=entry_id).first()
+        return None if row_of_tree is None else promise_of(row_of_tree)
+
+    def latest_checkpoint(self) -> Checkpoint | None:
+        """The one of the greatest size."""
+        row = audit.Checkpoint.objects.using(self.using).order_by("-size", "-id").first()
+        return None if row is None else checkpoint_of(row)
+
+    def checkpoint_covering(self, index: int) -> Checkpoint | None:
+        """The first whose tree holds the entry at `index`."""
+        row = audit.Checkpoint.objects.using(self.using).filter(size__gt=index).order_by("size", "id").first()
+        return None if row is None else checkpoint_of(row)
+
+    def checkpoints(self) -> Sequence[Checkpoint]:
+        """All, oldest first."""
+        return [checkpoint_of(row) for row in audit.Checkpoint.objects.using(self.using).order_by("id")]
+
+    @contextmanager
+    def sequencer_lock(self) -> Iterator[bool]:
+        """True for the one process and thread that may fold now; never waits. The lock goes when its holder dies."""
+        connection = connections[self.using]
+        if connection.vendor == "postgresql":
+            with _advisory_lock(self.using) as held:
+                yield held
+        else:
+            name = str(connection.settings_dict["NAME"])
+            in_memory = name == ":memory:" or "mode=memory" in name
+            with _memory_lock(name) if in_memory else _file_lock(f"{name}.sequencer") as held:
+                yield held
+
+
+@dataclass(frozen=True)
+class DjangoUses:
+    """Uses of the gateway: which entries of the ledger belong to a query."""
+
+    using: str = "default"
+
+    def remember(self, *, query: str, actor: Actor, entries: Sequence[str], at: datetime) -> None:
+        """Keep the entries of a query; told again, the new ones are added to the old."""
+        with transaction.atomic(using=self.using):
+            use = audit.Use(query=query, person=actor.person, post=actor.post, office_id=actor.office, at=at)
+            audit.Use.objects.using(self.using).bulk_create([use], ignore_conflicts=True)
+            before = self.entries_of(query)
+            new = [entry for entry in dict.fromkeys(entries) if entry not in before]
+            audit.UseEntry.objects.using(self.using).bulk_create(
+                audit.UseEntry(use_id=query, position=position, entry=entry) for position, entry in enumerate(new, len(before))
+            )
+
+    def entries_of(self, query: str) -> Sequence[str]:
+        """The entries of the query, in order."""
+        rows = audit.UseEntry.objects.using(self.using).filter(use_id=query).order_by("position")
+        return list(rows.values_list("entry", flat=True))
+
+    def office_of(self, query: str) -> str | None:
+        """The office that made the query."""
+        return audit.Use.objects.using(self.using).filter(query=query).values_list("office_id", flat=True).first()
+
+
+class Stores:
+    """One of each over one database."""
+
+    def __init__(self, using: str = "default") -> None:
+        self.using = using
+        self.transactions = DjangoTransactions(using)
+        self.epoch = DjangoEpoch(using)
+        self.catalog = DjangoCatalogStore(using)
+        self.parties = DjangoPartyStore(using)
+        self.divisions = DjangoDivisions(using)
+        self.sharing = DjangoSharingStore(using)
+        self.ledger = DjangoLedgerStore(using)
+        self.uses = DjangoUses(using)
+
+    def atomic(self) -> AbstractContextManager[None]:
+        """A transaction over all of them."""
+        return self.transactions.atomic()
+
+
+def _by_bytes(column: str, using: str) -> Collate:
+    """Order by code point, as Python does, whatever the database's own language."""
+    return Collate(F(column), "C" if connections[using].vendor == "postgresql" else "BINARY")
+
+
+def _upsert(model: Any, rows: list[Any], using: str) -> None:
+    """Add rows or replace those of the same primary key."""
+    key = model._meta.pk.name
+    columns = [column.name for column in model._meta.concrete_fields if column.name != key]
+    model.objects.using(using).bulk_create(rows, update_conflicts=True, unique_fields=[key], update_fields=columns)
+
+
+@contextmanager
+def _advisory_lock(using: str) -> Iterator[bool]:
+    """PostgreSQL's lock of this connection, which the server drops with it."""
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [SEQUENCER_LOCK])
+        (held,) = cursor.fetchone()
+    try:
+        yield held
+    finally:
+        if held and connections[using].connection is not None:
+            with connections[using].cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [SEQUENCER_LOCK])
+
+
+@contextmanager
+def _file_lock(path: str) -> Iterator[bool]:
+    """A lock on a file beside the database, which the kernel drops with its holder."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _memory_lock(name: str) -> Iterator[bool]:
+    lock = _locks_of_memory[name]
+    held = lock.acquire(blocking=False)
+    try:
+        yield held
+    finally:
+        if held:
+            lock.release()
