@@ -1,0 +1,13 @@
+"""The demo province: real Guizhou divisions and offices, invented people, real open data, and registers that a seed makes."""
+
+
+from huitong.demo.province import DemoPerson, datasets, divisions, offices, people, real_tables
+
+__all__ = [
+    "DemoPerson",
+    "datasets",
+    "divisions",
+    "offices",
+    "people",
+    "real_tables",
+]
