@@ -1,0 +1,425 @@
+"""The list of steps of one governed query, and nothing but the list: parse, resolve, authorise, rewrite, verify, intent, run, gate,
+outcome. Only this file knows the order; nothing calls back.
+
+Refusals leave as `errors.Refused` with every reason and the number of the query, after a `use-refused` entry is in the ledger. If
+the ledger cannot be written, nothing runs and nothing leaves."""
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, tzinfo
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from huitong.errors import HuitongError, InputInvalid, LedgerBroken, Reason, Refused, Unavailable
+from huitong.gateway.gate import duration_bucket, gate, result_hash
+from huitong.gateway.parse import Caps, parse, read_caps
+from huitong.gateway.plan import DatasetPlan, Plan, PlanCache
+from huitong.gateway.resolve import Resolution, named_datasets, resolve
+from huitong.gateway.rewrite import rewrite
+from huitong.gateway.verify import SecondParser, verify
+from huitong.model.catalog import Dataset, Snapshot
+from huitong.model.ledger import EntryKind, Promise
+from huitong.model.party import Actor
+from huitong.model.policy import Decision, DivisionRows, Grant, Mask
+from huitong.model.query import Answer, EngineLimits, GovernedQuery, QueryRequest
+from huitong.policy.decide import decide, fault_of_actor, fault_of_purpose
+
+
+class Catalogue(Protocol):
+    """Finds published datasets and the snapshot that a query reads."""
+
+    def dataset(self, dataset_id: str, /) -> Dataset | None:
+        """The published dataset of that id; None if there is none, published or at all."""
+
+    def current_snapshot(self, dataset_id: str, /) -> Snapshot | None:
+        """The snapshot in force; None if none was taken yet."""
+
+
+class Grants(Protocol):
+    """Finds the grants of one office."""
+
+    def grants_of_office(self, office: str, datasets: Collection[str], /) -> Sequence[Grant]:
+        """Grants of the using office for these datasets, in every state."""
+
+
+class Divisions(Protocol):
+    """Knows which division codes lie under a division on a day."""
+
+    def codes_under(self, division_code: str, at: date, /) -> frozenset[str]:
+        """The codes of the division itself and of all below it that are valid on the day."""
+
+
+class SideTables(Protocol):
+    """Finds the side tables that hold pseudonym tokens."""
+
+    def files(self, linkage_group: str, dataset_id: str, item: str, snapshot_version: int, /) -> tuple[str, ...]:
+        """Parquet files with `identifier` and `token` that cover the item in that snapshot; empty if they are not built."""
+
+
+class Epoch(Protocol):
+    """The counter that every change of grant, person, token, office or dataset moves."""
+
+    def policy_epoch(self) -> int:
+        """Its value now."""
+
+
+class Engine(Protocol):
+    """Runs governed SQL and nothing else."""
+
+    def run(self, query: GovernedQuery, /) -> pa.Table:
+        """The rows, or Refused / Unavailable with a code; never an engine's words."""
+
+
+class Record(Protocol):
+    """The ledger, as far as uses go."""
+
+    def append(self, *, kind: EntryKind, body: Mapping[str, Any], at: datetime | None = None) -> Promise:
+        """Write one entry durably, or raise."""
+
+    def receipt(self, entry_ids: Sequence[str]) -> Mapping[str, Any]:
+        """The proof of these entries."""
+
+
+class Uses(Protocol):
+    """Remembers which ledger entries belong to a query, so that its receipt can be fetched again."""
+
+    def remember(self, *, query: str, actor: Actor, entries: Sequence[str], at: datetime) -> None:
+        """Keep the entries of a query."""
+
+    def entries_of(self, query: str) -> Sequence[str]:
+        """The entries of a query, oldest first; empty if it is unknown."""
+
+    def office_of(self, query: str) -> str | None:
+        """The using office of a query."""
+
+
+@dataclass(frozen=True)
+class ItemUse:
+    """One item that a statement uses and how it leaves."""
+
+    item: str
+    mask: Mask
+
+
+@dataclass(frozen=True)
+class DatasetUse:
+    """One dataset of a statement: what of it is used and, if a grant carries it, on which terms."""
+
+    dataset: str
+    items: tuple[str, ...]
+    grant: str | None
+    masks: tuple[ItemUse, ...]
+    rows: DivisionRows | None
+    valid_until: datetime | None
+    snapshot: int | None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a statement would use and why it may or may not; nothing was run."""
+
+    decision: Decision
+    datasets: tuple[DatasetUse, ...]
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the statement would run."""
+        return self.decision.allowed
+
+
+@dataclass(frozen=True)
+class _Considered:
+    """A statement as far as it could be understood and authorised."""
+
+    reasons: tuple[Reason, ...]
+    resolution: Resolution | None
+    decision: Decision
+    datasets: Mapping[str, Dataset]
+    snapshots: Mapping[str, Snapshot]
+
+
+class Gateway:
+    """The only road from a statement to rows."""
+
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        grants: Grants,
+        divisions: Divisions,
+        side_tables: SideTables,
+        epoch: Epoch,
+        engine: Engine,
+        ledger: Record,
+        uses: Uses,
+        second_parser: SecondParser,
+        clock: Callable[[], datetime],
+        limits: EngineLimits,
+        statement_key: bytes,
+        time_zone: tzinfo,
+        caps: Caps | None = None,
+    ) -> None:
+        """`limits.maximum_rows` is what a person may receive; the engine is asked for one row more, to know whether rows are
+        left. `statement_key` salts the hash of a statement in the ledger. `time_zone` is where the day of a snapshot is read."""
+        self._catalogue = catalogue
+        self._grants = grants
+        self._divisions = divisions
+        self._side_tables = side_tables
+        self._epoch = epoch
+        self._engine = engine
+        self._ledger = ledger
+        self._uses = uses
+        self._second_parser = second_parser
+        self._clock = clock
+        self._limits = limits
+        self._statement_key = hmac.digest(statement_key, b"huitong/statement/1", hashlib.sha256)
+        self._time_zone = time_zone
+        self._caps = caps or read_caps()
+        self._plans = PlanCache(self._caps.cached_plans)
+
+    def answer(self, request: QueryRequest, *, actor: Actor) -> Answer:
+        """Run the statement for the purpose under the grants of the actor's office.
+
+        Raises Refused (the rules say no: all reasons, `.query` set) or Unavailable (the ledger or the engine cannot serve)."""
+        query = new_query_number()
+        plan = self._plan(query, request, actor)
+        intent = self._append(query, EntryKind.USE_INTENT, self._intent(query, request, actor, plan))
+        began = time.monotonic()
+        try:
+            table = self._engine.run(plan.governed(query, replace(self._limits, maximum_rows=self._limits.maximum_rows + 1)))
+            passed = gate(table, maximum_rows=self._limits.maximum_rows)
+            digest = result_hash(passed.table)
+        except BaseException as failure:
+            body = {"query": query, "intent": intent.entry, "failure": _failure_code(failure), "duration_bucket": _since(began)}
+            outcome = self._append(query, EntryKind.USE_OUTCOME, body)
+            self._remember(query, actor, (intent, outcome))
+            raise _without_engine_words(failure, query) from None
+        body = {
+            "query": query,
+            "intent": intent.entry,
+            "rows": passed.table.num_rows,
+            "result_hash": digest,
+            "duration_bucket": _since(began),
+        }
+        outcome = self._append(query, EntryKind.USE_OUTCOME, body)
+        self._remember(query, actor, (intent, outcome))
+        receipt = self._ledger.receipt((intent.entry, outcome.entry))
+        return Answer(query=query, table=passed.table, receipt=receipt, notices=plan.notices + passed.notices)
+
+    def why(self, request: QueryRequest, *, actor: Actor) -> Explanation:
+        """What the statement would use, on which terms, and every reason against it. Runs nothing, records nothing."""
+        considered = self._consider(request, actor, self._clock())
+        uses: list[DatasetUse] = []
+        items_of = considered.resolution.uses() if considered.resolution else {}
+        for dataset_id in sorted(items_of):
+            grant = considered.decision.grants.get(dataset_id)
+            snapshot = considered.snapshots.get(dataset_id)
+            names = tuple(sorted(items_of[dataset_id]))
+            masks = tuple(ItemUse(name, mask) for name in names if grant and (mask := mask_of(grant, name)) is not None)
+            uses.append(
+                DatasetUse(
+                    dataset=dataset_id,
+                    items=names,
+                    grant=grant.id if grant else None,
+                    masks=masks,
+                    rows=grant.terms.rows if grant else None,
+                    valid_until=grant.terms.valid_until if grant else None,
+                    snapshot=snapshot.version if snapshot else None,
+                )
+            )
+        reasons = considered.reasons
+        return Explanation(Decision(considered.decision.grants if not reasons else {}, reasons), tuple(uses))
+
+    # --- the steps ----------------------------------------------------------------------------------------------------
+
+    def _plan(self, query: str, request: QueryRequest, actor: Actor) -> Plan:
+        """A verified plan, from the cache when nothing that it rests on has changed. Refusals are recorded here."""
+        at = self._clock()
+        key = (hashlib.sha256(request.sql.encode("utf-8", "surrogatepass")).digest(), request.purpose, actor.office, self._epoch.policy_epoch())
+        kept = self._plans.get(key)
+        if kept is not None and fault_of_actor(actor) is None and self._still_holds(kept, at):
+            return kept
+        considered = self._consider(request, actor, at)
+        reasons = considered.reasons
+        plan: Plan | None = None
+        if not reasons and considered.resolution is not None:
+            try:
+                plan = self._rewrite(considered)
+            except HuitongError as refusal:
+                reasons = refusal.reasons
+            except Exception:
+                reasons = (Reason("statement-not-understood"),)
+        if plan is None:
+            self._refuse(query, request, actor, reasons, considered)
+        assert plan is not None
+        self._plans.put(key, plan)
+        return plan
+
+    def _still_holds(self, plan: Plan, at: datetime) -> bool:
+        for part in plan.datasets:
+            snapshot = self._catalogue.current_snapshot(part.dataset)
+            if snapshot is None or snapshot.version != part.snapshot or not part.grant.valid_at(at):
+                return False
+        return True
+
+    def _consider(self, request: QueryRequest, actor: Actor, at: datetime) -> _Considered:
+        """Parse, resolve, authorise: everything that can be said against a statement before it is rewritten."""
+        nothing = Decision({}, ())
+        about_person = tuple(
+            fault for fault in (fault_of_actor(actor), fault_of_purpose(request.purpose)) if fault is not None
+        )
+        try:
+            tree = parse(request.sql, self._caps)
+            names = named_datasets(tree, self._caps)
+            datasets = {name: dataset for name in names if (dataset := self._catalogue.dataset(name)) is not None}
+            grants = tuple(self._grants.grants_of_office(actor.office, tuple(datasets)))
+            no_items: dict[str, frozenset[str]] = {name: frozenset() for name in datasets}
+            first = self._first_choice(actor, request.purpose, no_items, datasets, grants, at)
+            resolution = resolve(tree, datasets=datasets, grants=first)
+            decision = decide(
+                actor=actor, purpose=request.purpose, uses=resolution.named_uses(), datasets=datasets, grants=grants, at=at
+            )
+            if decision.allowed and dict(decision.grants) != {name: first[name] for name in decision.grants if name in first}:
+                resolution = resolve(parse(request.sql, self._caps), datasets=datasets, grants=decision.grants)
+        except HuitongError as refusal:
+            return _Considered(tuple(dict.fromkeys(about_person + refusal.reasons)), None, nothing, {}, {})
+        except Exception:
+            return _Considered((*about_person, Reason("statement-not-understood")), None, nothing, {}, {})
+        reasons = list(dict.fromkeys((*decision.reasons, *resolution.faults)))
+        snapshots: dict[str, Snapshot] = {}
+        for name in resolution.uses():
+            snapshot = self._catalogue.current_snapshot(name)
+            if snapshot is not None:
+                snapshots[name] = snapshot
+            elif decision.allowed:
+                reasons.append(Reason("dataset-without-snapshot", {"dataset": name, "provider": datasets[name].provider}))
+        return _Considered(tuple(reasons), resolution, decision, datasets, snapshots)
+
+    @staticmethod
+    def _first_choice(
+        actor: Actor,
+        purpose: str,
+        uses: Mapping[str, frozenset[str]],
+        datasets: Mapping[str, Dataset],
+        grants: Sequence[Grant],
+        at: datetime,
+    ) -> Mapping[str, Grant]:
+        """The grant that a star stands for, dataset by dataset, before it is known which items are named."""
+        found: dict[str, Grant] = {}
+        for name, items in uses.items():
+            found.update(decide(actor=actor, purpose=purpose, uses={name: items}, datasets=datasets, grants=grants, at=at).grants)
+        return found
+
+    def _rewrite(self, considered: _Considered) -> Plan:
+        """Governed SQL over random names, checked by a second parser."""
+        assert considered.resolution is not None
+        parts: dict[str, DatasetPlan] = {}
+        for name in considered.resolution.uses():
+            grant, dataset, snapshot = considered.decision.grants[name], considered.datasets[name], considered.snapshots[name]
+            codes: frozenset[str] | None = None
+            if grant.terms.rows is not None:
+                codes = self._divisions.codes_under(grant.terms.rows.division, snapshot.taken_at.astimezone(self._time_zone).date())
+            parts[name] = DatasetPlan(dataset=name, described=dataset, grant=grant, snapshot_taken=snapshot, codes=codes)
+        plan = rewrite(
+            considered.resolution,
+            parts,
+            side_files=self._side_tables.files,
+            maximum_rows=self._limits.maximum_rows + 1,
+            caps=self._caps,
+        )
+        verify(plan, self._second_parser)
+        return plan
+
+    # --- the record ---------------------------------------------------------------------------------------------------
+
+    def _statement_hash(self, request: QueryRequest) -> str:
+        return hmac.digest(self._statement_key, request.sql.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()
+
+    def _intent(self, query: str, request: QueryRequest, actor: Actor, plan: Plan) -> Mapping[str, Any]:
+        bases = sorted({part.grant.terms.purpose.legal_basis for part in plan.datasets})
+        return {
+            "query": query,
+            "actor": actor.person,
+            "office": actor.office,
+            "post": actor.post,
+            "purpose": request.purpose,
+            "legal_basis": "; ".join(bases),
+            "grants": [
+                {
+                    "grant": part.grant.id,
+                    "version": part.grant.version,
+                    "terms_hash": part.grant.terms_hash,
+                    "dataset": part.dataset,
+                    "snapshot": part.snapshot,
+                }
+                for part in plan.datasets
+            ],
+            "statement_hash": self._statement_hash(request),
+        }
+
+    def _refuse(
+        self, query: str, request: QueryRequest, actor: Actor, reasons: Sequence[Reason], considered: _Considered
+    ) -> None:
+        body = {
+            "query": query,
+            "actor": actor.person,
+            "office": actor.office,
+            "post": actor.post,
+            "purpose": request.purpose if fault_of_purpose(request.purpose) is None else "",
+            "datasets": sorted(considered.resolution.uses()) if considered.resolution else [],
+            "reasons": sorted({reason.code for reason in reasons}),
+            "statement_hash": self._statement_hash(request),
+        }
+        entry = self._append(query, EntryKind.USE_REFUSED, body)
+        self._remember(query, actor, (entry,))
+        refusal = Refused(*reasons)
+        refusal.query = query
+        raise refusal
+
+    def _append(self, query: str, kind: EntryKind, body: Mapping[str, Any]) -> Promise:
+        """One entry, or Unavailable: without a record there is no use, and no refusal that nobody counted."""
+        try:
+            return self._ledger.append(kind=kind, body=body)
+        except (Unavailable, LedgerBroken):
+            raise
+        except Exception:
+            raise Unavailable.because("ledger-not-writable", query=query) from None
+
+    def _remember(self, query: str, actor: Actor, promises: Sequence[Promise]) -> None:
+        self._uses.remember(query=query, actor=actor, entries=tuple(promise.entry for promise in promises), at=promises[-1].at)
+
+
+def new_query_number() -> str:
+    """A number that carries no meaning and cannot be guessed."""
+    return "q-" + secrets.token_hex(8)
+
+
+def mask_of(grant: Grant, item: str) -> Mask | None:
+    """The mask of an item of a grant, whatever the letter case."""
+    return next((term.mask for term in grant.terms.items if term.item.lower() == item.lower()), None)
+
+
+def _since(began: float) -> str:
+    return duration_bucket(time.monotonic() - began)
+
+
+def _failure_code(failure: BaseException) -> str:
+    return failure.reasons[0].code if isinstance(failure, HuitongError) else "query-failed"
+
+
+def _without_engine_words(failure: BaseException, query: str) -> BaseException:
+    """The failure as it may leave: a code of ours with the number of the query, or what stops the process itself."""
+    if isinstance(failure, Refused):
+        failure.query = query
+        return failure
+    if isinstance(failure, Unavailable | InputInvalid) or not isinstance(failure, Exception):
+        return failure
+    refusal = Refused.because("query-failed", query=query)
+    if isinstance(refusal, Refused):
+        refusal.query = query
+    return refusal

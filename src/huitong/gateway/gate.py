@@ -1,0 +1,65 @@
+"""What SQL cannot say: the row limit, types that every reader knows, and the exact bytes that leave."""
+
+import hashlib
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from huitong.errors import Reason
+
+BATCH_ROWS = 65_536
+_WHOLE_NUMBER = pa.decimal128(38, 0)
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What the gate let through."""
+
+    table: pa.Table
+    notices: tuple[Reason, ...]
+
+
+def gate(table: pa.Table, *, maximum_rows: int) -> Passed:
+    """Cut to `maximum_rows` with a notice that says so, and give whole-number totals their plain integer type."""
+    notices: list[Reason] = []
+    if table.num_rows > maximum_rows:
+        table = table.slice(0, maximum_rows)
+        notices.append(Reason("rows-cut", {"rows": maximum_rows}))
+    return Passed(_plain_integers(table), tuple(notices))
+
+
+def _plain_integers(table: pa.Table) -> pa.Table:
+    """The engine's 128-bit totals as 64-bit integers where every value fits; where one does not, the column stays a decimal."""
+    for position, field in enumerate(table.schema):
+        if field.type == _WHOLE_NUMBER:
+            try:
+                column = table.column(position).cast(pa.int64(), safe=True)
+            except pa.ArrowInvalid:
+                continue
+            table = table.set_column(position, pa.field(field.name, pa.int64(), field.nullable), column)
+    return table
+
+
+def result_bytes(table: pa.Table) -> bytes:
+    """The Arrow IPC stream of a result: the bytes that are hashed into the ledger and the bytes that an API sends.
+
+    The same rows give the same bytes however they were chunked: schema metadata is stripped and batches have a fixed size."""
+    plain = table.replace_schema_metadata(None)
+    plain = plain.cast(pa.schema([field.remove_metadata() for field in plain.schema])).combine_chunks()
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, plain.schema) as writer:
+        writer.write_table(plain, max_chunksize=BATCH_ROWS)
+    return bytes(sink.getvalue())
+
+
+def result_hash(table: pa.Table) -> str:
+    """SHA-256 of `result_bytes`, in hex: what the outcome entry says of a result."""
+    return hashlib.sha256(result_bytes(table)).hexdigest()
+
+
+def duration_bucket(seconds: float) -> str:
+    """How long it took, coarse on purpose: a fine time would tell how many rows were read that nobody may see."""
+    for limit, name in ((0.1, "up-to-100-ms"), (1.0, "up-to-1-s"), (10.0, "up-to-10-s")):
+        if seconds <= limit:
+            return name
+    return "over-10-s"

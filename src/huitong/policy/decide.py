@@ -1,0 +1,128 @@
+"""The decision about one use: which grant carries each dataset, or every reason why not, in one answer.
+
+Pure: same arguments, same decision. Nothing is granted by absence; a dataset without a faultless grant is refused. When several
+grants carry a use, the widest is taken (no cut of rows before a cut, fewer masks on the items used, then the newest), so that the
+choice never depends on the order in which they are stored. When none does, the grant with the fewest faults is the one whose
+faults are told, because it is the one nearest to a yes."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from huitong.errors import Reason
+from huitong.model.catalog import Dataset, Sharing
+from huitong.model.party import Actor, Role
+from huitong.model.policy import Decision, Grant, GrantState, MaskKind
+
+_PURPOSE = re.compile(r"[A-Za-z0-9\u3400-\u4dbf\u4e00-\u9fff][A-Za-z0-9_.\-\u3400-\u4dbf\u4e00-\u9fff]{0,63}")
+
+
+def fault_of_actor(actor: Actor) -> Reason | None:
+    """Why this actor may use no data at all; None if the post may."""
+    if not actor.has(Role.ANALYST):
+        return Reason("role-missing", {"role": Role.ANALYST.value, "post": actor.post, "office": actor.office})
+    return None
+
+
+def fault_of_purpose(purpose: str) -> Reason | None:
+    """Why this text cannot be a purpose; None if it can. The text itself is not repeated, it may be anything."""
+    if not purpose.strip():
+        return Reason("purpose-missing")
+    if _PURPOSE.fullmatch(purpose) is None:
+        return Reason("purpose-invalid")
+    return None
+
+
+def decide(
+    *,
+    actor: Actor,
+    purpose: str,
+    uses: Mapping[str, frozenset[str]],
+    datasets: Mapping[str, Dataset],
+    grants: Sequence[Grant],
+    at: datetime,
+) -> Decision:
+    """Whether `actor` may use the items `uses` (dataset id -> item names) for `purpose` at the instant `at`.
+
+    `grants` may hold grants of any dataset, office and state; `datasets` holds the published ones. A dataset that is not in it is
+    refused as one that does not exist."""
+    reasons: list[Reason] = []
+    for fault in (fault_of_actor(actor), fault_of_purpose(purpose)):
+        if fault is not None:
+            reasons.append(fault)
+    purpose_known = fault_of_purpose(purpose) is None
+    chosen: dict[str, Grant] = {}
+    for dataset_id in sorted(uses):
+        dataset = datasets.get(dataset_id)
+        if dataset is None:
+            reasons.append(Reason("dataset-unknown", {"dataset": dataset_id}))
+            continue
+        candidates = [grant for grant in grants if grant.dataset == dataset_id]
+        if not candidates:
+            reasons.append(_without_grant(actor, dataset))
+            continue
+        judged = [
+            (_faults(grant, dataset, uses[dataset_id], actor, purpose if purpose_known else None, at), grant) for grant in candidates
+        ]
+        faultless = [grant for faults, grant in judged if not faults]
+        if faultless:
+            chosen[dataset_id] = min(faultless, key=lambda grant: _width(grant, uses[dataset_id]))
+            continue
+        nearest, _ = min(judged, key=lambda pair: (len(pair[0]), _distance(pair[0]), -pair[1].granted_at.timestamp(), pair[1].id))
+        reasons.extend(nearest)
+    return Decision(grants=chosen if not reasons else {}, reasons=tuple(dict.fromkeys(reasons)))
+
+
+def _without_grant(actor: Actor, dataset: Dataset) -> Reason:
+    if dataset.sharing is Sharing.NOT_SHARED:
+        return Reason("dataset-not-shared", {"dataset": dataset.id, "provider": dataset.provider, "basis": dataset.sharing_basis})
+    return Reason("grant-missing", {"dataset": dataset.id, "provider": dataset.provider, "office": actor.office})
+
+
+_DISTANCE = (
+    "item-not-granted", "grant-preparing", "grant-not-yet-valid", "grant-expired", "grant-other-purpose", "grant-revoked",
+    "grant-other-office",
+)  # fmt: skip
+
+
+def _distance(faults: Sequence[Reason]) -> int:
+    """How far a faulty grant is from a yes, by its worst fault."""
+    return max(_DISTANCE.index(fault.code) for fault in faults)
+
+
+def _faults(
+    grant: Grant, dataset: Dataset, items: frozenset[str], actor: Actor, purpose: str | None, at: datetime
+) -> tuple[Reason, ...]:
+    """Everything that speaks against this grant. Of a grant of another office nothing is told but that."""
+    about = {"dataset": dataset.id, "provider": dataset.provider}
+    if grant.using_office != actor.office:
+        return (Reason("grant-other-office", {**about, "office": actor.office}),)
+    faults: list[Reason] = []
+    about["grant"] = grant.id
+    terms = grant.terms
+    if purpose is not None and terms.purpose.code != purpose:
+        faults.append(Reason("grant-other-purpose", {**about, "purpose": purpose, "granted": terms.purpose.code}))
+    if grant.state is GrantState.REVOKED:
+        revoked = grant.revoked_at.date().isoformat() if grant.revoked_at else "-"
+        faults.append(Reason("grant-revoked", {**about, "on": revoked}))
+    elif at >= terms.valid_until:
+        faults.append(Reason("grant-expired", {**about, "until": _instant(terms.valid_until)}))
+    elif grant.state is GrantState.PREPARING:
+        faults.append(Reason("grant-preparing", about))
+    elif at < terms.valid_from:
+        faults.append(Reason("grant-not-yet-valid", {**about, "from": _instant(terms.valid_from)}))
+    granted = {term.item.lower() for term in terms.items}
+    for item in sorted(items):
+        if item.lower() not in granted:
+            faults.append(Reason("item-not-granted", {**about, "item": item, "purpose": terms.purpose.code}))
+    return tuple(faults)
+
+
+def _instant(instant: datetime) -> str:
+    return instant.isoformat(timespec="minutes")
+
+
+def _width(grant: Grant, items: frozenset[str]) -> tuple[bool, int, float, str]:
+    """Sort key of a usable grant, the widest first; the id last, so that the choice is always the same."""
+    masked = sum(1 for term in grant.terms.items if term.item.lower() in items and term.mask.kind is not MaskKind.CLEAR)
+    return (grant.terms.rows is not None, masked, -grant.granted_at.timestamp(), grant.id)
