@@ -58,6 +58,10 @@ class Frontier:
         self.size += 1
         return made
 
+    def copy(self) -> "Frontier":
+        """The same frontier, to grow apart."""
+        return Frontier(self.size, self._hashes)
+
     def root(self) -> bytes:
         """The root hash of the tree."""
         return join(self._hashes)

@@ -1,0 +1,309 @@
+"""The audit: recompute the whole ledger from its entries and name whatever does not fit.
+
+The signed checkpoints are the arbiters. Between two of them the entries and the kept leaf hashes are compared; where they
+differ, the one that leads to the signed root is right and the other is named.
+"""
+
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any, TypeVar
+
+import numpy
+
+from huitong.errors import InputInvalid, LedgerBroken, Reason
+from huitong.ledger.log import LedgerStore, keys_of
+from huitong.ledger.merkle import Frontier, NodeKey
+from huitong.ledger.note import check_checkpoint, instant_text
+from huitong.ledger.verify import VerifierKey, leaf_hash, parse_payload, promise_message
+from huitong.model.ledger import Checkpoint, EntryKind, Promise
+
+READ_AT_ONCE = 1000
+"""Entries or nodes of one read, so that memory stays small and databases accept the list."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """What the audit found; every fault is a reason whose parameters name the entry, node or checkpoint."""
+
+    size: int
+    pending: int
+    checkpoints: int
+    open_uses: int
+    """Intents without an outcome: queries that failed, were stopped or still run. No fault by itself."""
+    faults: tuple[Reason, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.faults
+
+
+def audit(
+    store: LedgerStore,
+    vkeys: Sequence[str],
+    *,
+    order_seconds: float = 300,
+    signatures: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> AuditReport:
+    """Recompute the tree from all entries and compare it with every kept node, checkpoint and signature.
+
+    `vkeys` are all keys with which this log has signed, from a source that the auditor trusts. `order_seconds` is how far an
+    entry may be dated before its forerunner: the longest that a transaction may stay open. `signatures=False` leaves out the
+    signatures of the entries (not those of the checkpoints): some twenty times faster, and blind to a changed signature."""
+    keys = keys_of(vkeys)
+    if not keys:
+        raise InputInvalid.because("ledger-key-invalid")
+    return _Audit(store, keys, timedelta(seconds=order_seconds), signatures, progress).run()
+
+
+@dataclass
+class _Segment:
+    """The entries between two checkpoints, at the places [start, start + len(wanted))."""
+
+    start: int
+    wanted: list[bytes | None] = field(default_factory=list)
+    """Leaf hash of each entry as it can be read; None if it cannot."""
+    kept: list[bytes | None] = field(default_factory=list)
+    """Leaf hash as kept among the nodes; None if missing."""
+    signed: list[bool] = field(default_factory=list)
+    """Whether the entry's own signature holds."""
+    names: dict[int, str] = field(default_factory=dict)
+    """Ids of the entries whose leaf hashes differ or whose signature does not hold."""
+
+
+class _Audit:
+    def __init__(
+        self,
+        store: LedgerStore,
+        keys: tuple[VerifierKey, ...],
+        tolerance: timedelta,
+        signatures: bool,
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self.store, self.keys, self.tolerance, self.signatures, self.progress = store, keys, tolerance, signatures, progress
+        self.origin = keys[0].name
+        self.faults: list[Reason] = []
+        self.ids = array("Q")
+        self.latest: datetime | None = None
+        self.open_uses: dict[str, str] = {}
+        self.size = store.size()
+        self.frontier = Frontier()
+        self.good = 0
+        """Size of the last checkpoint that holds."""
+        self.lost = False
+        """A checkpoint's root could not be reached: later ones cannot be either."""
+
+    def run(self) -> AuditReport:
+        """The whole audit."""
+        last: Checkpoint | None = None
+        checkpoints = 0
+        for checkpoint in self._checkpoints():
+            checkpoints += 1
+            if not self._check_checkpoint(checkpoint):
+                continue
+            segment = self._read(self.frontier.size, checkpoint.size)
+            if (last and checkpoint.at < last.at) or (self.latest and checkpoint.at < self.latest):
+                self._fault("audit-checkpoint-order", size=checkpoint.size)
+            self._settle(segment, checkpoint)
+            last = checkpoint
+        if self.frontier.size < self.size:
+            self._fault("audit-checkpoint-missing", size=self.size, signed=self.frontier.size)
+            self._settle(self._read(self.frontier.size, self.size), None)
+        pending = self._check_pending()
+        self._check_ids()
+        return AuditReport(self.size, pending, checkpoints, len(self.open_uses), tuple(self.faults))
+
+    def _fault(self, code: str, **parameters: str | int) -> None:
+        self.faults.append(Reason(code, parameters))
+
+    # --- checkpoints
+
+    def _checkpoints(self) -> Iterator[Checkpoint]:
+        """Every kept checkpoint, by size; one that claims more than there is, is named and left out."""
+        reached = 0
+        while True:
+            checkpoint = self._try(lambda: self.store.checkpoint_covering(reached))  # noqa: B023 (called at once)
+            if checkpoint is None:
+                break
+            if not reached < checkpoint.size <= self.size:
+                self._fault("audit-checkpoint-changed", size=checkpoint.size)
+                break
+            yield checkpoint
+            reached = checkpoint.size
+        newest = self._try(self.store.latest_checkpoint)
+        if newest is not None and newest.size != reached:
+            self._check_checkpoint(newest)
+
+    def _check_checkpoint(self, checkpoint: Checkpoint) -> bool:
+        try:
+            check_checkpoint(checkpoint, self.keys)
+        except LedgerBroken:
+            self._fault("audit-checkpoint-changed", size=checkpoint.size)
+            return False
+        return True
+
+    # --- entries
+
+    def _read(self, start: int, end: int) -> _Segment:
+        segment = _Segment(start)
+        for first in range(start, end, READ_AT_ONCE):
+            after = min(first + READ_AT_ONCE, end)
+            kept = self._nodes([(0, index) for index in range(first, after)])
+            for index, promise in self._entries(first, after):
+                leaf, holds = (None, False) if promise is None else self._check_entry(index, promise)
+                stored = kept.get((0, index))
+                if not holds or leaf != stored:
+                    segment.names[index] = "?" if promise is None else promise.entry
+                segment.wanted.append(leaf)
+                segment.kept.append(stored)
+                segment.signed.append(holds)
+            if self.progress is not None:
+                self.progress(after, self.size)
+        return segment
+
+    def _entries(self, start: int, end: int) -> Iterator[tuple[int, Promise | None]]:
+        """The entries with their places; one by one if some cannot be read together."""
+        together = self._try(lambda: list(islice(self.store.entries(start, end), end - start)))
+        for index in range(start, end):
+            if together is not None and len(together) == end - start:
+                yield index, together[index - start]
+            else:
+                yield index, self._try(lambda: self.store.entry(index))  # noqa: B023 (called at once)
+
+    def _check_entry(self, index: int, promise: Promise) -> tuple[bytes, bool]:
+        """The leaf hash of an entry and whether its signature holds; faults that need no checkpoint are named here."""
+        leaf = leaf_hash(promise.payload)
+        if self.signatures and not any(key.id == promise.key_id for key in self.keys):
+            self._fault("audit-entry-key-unknown", entry=promise.entry, index=index, key=promise.key_id)
+            return leaf, False
+        if self.signatures and not self._signed(promise):
+            return leaf, False
+        try:
+            told = parse_payload(promise.payload)
+        except ValueError:
+            return leaf, False
+        if (told["id"], told["kind"], told["at"]) != (promise.entry, promise.kind.value, instant_text(promise.at)):
+            self._fault("audit-entry-fields", entry=promise.entry, index=index)
+            return leaf, True
+        self.ids.append(int(promise.entry[:16], 16))
+        self._check_order(index, promise)
+        self._check_use(index, promise, told["body"])
+        return leaf, True
+
+    def _signed(self, promise: Promise) -> bool:
+        message = promise_message(self.origin, promise.payload)
+        return any(key.id == promise.key_id and key.signed(message, promise.signature) for key in self.keys)
+
+    def _check_order(self, index: int, promise: Promise) -> None:
+        if self.latest is not None and promise.at < self.latest - self.tolerance:
+            at, latest = instant_text(promise.at), instant_text(self.latest)
+            self._fault("audit-entry-order", entry=promise.entry, index=index, at=at, latest=latest)
+        self.latest = promise.at if self.latest is None else max(self.latest, promise.at)
+
+    def _check_use(self, index: int, promise: Promise, body: Mapping[str, Any]) -> None:
+        query = body.get("query")
+        if promise.kind is EntryKind.USE_INTENT:
+            self.open_uses[promise.entry] = query if isinstance(query, str) else ""
+        elif promise.kind is EntryKind.USE_OUTCOME or (promise.kind is EntryKind.USE_REFUSED and "intent" in body):
+            intent = body.get("intent")
+            if not isinstance(intent, str) or self.open_uses.pop(intent, None) != query:
+                self._fault("audit-outcome-without-intent", entry=promise.entry, index=index)
+
+    # --- the tree
+
+    def _settle(self, segment: _Segment, checkpoint: Checkpoint | None) -> None:
+        """Grow the tree by a segment, choosing between entries and kept leaves by what the checkpoint signed."""
+        best = [
+            (leaf if holds else stored) or leaf or stored or bytes(32)
+            for leaf, stored, holds in zip(segment.wanted, segment.kept, segment.signed, strict=True)
+        ]
+        choices = [best]
+        if segment.names:
+            choices.append([leaf or other for leaf, other in zip(segment.wanted, best, strict=True)])
+            choices.append([stored or other for stored, other in zip(segment.kept, best, strict=True)])
+        proved, (tree, nodes) = False, self._grown(best)
+        if checkpoint is not None and not self.lost:
+            for leaves in choices:
+                grown, made = (tree, nodes) if leaves is best else self._grown(leaves)
+                if grown.root() == checkpoint.root:
+                    proved, best, tree, nodes = True, leaves, grown, made
+                    break
+        self._name_entries(segment, best)
+        if proved:
+            self.good = tree.size
+        elif checkpoint is not None and not self.lost:
+            self._fault("audit-checkpoint-differs", size=checkpoint.size, good=self.good)
+            self.lost = True
+        self.frontier = tree
+        self._compare_nodes(nodes)
+
+    def _grown(self, leaves: Sequence[bytes]) -> tuple[Frontier, list[tuple[int, int, bytes]]]:
+        tree, nodes = self.frontier.copy(), []
+        for leaf in leaves:
+            nodes += tree.append(leaf)
+        return tree, nodes
+
+    def _name_entries(self, segment: _Segment, right: Sequence[bytes]) -> None:
+        for index, entry in segment.names.items():
+            place = index - segment.start
+            if segment.wanted[place] is None:
+                self._fault("audit-entry-missing", index=index)
+            elif segment.wanted[place] != right[place]:
+                code = "audit-entry-replaced" if segment.signed[place] else "audit-entry-changed"
+                self._fault(code, entry=entry, index=index)
+            elif not segment.signed[place]:
+                self._fault("audit-signature-changed", entry=entry, index=index)
+
+    def _compare_nodes(self, nodes: Sequence[tuple[int, int, bytes]]) -> None:
+        for first in range(0, len(nodes), READ_AT_ONCE):
+            group = nodes[first : first + READ_AT_ONCE]
+            kept = self._nodes([(level, index) for level, index, _ in group])
+            for level, index, value in group:
+                found = kept.get((level, index))
+                if found != value:
+                    code = "audit-node-missing" if found is None else "audit-node-changed"
+                    start, end = index << level, ((index + 1) << level) - 1
+                    self._fault(code, level=level, index=index, start=start, end=end)
+
+    def _nodes(self, keys: Sequence[NodeKey]) -> Mapping[NodeKey, bytes]:
+        return self._try(lambda: self.store.nodes(keys)) or {}
+
+    # --- the rest
+
+    def _check_pending(self) -> int:
+        pending = self._try(lambda: self.store.pending(1_000_000)) or ()
+        for promise in pending:
+            if not self._signed(promise):
+                self._fault("audit-pending-changed", entry=promise.entry)
+            elif self.store.index_of(promise.entry) is not None:
+                self._fault("audit-pending-folded", entry=promise.entry)
+        return len(pending)
+
+    def _check_ids(self) -> None:
+        """Name entries whose id stands twice; ids are compared by 64 of their 128 random bits, so memory stays small."""
+        sorted_ids = numpy.sort(numpy.frombuffer(self.ids, dtype=numpy.uint64)) if self.ids else numpy.empty(0, numpy.uint64)
+        twice = {int(value) for value in sorted_ids[1:][sorted_ids[1:] == sorted_ids[:-1]]}
+        if not twice:
+            return
+        seen: dict[str, int] = {}
+        for first in range(0, self.size, READ_AT_ONCE):
+            for index, promise in self._entries(first, min(first + READ_AT_ONCE, self.size)):
+                if promise is None or not any(f"{value:016x}" == promise.entry[:16] for value in twice):
+                    continue
+                if promise.entry in seen:
+                    self._fault("audit-entry-twice", entry=promise.entry, first=seen[promise.entry], index=index)
+                seen.setdefault(promise.entry, index)
+
+    @staticmethod
+    def _try(read: Callable[[], Result]) -> Result | None:
+        """What the store gives; None if its bytes are so broken that it raises: the audit goes on and names the place."""
+        try:
+            return read()
+        except Exception:
+            return None
