@@ -1,0 +1,479 @@
+"""The engine broker: one unix socket, one loop, one forked and sandboxed process per query.
+
+Single-threaded on purpose: a process forked from it starts with no foreign thread and no foreign lock. Whatever a child does or a
+client sends, the broker goes on; it never opens a connection of its own and never reads a row. It ends with whoever started it.
+
+    python -m huitong.engines.broker --socket S --lake DIR --processes N
+"""
+
+import argparse
+import contextlib
+import gc
+import json
+import mmap
+import os
+import selectors
+import shutil
+import signal
+import socket
+import stat
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from subprocess import DEVNULL, PIPE, Popen
+from types import FrameType, TracebackType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+
+import huitong
+from huitong.engines import frames, process, sandbox
+from huitong.errors import Reason, Unavailable
+from huitong.model.query import EngineLimits, GovernedQuery, GovernedTable
+from huitong.settings import Settings
+
+
+@dataclass(frozen=True)
+class BrokerSettings:
+    """Where a broker lives and what it may use at once."""
+
+    socket: Path
+    lake: Path
+    processes: int = 2
+    """Queries that run at once."""
+    memory_megabytes: int = 2048
+    """Most memory of one query, whatever it asks for."""
+    temporary: Path | None = None
+    """Folder for spilled intermediate results; beside the socket if not given. Each query gets its own, private and short-lived."""
+    temporary_megabytes: int = 20_000
+    waiting: int = 64
+    """Queries that may wait for a free process; one more is told the engine is busy."""
+    waiting_seconds: float = 10.0
+    """Longest wait for a free process."""
+    connections: int = 256
+    kill_after_seconds: float = 1.0
+    """How long after its limit a query that does not obey the interrupt is killed."""
+    minimum_level: int = 0
+    """Refuse to serve below this sandbox level."""
+
+
+class NotSafeError(Exception):
+    """The start-up probes found a hole, or the sandbox does not let a query work."""
+
+
+class _Peer:
+    """One client's connection: reading its request, waiting, or being answered by a child."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.received = bytearray()
+        self.since = time.monotonic()
+        self.query: GovernedQuery | None = None
+        self.child: _Child | None = None
+
+
+@dataclass
+class _Child:
+    pid: int
+    query: GovernedQuery
+    kill_at: float
+    busy: mmap.mmap
+    temporary: Path
+    late: bool = False
+    unwanted: bool = False
+
+
+class Broker:
+    """The loop. `serve` returns when asked to stop or when whoever started it is gone."""
+
+    def __init__(self, settings: BrokerSettings, *, walls: sandbox.Walls | None = None) -> None:
+        self._settings = replace(settings, lake=settings.lake.resolve())
+        self._temporary = (settings.temporary or settings.socket.parent / "engine-tmp").absolute()
+        self._selector = selectors.DefaultSelector()
+        self._peers: dict[int, _Peer] = {}
+        self._waiting: deque[_Peer] = deque()
+        self._children: dict[int, _Peer] = {}
+        self._around = process.Surroundings(self._settings.lake, settings.temporary_megabytes, False, walls or sandbox.Walls())
+        self._stop = False
+        self._served = 0
+        self.found: Mapping[str, Any] = {}
+        """What the probes found: sandbox report."""
+
+    # --- start ---
+
+    def prepare(self) -> None:
+        """Open the socket, leave the network, prove the walls. Raises NotSafeError."""
+        shutil.rmtree(self._temporary, ignore_errors=True)
+        self._temporary.mkdir(parents=True, mode=0o700)
+        self._settings.lake.mkdir(parents=True, exist_ok=True)
+        self._listen()
+        left = sandbox.leave_network(self._around.walls)
+        self._around = replace(self._around, network_left=left)
+        gc.collect()
+        gc.freeze()
+        self.found = self._probe()
+        if self.found["sandbox"]["level"] < self._settings.minimum_level:
+            raise NotSafeError(f"sandbox level {self.found['sandbox']['level']} is below {self._settings.minimum_level}")
+
+    def _listen(self) -> None:
+        path = self._settings.socket
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+                if other.connect_ex(str(path)) == 0:
+                    raise NotSafeError("another broker serves this socket")
+            path.unlink()
+        before = os.umask(0o177)
+        try:
+            self._listener.bind(str(path))
+        finally:
+            os.umask(before)
+
+    def _probe(self) -> Mapping[str, Any]:
+        """Run every attack of `probes` in a child that was made exactly like the child of a query."""
+        with tempfile.TemporaryDirectory(dir=self._temporary) as outside, tempfile.TemporaryDirectory(dir=self._settings.lake) as inside:
+            forbidden = Path(outside) / "forbidden"
+            forbidden.write_text("a\n1\n", "utf-8")
+            Path(outside).chmod(0o755)
+            planned = Path(inside) / "probe.parquet"
+            parquet.write_table(pa.table({"a": [1]}), planned)
+            query = GovernedQuery(
+                query="probe",
+                sql="SELECT count(*) AS n FROM probe WHERE a = 1",
+                tables=(GovernedTable("probe", (str(planned.relative_to(self._settings.lake)),), {"a": "BIGINT"}),),
+                limits=EngineLimits(seconds=20, memory_megabytes=256, threads=1, maximum_rows=1),
+            )
+            temporary = self._private_folder()
+            receive, send = os.pipe()
+            parent = os.getpid()
+            pid = os.fork()
+            if pid == 0:
+                process.probe(out=send, temporary=temporary, around=self._around, forbidden=forbidden, query=query, parent=parent)
+            os.close(send)
+            with os.fdopen(receive, "rb") as pipe:
+                said = pipe.read()
+            os.waitpid(pid, 0)
+            shutil.rmtree(temporary, ignore_errors=True)
+            if (Path(outside) / "probe-written").exists():
+                raise NotSafeError("an engine process wrote outside its own folder")
+        found: dict[str, Any] = json.loads(said) if said else {}
+        if "sandbox" not in found:
+            raise NotSafeError(f"the sandbox does not let an engine process work ({found.get('broken', 'it died')})")
+        if found["passed"]:
+            raise NotSafeError(f"attacks that went through: {', '.join(found['passed'])}")
+        if not found["works"]:
+            raise NotSafeError("an ordinary query gives a wrong answer inside the sandbox")
+        return found
+
+    # --- the loop ---
+
+    def serve(self, *, lifeline: int | None = None) -> None:
+        """Serve until SIGTERM, SIGINT, or end of file on `lifeline` (a pipe held open by whoever started this)."""
+        wake_read, wake_write = os.pipe()
+        os.set_blocking(wake_read, False)
+        os.set_blocking(wake_write, False)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        self._listener.listen(128)
+        self._listener.setblocking(False)
+        self._selector.register(self._listener, selectors.EVENT_READ, "listener")
+        self._selector.register(wake_read, selectors.EVENT_READ, "wake")
+        if lifeline is not None:
+            self._selector.register(lifeline, selectors.EVENT_READ, "lifeline")
+        try:
+            while not self._stop:
+                for key, _ in self._selector.select(self._next_moment()):
+                    if key.data == "listener":
+                        self._accept()
+                    elif key.data == "wake":
+                        with contextlib.suppress(BlockingIOError):
+                            os.read(wake_read, 4096)
+                    elif key.data == "lifeline":
+                        self._stop = self._stop or not os.read(key.fd, 1)
+                    else:
+                        self._hear(key.data)
+                self._reap()
+                self._watch_clock()
+                self._start_waiting()
+        finally:
+            self._end()
+
+    def _on_stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stop = True
+
+    def _next_moment(self) -> float | None:
+        now = time.monotonic()
+        moments = [peer.child.kill_at for peer in self._children.values() if peer.child]
+        moments += [peer.since + self._settings.waiting_seconds for peer in self._peers.values() if peer.child is None]
+        return max(0.0, min(moments) - now) + 0.001 if moments else None
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            return
+        if len(self._peers) >= self._settings.connections:
+            connection.close()
+            return
+        connection.setblocking(False)
+        peer = _Peer(connection)
+        self._peers[connection.fileno()] = peer
+        self._selector.register(connection, selectors.EVENT_READ, peer)
+
+    def _hear(self, peer: _Peer) -> None:
+        try:
+            data = peer.connection.recv(262_144)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data or peer.query is not None:  # hung up, or speaks out of turn
+            self._drop(peer)
+            return
+        peer.received += data
+        if len(peer.received) < frames.REQUEST_HEAD.size:
+            return
+        (length,) = frames.REQUEST_HEAD.unpack_from(peer.received)
+        if length > frames.REQUEST_BYTES or len(peer.received) > frames.REQUEST_HEAD.size + length:
+            self._refuse(peer, Reason("engine-request-invalid"))
+        elif len(peer.received) == frames.REQUEST_HEAD.size + length:
+            self._understand(peer, bytes(peer.received[frames.REQUEST_HEAD.size :]))
+
+    def _understand(self, peer: _Peer, body: bytes) -> None:
+        peer.received.clear()
+        try:
+            kind, said = frames.read_request(body)
+            if kind == "status":
+                self._tell_status(peer)
+                return
+            query = frames.query_of_json(said)
+        except frames.MalformedError:
+            self._refuse(peer, Reason("engine-request-invalid"))
+            return
+        limits = query.limits
+        memory = min(limits.memory_megabytes, self._settings.memory_megabytes)
+        peer.query = replace(query, limits=replace(limits, memory_megabytes=memory))
+        peer.since = time.monotonic()
+        if len(self._waiting) >= self._settings.waiting:
+            self._refuse(peer, Reason("engine-busy", {"query": query.query}))
+        else:
+            self._waiting.append(peer)
+
+    def _tell_status(self, peer: _Peer) -> None:
+        status = {**self.found["sandbox"], "running": len(self._children), "waiting": len(self._waiting), "served": self._served}
+        self._say(peer, frames.frame(frames.DATA, json.dumps(status).encode()) + frames.end_frame(rows=0, cut=False))
+        self._drop(peer)
+
+    def _start_waiting(self) -> None:
+        while self._waiting and len(self._children) < self._settings.processes:
+            peer = self._waiting.popleft()
+            try:
+                self._start(peer)
+            except OSError:  # no memory for a process, no room for its folder
+                self._refuse(peer, Reason("engine-busy", {"query": peer.query.query if peer.query else ""}))
+
+    def _start(self, peer: _Peer) -> None:
+        query = peer.query
+        assert query is not None
+        temporary = self._private_folder()
+        busy = mmap.mmap(-1, mmap.PAGESIZE)
+        parent = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError:
+            busy.close()
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        if pid == 0:
+            process.run(query, peer=peer.connection, busy=memoryview(busy), temporary=temporary, around=self._around, parent=parent)
+        kill_at = time.monotonic() + query.limits.seconds + self._settings.kill_after_seconds
+        peer.child = _Child(pid, query, kill_at, busy, temporary)
+        self._children[pid] = peer
+        self._served += 1
+
+    def _private_folder(self) -> Path:
+        folder = Path(tempfile.mkdtemp(dir=self._temporary))
+        if os.geteuid() == 0:
+            with contextlib.suppress(OSError):
+                os.chown(folder, sandbox.UNPRIVILEGED, sandbox.UNPRIVILEGED)
+        return folder
+
+    def _reap(self) -> None:
+        while self._children:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                pid, status = 0, 0
+            if pid == 0:
+                return
+            peer = self._children.pop(pid, None)
+            if peer is None or peer.child is None:
+                continue
+            child = peer.child
+            shutil.rmtree(child.temporary, ignore_errors=True)
+            if not child.unwanted:
+                if status != 0 and child.busy[0] == 0:  # died between frames: there is room for a last word
+                    self._say(peer, frames.error_frame(process.reason_of_death(child.query, late=child.late)))
+                peer.child = None
+                self._drop(peer)
+            child.busy.close()
+
+    def _watch_clock(self) -> None:
+        now = time.monotonic()
+        for pid, peer in self._children.items():
+            if peer.child and now >= peer.child.kill_at:
+                peer.child.late, peer.child.kill_at = True, now + 60
+                os.kill(pid, signal.SIGKILL)
+        for peer in list(self._peers.values()):
+            if peer.child is None and now >= peer.since + self._settings.waiting_seconds:
+                if peer.query is None:
+                    self._drop(peer)
+                else:
+                    self._waiting.remove(peer)
+                    self._refuse(peer, Reason("engine-busy", {"query": peer.query.query}))
+
+    def _refuse(self, peer: _Peer, reason: Reason) -> None:
+        self._say(peer, frames.error_frame(reason))
+        self._drop(peer)
+
+    def _say(self, peer: _Peer, data: bytes) -> None:
+        """A few bytes to a client; one that does not read them has itself to blame."""
+        with contextlib.suppress(OSError):
+            peer.connection.setblocking(False)
+            peer.connection.send(data)
+
+    def _drop(self, peer: _Peer) -> None:
+        if peer in self._waiting:
+            self._waiting.remove(peer)
+        if peer.child is not None:
+            peer.child.unwanted = True
+            os.kill(peer.child.pid, signal.SIGKILL)
+        descriptor = peer.connection.fileno()
+        if descriptor in self._peers:
+            del self._peers[descriptor]
+            self._selector.unregister(peer.connection)
+            peer.connection.close()
+
+    def _end(self) -> None:
+        for peer in list(self._peers.values()):
+            self._drop(peer)
+        for pid in list(self._children):
+            with contextlib.suppress(ChildProcessError, ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+        self._listener.close()
+        with contextlib.suppress(OSError):
+            self._settings.socket.unlink()
+        shutil.rmtree(self._temporary, ignore_errors=True)
+
+
+# --- starting one -------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class BrokerHandle:
+    """A running broker; a context manager that ends it. It also ends by itself when this process does."""
+
+    process: "Popen[bytes]"
+    socket: Path
+    sandbox: Mapping[str, Any]
+    """The report of the walls, with `level`."""
+
+    def __enter__(self) -> "BrokerHandle":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def running(self) -> bool:
+        """Whether it still runs."""
+        return self.process.poll() is None
+
+    def stop(self) -> None:
+        """End it and its children; waits until it is gone."""
+        if self.process.stdin:
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
+        try:
+            self.process.wait(10)
+        except Exception:
+            self.process.kill()
+            self.process.wait()
+        if self.process.stdout:
+            self.process.stdout.close()
+
+
+def start_broker(settings: Settings, *, minimum_level: int = 0) -> BrokerHandle:
+    """Start a broker for an instance and wait until its probes have passed. Raises Unavailable `engine-not-safe` or `engine-unavailable`."""
+    return start(
+        BrokerSettings(
+            socket=settings.engine_socket,
+            lake=settings.lake,
+            processes=settings.engine_processes,
+            memory_megabytes=settings.engine_memory_megabytes,
+            minimum_level=minimum_level,
+        )
+    )
+
+
+def start(settings: BrokerSettings) -> BrokerHandle:
+    """Start a broker as a process of its own, with an environment of its own."""
+    source = str(Path(huitong.__file__).parent.parent)
+    command = [sys.executable, "-m", __name__, "--lifeline"]
+    for name in BrokerSettings.__dataclass_fields__:
+        value = getattr(settings, name)
+        if value is not None:
+            command += [f"--{name.replace('_', '-')}", str(value)]
+    environment = {
+        "PYTHONPATH": source,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
+    }
+    started = Popen(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=environment, start_new_session=True)
+    assert started.stdout is not None
+    line = started.stdout.readline()
+    said = json.loads(line) if line else {}
+    handle = BrokerHandle(started, settings.socket, said.get("sandbox", {}))
+    if not said.get("ready"):
+        handle.stop()
+        raise Unavailable.because("engine-not-safe" if said.get("not_safe") else "engine-unavailable")
+    return handle
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a broker in the foreground; says one line of JSON when it is ready or why it will not be."""
+    parser = argparse.ArgumentParser(prog="python -m huitong.engines.broker", description="Serve governed queries on a unix socket.")
+    parser.add_argument("--lifeline", action="store_true", help="end when standard input ends")
+    for name, field in BrokerSettings.__dataclass_fields__.items():
+        kind = {"int": int, "float": float}.get(str(getattr(field.type, "__name__", field.type)), Path)
+        required = name in ("socket", "lake")
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, required=required, default=None if required else field.default)
+    chosen = vars(parser.parse_args(arguments))
+    lifeline = chosen.pop("lifeline")
+    broker = Broker(BrokerSettings(**chosen))
+    try:
+        broker.prepare()
+    except (NotSafeError, OSError) as error:
+        said = {"ready": False, "not_safe": isinstance(error, NotSafeError), "why": str(error)}
+        sys.stdout.write(json.dumps(said) + "\n")
+        return 1
+    sys.stdout.write(json.dumps({"ready": True, "sandbox": broker.found["sandbox"]}) + "\n")
+    sys.stdout.flush()
+    broker.serve(lifeline=0 if lifeline else None)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

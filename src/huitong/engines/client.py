@@ -1,0 +1,169 @@
+"""The near end of the engine: hands a governed query to the broker and gives back a whole Arrow table or a reason, never half."""
+
+import contextlib
+import io
+import json
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.ipc
+
+from huitong.engines import frames
+from huitong.errors import HuitongError, Reason, Refused, Unavailable
+from huitong.model.query import GovernedQuery
+
+CUT = b"huitong-rows-cut"
+"""Key in the schema's metadata of a table that `maximum_rows` cut short."""
+
+
+def was_cut(table: pa.Table) -> bool:
+    """Whether `maximum_rows` cut this result short."""
+    return (table.schema.metadata or {}).get(CUT) == b"true"
+
+
+@dataclass(frozen=True)
+class EngineClient:
+    """Speaks to the broker at `socket_path`; one connection per query, so it may be shared by threads."""
+
+    socket_path: Path
+    connect_seconds: float = 2.0
+    waiting_seconds: float = 12.0
+    """How long, beyond the query's own limit, an answer may take to begin: longer than the broker lets a query wait."""
+
+    def run(self, query: GovernedQuery) -> pa.Table:
+        """The whole result. Raises Refused `query-time-limit`, `query-memory-limit` or `query-failed` (with `.query` set),
+        Unavailable `engine-busy`, `engine-unavailable` or `snapshot-file-missing`."""
+        started = time.monotonic()
+        with self._connected(frames.request("run", frames.query_as_json(query)), query.limits.seconds) as peer:
+            stream = _Stream(peer)
+            table: pa.Table | None = None
+            try:
+                with pa.ipc.open_stream(pa.PythonFile(stream, mode="r")) as reader:
+                    table = reader.read_all()
+                stream.drain()
+            except (pa.ArrowException, OSError, frames.MalformedError, EOFError):
+                table = None
+            if stream.error is not None:
+                raise _raised(stream.error, query.query)
+            end = stream.end
+            if table is None or end is None or end.get("rows") != table.num_rows:
+                late = time.monotonic() - started >= query.limits.seconds
+                parameters: dict[str, str | int] = {"query": query.query}
+                if late:
+                    parameters["seconds"] = f"{query.limits.seconds:g}"
+                raise _raised(Reason("query-time-limit" if late else "query-failed", parameters), query.query)
+            if end.get("cut"):
+                table = table.replace_schema_metadata({CUT: b"true"})
+            return table
+
+    def status(self) -> Mapping[str, Any]:
+        """The sandbox report with `level`, and `running`, `waiting`, `served`. Raises Unavailable `engine-unavailable`."""
+        with self._connected(frames.request("status"), 0) as peer:
+            stream = _Stream(peer)
+            try:
+                said = json.loads(stream.read())
+            except (ValueError, OSError, frames.MalformedError, EOFError):
+                said = None
+            if not isinstance(said, dict) or stream.end is None:
+                raise Unavailable.because("engine-unavailable")
+            return said
+
+    @contextmanager
+    def _connected(self, request: bytes, seconds: float) -> Iterator[socket.socket]:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
+            try:
+                peer.settimeout(self.connect_seconds)
+                peer.connect(str(self.socket_path))
+                peer.sendall(request)
+            except OSError:
+                raise Unavailable.because("engine-unavailable") from None
+            peer.settimeout(seconds + self.waiting_seconds)
+            with contextlib.suppress(OSError):
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+            yield peer
+
+
+class _Stream(io.RawIOBase):
+    """The Arrow stream inside the data frames. After the last one, `end` or `error` says how it ended; neither: it broke off."""
+
+    def __init__(self, peer: socket.socket) -> None:
+        self._peer = peer
+        self._left = 0
+        self.end: dict[str, Any] | None = None
+        self.error: Reason | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any) -> int:
+        view = memoryview(target).cast("B")
+        if self._left == 0 and not self._next_frame():
+            return 0
+        got = self._peer.recv_into(view[: min(len(view), self._left)])
+        if got == 0:
+            raise EOFError
+        self._left -= got
+        return got
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Up to `size` bytes, fewer only at the end."""
+        wanted = 1 << 62 if size is None or size < 0 else size
+        pieces = []
+        while wanted > 0:
+            if self._left == 0 and not self._next_frame():
+                break
+            piece = self._exactly(min(wanted, self._left))
+            self._left -= len(piece)
+            wanted -= len(piece)
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def drain(self) -> None:
+        """Read to the last frame."""
+        while self.read(frames.FRAME_BYTES):
+            pass
+
+    def _next_frame(self) -> bool:
+        if self.end is not None or self.error is not None:
+            return False
+        kind, length = frames.FRAME_HEAD.unpack(self._exactly(frames.FRAME_HEAD.size))
+        if length > frames.FRAME_BYTES:
+            raise frames.MalformedError
+        if kind == frames.DATA:
+            self._left = length
+            return length > 0 or self._next_frame()
+        payload = self._exactly(length)
+        if kind == frames.END:
+            self.end = json.loads(payload)
+        elif kind == frames.ERROR:
+            self.error = frames.read_error(payload)
+        else:
+            raise frames.MalformedError
+        return False
+
+    def _exactly(self, size: int) -> bytes:
+        buffer = bytearray(size)
+        view, filled = memoryview(buffer), 0
+        while filled < size:
+            got = self._peer.recv_into(view[filled:])
+            if got == 0:
+                raise EOFError
+            filled += got
+        return bytes(buffer)
+
+
+_NOT_NOW = frozenset({"engine-busy", "engine-unavailable", "snapshot-file-missing"})
+
+
+def _raised(reason: Reason, query: str) -> HuitongError:
+    if reason.code in _NOT_NOW:
+        return Unavailable(reason)
+    refused = Refused(reason)
+    refused.query = query
+    return refused

@@ -1,0 +1,206 @@
+"""The life of one engine process: from fork to exit, one governed query, nothing else.
+
+Runs in a child that the broker forked. It writes the Arrow stream straight to the client's socket; the broker never sees a row.
+"""
+
+import contextlib
+import io
+import json
+import os
+import signal
+import socket
+import stat
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import pyarrow as pa
+import pyarrow.ipc
+
+from huitong.engines import duckdb, frames, probes, sandbox
+from huitong.errors import Reason
+from huitong.model.query import GovernedQuery
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the broker gives every process it forks."""
+
+    lake: Path
+    temporary_megabytes: int
+    network_left: bool
+    walls: sandbox.Walls
+
+
+class FrameWriter(io.RawIOBase):
+    """Turns what Arrow writes into data frames on a socket. `busy` is a shared byte: 1 while a frame is half written."""
+
+    def __init__(self, peer: socket.socket, busy: memoryview, deadline: float) -> None:
+        self._peer, self._busy, self._deadline = peer, busy, deadline
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]
+        view = memoryview(data).cast("B")
+        for start in range(0, len(view), frames.FRAME_BYTES):
+            piece = view[start : start + frames.FRAME_BYTES]
+            self._busy[0] = 1
+            self._send(frames.FRAME_HEAD.pack(frames.DATA, len(piece)))
+            self._send(piece)
+            self._busy[0] = 0
+        return len(view)
+
+    def whole(self, frame: bytes) -> None:
+        """Send one finished frame."""
+        self._busy[0] = 1
+        self._send(frame)
+        self._busy[0] = 0
+
+    def _send(self, data: bytes | memoryview) -> None:
+        left = self._deadline - time.monotonic()
+        self._peer.settimeout(max(left, 0.05))
+        self._peer.sendall(data)
+
+
+def run(query: GovernedQuery, *, peer: socket.socket, busy: memoryview, temporary: Path, around: Surroundings, parent: int) -> NoReturn:
+    """Answer `query` on `peer` and exit. Exit status 0: the last frame was sent; 1: nothing more could be said."""
+    status = 1
+    try:
+        started = time.monotonic()
+        _leave_parent(parent)
+        writer = FrameWriter(peer, busy, started + query.limits.seconds)
+        try:
+            _answer(query, writer, temporary, around, parent, peer)
+            status = 0
+        except (BrokenPipeError, ConnectionError):
+            status = 1
+        except BaseException as error:
+            reason = duckdb.reason_of(error, query=query.query, limits=query.limits)
+            if busy[0] == 0:
+                writer = FrameWriter(peer, busy, time.monotonic() + 0.5)
+                writer.whole(frames.error_frame(reason))
+                status = 0
+    except BaseException:
+        status = 1
+    finally:
+        os._exit(status)
+
+
+def _answer(
+    query: GovernedQuery, writer: FrameWriter, temporary: Path, around: Surroundings, parent: int, peer: socket.socket
+) -> None:
+    deadline = time.monotonic() + query.limits.seconds
+    opened = [[_open_planned(around.lake, file) for file in table.files] for table in query.tables]
+    files = sorted({descriptor for table in opened for descriptor in table})
+    folder = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    enter(around, query, files=files, folder=folder, keep=[*files, folder, peer.fileno()], parent=parent)
+    connection = duckdb.open_locked(
+        limits=query.limits,
+        readable=[_by_descriptor(descriptor) for descriptor in files],
+        temporary=_by_descriptor(folder),
+        temporary_megabytes=around.temporary_megabytes,
+    )
+    watch = threading.Timer(max(0.0, deadline - time.monotonic()), connection.interrupt)
+    watch.daemon = True
+    watch.start()
+    for table, descriptors in zip(query.tables, opened, strict=True):
+        duckdb.create_view(connection, table, [_by_descriptor(descriptor) for descriptor in descriptors])
+    reader = duckdb.stream(connection, query.sql)
+    rows, cut = 0, False
+    out = io.BufferedWriter(writer, frames.FRAME_BYTES)
+    with pa.ipc.new_stream(pa.PythonFile(out, mode="w"), reader.schema) as arrow:
+        for batch, cut in duckdb.first_rows(reader, query.limits.maximum_rows):  # noqa: B007 - the last one counts
+            arrow.write_batch(batch)
+            rows += batch.num_rows
+    out.flush()
+    if time.monotonic() > deadline:
+        raise TimeoutError
+    writer.whole(frames.end_frame(rows=rows, cut=cut))
+
+
+def enter(
+    around: Surroundings, query: GovernedQuery, *, files: Sequence[int], folder: int, keep: Sequence[int], parent: int
+) -> sandbox.SandboxReport:
+    """Close everything but `keep`, then raise the walls."""
+    sandbox.close_all_but(keep)
+    report = sandbox.enter(
+        read_files=files,
+        temporary_folder=folder,
+        memory_megabytes=query.limits.memory_megabytes,
+        seconds=query.limits.seconds,
+        threads=query.limits.threads,
+        file_megabytes=around.temporary_megabytes,
+        network_left=around.network_left,
+        walls=around.walls,
+    )
+    sandbox.die_with_parent(parent)
+    return report
+
+
+def probe(*, out: int, temporary: Path, around: Surroundings, forbidden: Path, query: GovernedQuery, parent: int) -> NoReturn:
+    """Try every attack of `probes` inside a process as any query gets it; writes the findings as JSON to `out` and exits."""
+    status = 1
+    try:
+        _leave_parent(parent)
+        opened = [_open_planned(around.lake, file) for table in query.tables for file in table.files]
+        folder = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        report = enter(around, query, files=opened, folder=folder, keep=[*opened, folder, out], parent=parent)
+        connection = duckdb.open_locked(
+            limits=query.limits,
+            readable=[_by_descriptor(descriptor) for descriptor in opened],
+            temporary=_by_descriptor(folder),
+            temporary_megabytes=around.temporary_megabytes,
+        )
+        for table in query.tables:
+            duckdb.create_view(connection, table, [_by_descriptor(descriptor) for descriptor in opened])
+        passed = probes.attacks_that_pass(connection, report, forbidden=forbidden)
+        works = duckdb.stream(connection, query.sql).read_all().num_rows
+        said = json.dumps({"sandbox": report.as_json(), "passed": passed, "works": works == 1}).encode()
+        os.write(out, said)
+        status = 0
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.write(out, json.dumps({"broken": type(error).__name__}).encode())
+    finally:
+        os._exit(status)
+
+
+def _leave_parent(parent: int) -> None:
+    """Forget what came over by fork: signal handlers, environment, terminal."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    sandbox.die_with_parent(parent)
+    os.environ.clear()
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    os.close(null)
+
+
+def _open_planned(lake: Path, file: str) -> int:
+    """Open a planned file for reading. It must be a regular file inside the lake, reached through no symbolic link at its end."""
+    parts = Path(file).parts
+    if Path(file).is_absolute() or ".." in parts or not parts:
+        raise frames.MalformedError
+    descriptor = os.open(lake / file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    inside = os.readlink(_by_descriptor(descriptor))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode) or not Path(inside).is_relative_to(lake):
+        raise frames.MalformedError
+    return descriptor
+
+
+def _by_descriptor(descriptor: int) -> str:
+    """How the engine names a file: by its open descriptor, so no path of this machine stands in its catalogue or its errors."""
+    return f"/proc/self/fd/{descriptor}"
+
+
+def reason_of_death(query: GovernedQuery, *, late: bool) -> Reason:
+    """The reason for a process that died without a last frame."""
+    if late:
+        return duckdb.reason_of(TimeoutError(), query=query.query, limits=query.limits)
+    return Reason("query-failed", {"query": query.query})
