@@ -1,0 +1,154 @@
+"""What the house promises about itself: words in both languages, documented settings and commands, no leftovers of a machine."""
+
+import ast
+import re
+import string
+import subprocess
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from huitong.settings import Settings
+from huitong.words import sentences
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "huitong"
+MODULES = sorted(path for path in SOURCE.rglob("*.py") if "migrations" not in path.parts)
+CORE = [path for path in MODULES if path.relative_to(SOURCE).parts[0] not in ("portal", "cli")]
+RAISERS = {"because", "Reason"}
+
+
+def tracked_files() -> list[Path]:
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
+    return [ROOT / name for name in listing.split("\0") if name and (ROOT / name).is_file()]
+
+
+def codes_in_source() -> dict[str, str]:
+    """Every reason code that the source names as a literal, with the file that names it."""
+    found: dict[str, str] = {}
+    for module in MODULES:
+        for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            first = node.args[0]
+            if name in RAISERS and isinstance(first, ast.Constant) and isinstance(first.value, str):
+                found.setdefault(first.value, str(module.relative_to(ROOT)))
+    return found
+
+
+def placeholders(sentence: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(sentence) if name}
+
+
+def test_every_reason_has_words_in_both_languages() -> None:
+    assert sentences("en").keys() == sentences("zh-Hans").keys()
+    missing = {code: place for code, place in codes_in_source().items() if code not in sentences("en")}
+    assert not missing
+
+
+def test_both_languages_say_the_same_things() -> None:
+    different = {code for code in sentences("en") if placeholders(sentences("en")[code]) != placeholders(sentences("zh-Hans")[code])}
+    assert not different
+
+
+def test_chinese_words_are_chinese() -> None:
+    assert not {code for code, words in sentences("zh-Hans").items() if not re.search(r"[\u4e00-\u9fff]", words)}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_every_module_says_what_it_is_for(module: Path) -> None:
+    tree = ast.parse(module.read_text("utf-8"))
+    assert not tree.body or ast.get_docstring(tree), "a module docstring is missing"
+
+
+@pytest.mark.parametrize("module", CORE, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_public_names_of_the_core_have_a_docstring(module: Path) -> None:
+    def undocumented(body: list[ast.stmt], owner: str = "") -> list[str]:
+        names = []
+        for node in body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+                if not ast.get_docstring(node):
+                    names.append(owner + node.name)
+                if isinstance(node, ast.ClassDef):
+                    names += undocumented(node.body, f"{node.name}.")
+        return names
+
+    assert not undocumented(ast.parse(module.read_text("utf-8")).body)
+
+
+def test_the_core_reads_no_clock_and_no_environment_of_its_own() -> None:
+    """Time, randomness of keys and settings are arguments; only settings.py reads the environment."""
+    offenders = []
+    for module in CORE:
+        if module.name == "settings.py":
+            continue
+        for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+            text = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
+            if text in ("os.environ", "datetime.now", "datetime.utcnow", "date.today", "time.time"):
+                offenders.append(f"{module.relative_to(SOURCE)}:{node.lineno} {text}")
+    assert not offenders
+
+
+def test_every_setting_is_documented() -> None:
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text("utf-8")
+    missing = [entry.name for entry in fields(Settings) if entry.name not in ("home", "origins") and f"`{entry.name}`" not in page]
+    assert not missing
+
+
+def test_every_dependency_has_its_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    page = (ROOT / "docs" / "decisions" / "0006-dependencies.md").read_text("utf-8")
+    names = [re.split(r"[\[<>=~!;]", line)[0].strip() for line in project["project"]["dependencies"]]
+    assert not [name for name in names if name not in page]
+
+
+def test_decisions_are_listed() -> None:
+    folder = ROOT / "docs" / "decisions"
+    index = (folder / "README.md").read_text("utf-8")
+    assert not [page.name for page in folder.glob("0*.md") if page.name not in index]
+
+
+def test_glossary_speaks_both_languages() -> None:
+    rows = [line.split("|")[1:-1] for line in (ROOT / "GLOSSARY.md").read_text("utf-8").splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 20
+    for row in rows:
+        assert re.search(r"[\u4e00-\u9fff]", row[1]), row
+        assert re.search(r"[\u4e00-\u9fff]", row[3]), row
+
+
+def test_security_page_names_files_that_exist() -> None:
+    page = (ROOT / "SECURITY.md").read_text("utf-8")
+    named = re.findall(r"`((?:src|tests)/[^`]+)`", page)
+    assert len(named) > 10
+    assert not [name for name in named if not (ROOT / name).exists()]
+
+
+def test_nothing_of_a_machine_or_a_registry_is_committed() -> None:
+    forbidden = [
+        r"files\.pythonhosted\.org", r"\bpypi\.org", r"registry\.npmjs\.org", r"deb\.debian\.org",
+        r"(?<![\w.])/work/", r"(?<![\w.])/root/", r"--(extra-)?index-url",
+    ]
+    pattern = re.compile("|".join(forbidden))
+    offenders = []
+    for path in tracked_files():
+        if path == Path(__file__) or path.name == "Makefile":
+            continue
+        try:
+            text = path.read_text("utf-8")
+        except UnicodeDecodeError:
+            continue
+        offenders += [f"{path.relative_to(ROOT)}: {match.group()}" for match in pattern.finditer(text)]
+    assert not offenders
+
+
+def test_no_large_file_is_committed() -> None:
+    assert not [path for path in tracked_files() if path.stat().st_size > 1_000_000]
+
+
+def test_no_test_is_skipped() -> None:
+    pattern = re.compile(r"pytest\.(mark\.)?(skip|skipif|xfail|importorskip)\b")
+    found = [str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__) and pattern.search(path.read_text("utf-8"))]
+    assert not found
