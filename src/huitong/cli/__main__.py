@@ -1,0 +1,5 @@
+"""`python -m huitong.cli` is `huitong`."""
+
+from huitong.cli import main
+
+main()

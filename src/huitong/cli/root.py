@@ -1,0 +1,81 @@
+"""`huitong` itself: which commands there are, where they live, and how a call ends."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import click
+
+from huitong.cli.base import Group
+from huitong.cli.exits import Exit, exit_of
+from huitong.cli.language import choose, speak, words
+from huitong.errors import HuitongError
+
+COMMANDS = {
+    "demo": "huitong.cli.demo:demo",
+    "init": "huitong.cli.instance:init",
+    "serve": "huitong.cli.serving:serve",
+    "worker": "huitong.cli.serving:worker",
+    "doctor": "huitong.cli.doctor:doctor",
+    "settings": "huitong.cli.instance:settings",
+    "generate": "huitong.cli.generating:generate",
+    "login": "huitong.cli.signing_in:login",
+    "whoami": "huitong.cli.signing_in:whoami",
+    "division": "huitong.cli.catalogue:division",
+    "office": "huitong.cli.catalogue:office",
+    "dataset": "huitong.cli.catalogue:dataset",
+    "request": "huitong.cli.sharing:request",
+    "grant": "huitong.cli.sharing:grant",
+    "query": "huitong.cli.using:query",
+    "why": "huitong.cli.using:why",
+    "receipt": "huitong.cli.proving:receipt",
+    "ledger": "huitong.cli.proving:ledger",
+}
+"""Each command and its place, in the order of the help."""
+
+
+def _version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    del parameter
+    if value and not context.resilient_parsing:
+        click.echo(f"huitong {version('huitong')}")
+        context.exit()
+
+
+root = Group("huitong", lazy=COMMANDS, no_args_is_help=True)
+root.params.insert(0, click.Option(["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command, tell what went wrong in full sentences on standard error, give back the exit code."""
+    speak(choose(arguments, os.environ))
+    from huitong.cli import failing
+
+    as_json = failing.wants_json(arguments)
+    try:
+        result = root.main(list(arguments), prog_name="huitong", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else Exit.OK
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else words("usage"), err=True)
+        return Exit.USAGE
+    except click.UsageError as error:
+        failing.tell_usage(error)
+        return Exit.USAGE
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(words("interrupted"), err=True)
+        return Exit.INTERRUPTED
+    except HuitongError as error:
+        failing.tell(error, as_json=as_json)
+        return exit_of(error)
+    except BrokenPipeError:
+        # the reader of a pipe has seen enough (`| head`); nothing to tell and nobody to tell it to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    except Exception as error:
+        if os.environ.get("HUITONG_TRACE"):
+            raise
+        failing.tell_unexpected(error, as_json=as_json)
+        return Exit.UNEXPECTED

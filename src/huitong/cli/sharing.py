@@ -1,0 +1,206 @@
+"""Asking and answering: requests and grants. Clients of the API."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from huitong.cli.base import Group, surroundings
+from huitong.cli.catalogue import choice, mask_text, office_text
+from huitong.cli.door import open_client
+from huitong.cli.language import words
+from huitong.cli.output import remark, show_one, show_rows, show_table
+from huitong.errors import InputInvalid, Reason
+
+request = Group("request", no_args_is_help=True)
+grant = Group("grant", no_args_is_help=True)
+limit = click.option("--limit", type=click.IntRange(1, 500), default=20)
+offset = click.option("--offset", type=click.IntRange(0), default=0)
+items_option = click.option("--item", "items", multiple=True, metavar="ITEM[:MASK]")
+division_option = click.option("--division", metavar="CODE")
+words_option = click.option("--words", "said", metavar="TEXT")
+
+_ITEM = re.compile(r"(?P<item>[^:=,]+)(:(?P<kind>[a-z]+)(:(?P<parameters>[a-z]+=[^,=:]+(,[a-z]+=[^,=:]+)*))?)?")
+
+
+def parse_items(written: Sequence[str]) -> list[dict[str, Any]]:
+    """`name`, `name:hide`, `phone:partial:first=3,last=4`; several may stand in one, separated by spaces.
+
+    Raises InputInvalid `cli-item-unreadable` for all that cannot be read, at once."""
+    items: list[dict[str, Any]] = []
+    wrong: list[Reason] = []
+    for one in (part for text in written for part in text.split()):
+        found = _ITEM.fullmatch(one)
+        if found is None:
+            wrong.append(Reason("cli-item-unreadable", {"written": one}))
+            continue
+        item: dict[str, Any] = {"item": found["item"]}
+        if found["kind"]:
+            pairs = [pair.split("=") for pair in (found["parameters"] or "").split(",") if pair]
+            item["mask"] = {"kind": found["kind"], "parameters": {k: int(v) if v.isdecimal() else v for k, v in pairs}}
+        items.append(item)
+    if wrong:
+        raise InputInvalid(*wrong)
+    return items
+
+
+@request.command("submit")
+@click.argument("dataset")
+@click.option("--purpose", required=True, metavar="CODE")
+@click.option("--legal-basis", required=True, metavar="TEXT")
+@click.option("--item", "items", multiple=True, required=True, metavar="ITEM[:MASK]")
+@click.option("--until", required=True, metavar="YYYY-MM-DD")
+@division_option
+def request_submit(dataset: str, purpose: str, legal_basis: str, items: tuple[str, ...], until: str, division: str | None) -> None:
+    wanted = parse_items(items)
+    with open_client() as client:
+        made = client.request(dataset, purpose=purpose, legal_basis=legal_basis, items=wanted, until=until, division=division)
+    key = {"granted": "request-granted", "under-review": "request-waits"}.get(str(made["state"]))
+    if key:
+        remark(words(key, request=made["id"], grant=str(made["grant"] or ""), due=str(made["answer_due"] or ""), office=office_text(made["provider"])))
+    show_request(made)
+
+
+@request.command("list")
+@click.option("--as", "side", type=click.Choice(["applicant", "provider"]), default="applicant")
+@limit
+@offset
+def request_list(side: str, limit: int, offset: int) -> None:
+    with open_client() as client:
+        page = client.requests(as_=side, limit=limit, offset=offset)
+    columns = [
+        ("request", lambda row: row["id"]),
+        ("dataset", lambda row: row["dataset"]),
+        ("applicant", lambda row: office_text(row["applicant_office"])),
+        ("purpose", lambda row: row["wish"]["purpose"]),
+        ("state", lambda row: choice(row["state"])),
+        ("answer_due", lambda row: row["answer_due"]),
+        ("grant", lambda row: row["grant"]),
+    ]
+    show_rows(columns, page["requests"], raw=page, total=page["total"])
+
+
+@request.command("show")
+@click.argument("identifier", metavar="REQUEST")
+def request_show(identifier: str) -> None:
+    with open_client() as client:
+        show_request(client.get_request(identifier), history=True)
+
+
+@request.command("approve")
+@click.argument("identifier", metavar="REQUEST")
+@items_option
+@division_option
+@click.option("--until", metavar="YYYY-MM-DD")
+@words_option
+def request_approve(identifier: str, items: tuple[str, ...], division: str | None, until: str | None, said: str | None) -> None:
+    narrowed = parse_items(items) if items else None
+    with open_client() as client:
+        made = client.approve(identifier, items=narrowed, division=division, until=until, words=said)
+    show_request(made)
+
+
+@request.command("refuse")
+@click.argument("identifier", metavar="REQUEST")
+@click.option("--reason", required=True, metavar="CODE")
+@words_option
+def request_refuse(identifier: str, reason: str, said: str | None) -> None:
+    with open_client() as client:
+        show_request(client.refuse(identifier, reason=reason, words=said))
+
+
+@request.command("withdraw")
+@click.argument("identifier", metavar="REQUEST")
+def request_withdraw(identifier: str) -> None:
+    with open_client() as client:
+        show_request(client.withdraw(identifier))
+
+
+def show_request(found: dict[str, Any], *, history: bool = False) -> None:
+    """A request; with its history where that was asked for."""
+    wish = found["wish"]
+    pairs = [
+        ("request", found["id"]),
+        ("state", choice(found["state"])),
+        ("dataset", found["dataset"]),
+        ("provider", office_text(found["provider"])),
+        ("applicant", f"{office_text(found['applicant_office'])} ({found['applicant']})"),
+        *_terms(wish),
+        ("until", wish["until"]),
+        ("answer_due", found["answer_due"]),
+        ("grant", found["grant"]),
+    ]
+    show_one([(key, value) for key, value in pairs if value is not None], raw=found)
+    if history and surroundings().format == "table":
+        click.echo()
+        header = [words(f"title-{key}") for key in ("at", "event", "actor", "office", "reason", "words")]
+        rows = [
+            [str(one["at"])[:19], choice(one["kind"]), one["actor"], one["office"], one["reason"] or "", one["words"] or ""]
+            for one in found["events"]
+        ]
+        show_table(header, rows)
+
+
+def _terms(terms: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [
+        ("purpose", terms["purpose"]),
+        ("legal_basis", terms["legal_basis"]),
+        ("items", "\n".join(f"{one['item']} ({mask_text(one['mask'])})" for one in terms["items"])),
+        ("rows_of", f"{terms['rows']['item']} = {terms['rows']['division']}" if terms["rows"] else words("all-rows")),
+    ]
+
+
+@grant.command("list")
+@limit
+@offset
+def grant_list(limit: int, offset: int) -> None:
+    with open_client() as client:
+        page = client.grants(limit=limit, offset=offset)
+    columns = [
+        ("grant", lambda row: row["id"]),
+        ("dataset", lambda row: row["dataset"]),
+        ("using_office", lambda row: office_text(row["using_office"])),
+        ("purpose", lambda row: row["purpose"]),
+        ("state", lambda row: choice(row["state"])),
+        ("valid", lambda row: row["valid"]),
+        ("valid_until", lambda row: str(row["valid_until"])[:16]),
+    ]
+    show_rows(columns, page["grants"], raw=page, total=page["total"])
+
+
+@grant.command("show")
+@click.argument("identifier", metavar="GRANT")
+def grant_show(identifier: str) -> None:
+    with open_client() as client:
+        show_grant(client.grant(identifier))
+
+
+@grant.command("revoke")
+@click.argument("identifier", metavar="GRANT")
+@click.option("--words", "said", required=True, metavar="TEXT")
+def grant_revoke(identifier: str, said: str) -> None:
+    with open_client() as client:
+        found = client.revoke(identifier, words=said)
+    remark(words("revoked", grant=identifier))
+    show_grant(found)
+
+
+def show_grant(found: dict[str, Any]) -> None:
+    """A grant with its terms."""
+    pairs = [
+        ("grant", found["id"]),
+        ("state", choice(found["state"])),
+        ("valid", found["valid"]),
+        ("dataset", found["dataset"]),
+        ("provider", office_text(found["provider"])),
+        ("using_office", office_text(found["using_office"])),
+        ("signed_by", found["signed_by"]),
+        *_terms(found),
+        ("valid_from", found["valid_from"]),
+        ("valid_until", found["valid_until"]),
+        ("request", found["request"]),
+        ("terms_hash", found["terms_hash"]),
+        ("revoked_because", found["revoked_because"]),
+    ]
+    show_one([(key, value) for key, value in pairs if value is not None], raw=found)

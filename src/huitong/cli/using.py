@@ -1,0 +1,156 @@
+"""Using data: a governed query, and what would happen to one. Clients of the API."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from huitong.cli.base import command, surroundings
+from huitong.cli.catalogue import mask_text
+from huitong.cli.door import open_client
+from huitong.cli.exits import Exit
+from huitong.cli.language import words
+from huitong.cli.output import remark, show_csv, show_json, show_table, write_csv
+from huitong.errors import InputInvalid
+
+RECEIPT_WAIT_SECONDS = 5.0
+"""The ledger folds within a second; a receipt that is asked for at once waits so long for its inclusion proof."""
+purpose_option = click.option("--purpose", required=True, metavar="CODE")
+
+
+def statement(written: str) -> str:
+    """The SQL as given, or all of standard input for `-`."""
+    return sys.stdin.read() if written == "-" else written
+
+
+@command("query")
+@click.argument("sql")
+@purpose_option
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--receipt", "receipt_file", type=click.Path(dir_okay=False, path_type=Path))
+def query(sql: str, purpose: str, output: Path | None, receipt_file: Path | None) -> None:
+    """Run one SELECT; the result goes to standard output or a file, the receipt to a file."""
+    ending = output.suffix.lower() if output else ""
+    if output and ending not in (".arrow", ".arrows", ".csv", ".parquet"):
+        raise InputInvalid.because("cli-output-unknown", file=output.name)
+    with open_client() as client:
+        result = client.query(statement(sql), purpose=purpose)
+        table = result.arrow()
+        if output:
+            write_result(result, table, output)
+            remark(words("result-written", rows=table.num_rows, file=str(output)))
+        else:
+            show_result(result, table)
+        for notice in result.notices:
+            remark(notice_text(notice))
+        if receipt_file:
+            receipt = result.receipt(wait_seconds=RECEIPT_WAIT_SECONDS)
+            write_json(receipt_file, receipt)
+            remark(words("receipt-written", file=str(receipt_file)))
+        remark(words("query-done", query=result.query, rows=table.num_rows))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """JSON into a file as it came."""
+    import json
+
+    try:
+        path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", "utf-8")
+    except OSError:
+        raise InputInvalid.because("cli-file-unwritable", file=str(path)) from None
+
+
+def write_result(result: Any, table: Any, path: Path) -> None:
+    """By the ending: `.arrow` the exact bytes (those that the receipt's hash is over), `.csv`, `.parquet`."""
+    try:
+        if path.suffix.lower() in (".arrow", ".arrows"):
+            result.save(path)
+        elif path.suffix.lower() == ".parquet":
+            from pyarrow import parquet
+
+            parquet.write_table(table, path)
+        else:
+            with path.open("w", encoding="utf-8", newline="") as file:
+                write_csv(file, table.column_names, rows_of(table))
+    except OSError:
+        raise InputInvalid.because("cli-file-unwritable", file=str(path)) from None
+
+
+def rows_of(table: Any) -> list[list[Any]]:
+    """The rows of an Arrow table as Python values."""
+    columns = [column.to_pylist() for column in table.columns]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def show_result(result: Any, table: Any) -> None:
+    """On standard output in the form that was asked for."""
+    form = surroundings().format
+    if form == "json":
+        body = {
+            "query": result.query,
+            "columns": [{"name": field.name, "type": str(field.type)} for field in table.schema],
+            "rows": [[json_value(value) for value in row] for row in rows_of(table)],
+            "notices": list(result.notices),
+        }
+        show_json(body)
+    elif form == "csv":
+        show_csv(table.column_names, rows_of(table))
+    else:
+        show_table(table.column_names, rows_of(table))
+
+
+def json_value(value: Any) -> Any:
+    """As the API writes it: integers beyond 2^53, decimals and instants are text."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 2**53:
+        return str(value)
+    if isinstance(value, float) and value - value != 0:
+        return str(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def notice_text(code: str) -> str:
+    """A notice came as its code; its sentence if that needs no parameter, else the code."""
+    from huitong.errors import Reason
+
+    try:
+        return words.reason(Reason(code))
+    except KeyError:
+        return code
+
+
+@command("why")
+@click.argument("sql")
+@purpose_option
+def why(sql: str, purpose: str) -> int:
+    """What would happen to this query and on which grounds; nothing is run. Exit code 6 if it would be refused."""
+    with open_client() as client:
+        found = client.why(statement(sql), purpose=purpose)
+    form = surroundings().format
+    if form == "json":
+        show_json(found)
+    elif form == "csv":
+        header = ["dataset", "grant", "item", "mask"]
+        rows = [[one["dataset"], one["grant"], term["item"], mask_text(term["mask"])] for one in found["datasets"] for term in one["items"]]
+        show_csv(header, rows)
+    else:
+        show_why(found)
+    return Exit.OK if found["allowed"] else Exit.REFUSED
+
+
+def show_why(found: dict[str, Any]) -> None:
+    """The finding in words."""
+    from huitong.cli.failing import printable
+
+    click.echo(words("why-allowed") if found["allowed"] else words("why-refused"))
+    for reason in found["reasons"]:
+        click.echo(f"  - {printable(reason['text'])}")
+    for one in found["datasets"]:
+        grant = words("why-grant", grant=one["grant"]) if one["grant"] else words("why-no-grant")
+        click.echo(printable(f"\n{one['dataset']}: {grant}"))
+        if one["items"]:
+            show_table(
+                [words("title-item"), words("title-mask")], [[term["item"], mask_text(term["mask"])] for term in one["items"]]
+            )

@@ -1,0 +1,390 @@
+"""The Python client: the API's verbs as methods, its refusals as `huitong.errors`, its results as Arrow.
+
+    from huitong.client import Client
+
+    with Client("http://127.0.0.1:8000", token) as client:
+        result = client.query("SELECT county, count(*) AS n FROM civil.households GROUP BY county", purpose="poverty-monitoring")
+        result.pandas()
+        result.receipt()
+
+A result keeps the exact bytes that were sent: the receipt's result hash is over them, so `result.save("x.arrow")` can be
+proved later. The form of what comes back as `JSON` is that of the API (`/api/v1/openapi.json`).
+"""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+
+from huitong.errors import (
+    Conflict,
+    HuitongError,
+    InputInvalid,
+    LedgerBroken,
+    NotFound,
+    NotSignedIn,
+    Reason,
+    Refused,
+    Unavailable,
+)
+
+JSON = dict[str, Any]
+
+ARROW: Final = "application/vnd.apache.arrow.stream"
+PARQUET: Final = "application/vnd.apache.parquet"
+CSV: Final = "text/csv"
+
+_CLASS_OF_TYPE: Final[Mapping[str, type[HuitongError]]] = {
+    "urn:huitong:problem:input-invalid": InputInvalid,
+    "urn:huitong:problem:not-found": NotFound,
+    "urn:huitong:problem:not-signed-in": NotSignedIn,
+    "urn:huitong:problem:refused": Refused,
+    "urn:huitong:problem:conflict": Conflict,
+    "urn:huitong:problem:unavailable": Unavailable,
+    "urn:huitong:problem:ledger-broken": LedgerBroken,
+}
+_CLASS_OF_STATUS: Final[Mapping[int, type[HuitongError]]] = {
+    401: NotSignedIn,
+    403: Refused,
+    404: NotFound,
+    409: Conflict,
+    429: Unavailable,
+    502: Unavailable,
+    503: Unavailable,
+    504: Unavailable,
+}
+"""For an answer that names no type of ours, as a proxy on the way may give; other 4xx are InputInvalid."""
+
+
+class ServerFailed(HuitongError):
+    """The server failed in a way that it does not explain; its operator finds the cause by the time of the call."""
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """The result of one governed query."""
+
+    query: str
+    """Number of the query."""
+    content: bytes
+    """The Arrow IPC stream exactly as it was sent; SHA-256 of it is the receipt's result hash."""
+    notices: tuple[str, ...] = ()
+    """Codes of what the person should know, e.g. that a limit cut the result."""
+    _client: "Client | None" = field(default=None, repr=False, compare=False)
+
+    def arrow(self) -> Any:
+        """The result as a `pyarrow.Table`."""
+        import pyarrow.ipc
+
+        with pyarrow.ipc.open_stream(self.content) as reader:
+            return reader.read_all()
+
+    def pandas(self) -> Any:
+        """The result as a `pandas.DataFrame` (needs pandas)."""
+        return self.arrow().to_pandas()
+
+    def polars(self) -> Any:
+        """The result as a `polars.DataFrame` (needs polars)."""
+        import polars
+
+        return polars.from_arrow(self.arrow())
+
+    def receipt(self, *, wait_seconds: float = 0.0) -> JSON:
+        """The receipt of this use. With `wait_seconds` it waits until the ledger has folded every entry, so that the
+        receipt carries inclusion proofs; without, or when the time is over, a promise may stand in their place."""
+        if self._client is None:
+            raise InputInvalid.because("client-result-detached", query=self.query)
+        return self._client.receipt(self.query, wait_seconds=wait_seconds)
+
+    def save(self, path: Path | str) -> None:
+        """Write the exact bytes to `path` (Arrow IPC stream, by custom `.arrow` or `.arrows`)."""
+        Path(path).write_bytes(self.content)
+
+
+def is_folded(receipt: Mapping[str, Any]) -> bool:
+    """Whether every entry of the receipt carries its inclusion proof."""
+    entries = receipt.get("entries", ())
+    return bool(entries) and all(entry.get("inclusion") is not None for entry in entries)
+
+
+class Client:
+    """The verbs of the API for one account, named by its token.
+
+    `transport` replaces the network (tests; the CLI's in-process use). Every call raises the error of `huitong.errors` that
+    the answer stands for, with all its reasons; `sentences_of(error)` gives the server's sentences for them."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        language: str = "en",
+        timeout: float = 120.0,
+    ) -> None:
+        self.url = url.rstrip("/")
+        headers = {"Accept-Language": "zh-Hans" if language.lower().startswith("zh") else "en"}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        self._http = httpx.Client(
+            base_url=f"{self.url}/api/v1/",
+            headers=headers,
+            transport=transport,
+            timeout=httpx.Timeout(timeout, connect=10.0),
+            follow_redirects=False,
+        )
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    # --- who am I, and who is there -------------------------------------------------------------------------------------
+
+    def whoami(self) -> JSON:
+        """The account, post, office and roles behind the token."""
+        return self._json("GET", "whoami")
+
+    def divisions(
+        self, q: str | None = None, *, under: str | None = None, level: str | None = None, limit: int = 50, offset: int = 0
+    ) -> JSON:
+        """Administrative divisions by name or code, below a division, of a level."""
+        return self._json("GET", "divisions", query={"q": q, "under": under, "level": level, "limit": limit, "offset": offset})
+
+    def division(self, code: str) -> JSON:
+        """One division by its 12-digit code."""
+        return self._json("GET", f"divisions/{_part(code)}")
+
+    def offices(
+        self, q: str | None = None, *, level: str | None = None, division: str | None = None, limit: int = 50, offset: int = 0
+    ) -> JSON:
+        """Offices by name, level, division."""
+        query = {"q": q, "level": level, "division": division, "limit": limit, "offset": offset}
+        return self._json("GET", "offices", query=query)
+
+    def office(self, identifier: str) -> JSON:
+        """One office."""
+        return self._json("GET", f"offices/{_part(identifier)}")
+
+    # --- the catalogue --------------------------------------------------------------------------------------------------
+
+    def search(
+        self, q: str | None = None, *, office: str | None = None, sharing: str | None = None, limit: int = 20, offset: int = 0
+    ) -> JSON:
+        """Datasets that match words in Chinese or English, with whether, how and by when this office may have them."""
+        query = {"q": q, "office": office, "sharing": sharing, "limit": limit, "offset": offset}
+        return self._json("GET", "datasets", query=query)
+
+    def dataset(self, identifier: str) -> JSON:
+        """A catalogue entry with its items, its availability for this office and its current snapshot."""
+        return self._json("GET", f"datasets/{_part(identifier)}")
+
+    def publish(self, entry: Mapping[str, Any]) -> JSON:
+        """Publish a catalogue entry of one's own office (role data-officer)."""
+        return self._json("POST", "datasets", json=entry)
+
+    def upload(self, dataset: str, content: Path | bytes | Iterable[bytes], *, kind: str | None = None) -> JSON:
+        """Load a CSV or Parquet file as the next snapshot of a dataset of one's own office (role data-officer).
+
+        `kind` is the media type; for a path it follows from the ending."""
+        if isinstance(content, Path):
+            kind = kind or {".csv": CSV, ".txt": CSV, ".parquet": PARQUET, ".pq": PARQUET}.get(content.suffix.lower())
+            if kind is None:
+                raise InputInvalid.because("client-file-kind-unknown", file=content.name)
+            with content.open("rb") as file:
+                return self._upload(dataset, file, kind)
+        if kind is None:
+            raise InputInvalid.because("client-file-kind-unknown", file="-")
+        return self._upload(dataset, content, kind)
+
+    def _upload(self, dataset: str, content: bytes | Iterable[bytes], kind: str) -> JSON:
+        return self._json("POST", f"datasets/{_part(dataset)}/snapshots", content=content, headers={"Content-Type": kind})
+
+    # --- requests and grants --------------------------------------------------------------------------------------------
+
+    def request(
+        self,
+        dataset: str,
+        *,
+        purpose: str,
+        legal_basis: str,
+        items: Iterable[Mapping[str, Any] | str],
+        until: str,
+        division: str | None = None,
+    ) -> JSON:
+        """Ask for items of a dataset. An item is its name (default mask) or `{item, mask: {kind, parameters}}`; `until` is
+        the last day of use (YYYY-MM-DD), `division` cuts the rows to a division and all below it."""
+        wanted = [{"item": item} if isinstance(item, str) else dict(item) for item in items]
+        body: JSON = {"dataset": dataset, "purpose": purpose, "legal_basis": legal_basis, "items": wanted, "until": until}
+        if division is not None:
+            body["rows"] = {"division": division}
+        return self._json("POST", "requests", json=body)
+
+    def requests(self, *, as_: str = "applicant", limit: int = 50, offset: int = 0) -> JSON:
+        """Requests of one's office (`applicant`) or to one's office (`provider`)."""
+        return self._json("GET", "requests", query={"as": as_, "limit": limit, "offset": offset})
+
+    def get_request(self, identifier: str) -> JSON:
+        """One request with its whole history."""
+        return self._json("GET", f"requests/{_part(identifier)}")
+
+    def approve(
+        self,
+        identifier: str,
+        *,
+        items: Iterable[Mapping[str, Any] | str] | None = None,
+        division: str | None = None,
+        until: str | None = None,
+        words: str | None = None,
+    ) -> JSON:
+        """Answer a request with yes, narrowed if items, division or until are given (role reviewer of the provider)."""
+        body: JSON = {"words": words, "until": until}
+        if items is not None:
+            body["items"] = [{"item": item} if isinstance(item, str) else dict(item) for item in items]
+        if division is not None:
+            body["rows"] = {"division": division}
+        return self._json("POST", f"requests/{_part(identifier)}/approve", json=_without_none(body))
+
+    def refuse(self, identifier: str, *, reason: str, words: str | None = None) -> JSON:
+        """Answer a request with no, for a coded reason (role reviewer of the provider)."""
+        return self._json("POST", f"requests/{_part(identifier)}/refuse", json=_without_none({"reason": reason, "words": words}))
+
+    def withdraw(self, identifier: str) -> JSON:
+        """Take back a request of one's own office."""
+        return self._json("POST", f"requests/{_part(identifier)}/withdraw", json={})
+
+    def grants(self, *, limit: int = 50, offset: int = 0) -> JSON:
+        """Grants that one's office has, gave, or both."""
+        return self._json("GET", "grants", query={"limit": limit, "offset": offset})
+
+    def grant(self, identifier: str) -> JSON:
+        """One grant with its terms."""
+        return self._json("GET", f"grants/{_part(identifier)}")
+
+    def revoke(self, identifier: str, *, words: str) -> JSON:
+        """End a grant that one's office gave; it bites at the next request."""
+        return self._json("POST", f"grants/{_part(identifier)}/revoke", json={"words": words})
+
+    # --- use and proof --------------------------------------------------------------------------------------------------
+
+    def query(self, sql: str, *, purpose: str) -> QueryResult:
+        """Run one SELECT under the grants of one's office, for a stated purpose."""
+        response = self._send("POST", "query", json={"sql": sql, "purpose": purpose}, headers={"Accept": ARROW})
+        kind = response.headers.get("Content-Type", "").partition(";")[0].strip()
+        if kind != ARROW:
+            raise ServerFailed.because("client-answer-unreadable", server=self.url)
+        notices = response.headers.get("Huitong-Notices", "")
+        return QueryResult(
+            query=response.headers.get("Huitong-Query", ""),
+            content=response.content,
+            notices=tuple(code.strip() for code in notices.split(",") if code.strip()),
+            _client=self,
+        )
+
+    def why(self, sql: str, *, purpose: str) -> JSON:
+        """What would happen to this query and on which grounds; nothing is run."""
+        return self._json("POST", "why", json={"sql": sql, "purpose": purpose})
+
+    def receipt(self, query: str, *, wait_seconds: float = 0.0) -> JSON:
+        """The receipt of a query of one's own office (or of one that used its data)."""
+        until = time.monotonic() + wait_seconds
+        while True:
+            receipt = self._json("GET", f"queries/{_part(query)}/receipt")
+            if is_folded(receipt) or time.monotonic() >= until:
+                return receipt
+            time.sleep(0.2)
+
+    def checkpoint(self) -> str:
+        """The ledger's newest signed tree head, as text."""
+        return self._send("GET", "ledger/checkpoint", headers={"Accept": "text/plain"}).text
+
+    def ledger_key(self) -> str:
+        """The ledger's verification key, as vkey text; needs no token."""
+        return self._send("GET", "ledger/key", headers={"Accept": "text/plain"}).text.strip()
+
+    def ledger_status(self) -> JSON:
+        """Size, pending entries and age of the oldest of them."""
+        return self._json("GET", "ledger/status")
+
+    # --- inside ---------------------------------------------------------------------------------------------------------
+
+    def _json(self, method: str, path: str, *, query: Mapping[str, Any] | None = None, **parts: Any) -> JSON:
+        response = self._send(method, path, params=_without_none(query or {}), **parts)
+        try:
+            value = response.json()
+        except ValueError:
+            raise ServerFailed.because("client-answer-unreadable", server=self.url) from None
+        if not isinstance(value, dict):
+            raise ServerFailed.because("client-answer-unreadable", server=self.url)
+        return value
+
+    def _send(self, method: str, path: str, **parts: Any) -> httpx.Response:
+        try:
+            response = self._http.request(method, path, **parts)
+        except httpx.TimeoutException:
+            raise Unavailable.because("client-server-silent", server=self.url) from None
+        except httpx.TransportError:
+            raise Unavailable.because("client-server-unreachable", server=self.url) from None
+        if response.is_success:
+            return response
+        raise error_of(response, server=self.url)
+
+
+def error_of(response: httpx.Response, *, server: str) -> HuitongError:
+    """The error that an answer stands for, with every reason it names."""
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = None
+    if not isinstance(problem, dict):
+        kind = _class_of(None, response.status_code)
+        return kind.because("client-server-failed", server=server, status=response.status_code)
+    texts: list[str | None] = []
+    reasons = []
+    for one in problem.get("reasons") or ():
+        code = str(one.get("code", "client-server-failed"))
+        given = one.get("parameters") or {}
+        reasons.append(Reason(code, {str(k): v if isinstance(v, int) else str(v) for k, v in given.items()}))
+        texts.append(str(one["text"]) if one.get("text") else None)
+    if not reasons:
+        code = str(problem.get("code") or "client-server-failed")
+        reasons = [Reason(code, {"server": server, "status": response.status_code})]
+        sentence = problem.get("detail") or problem.get("title")
+        texts = [str(sentence) if sentence else None]
+    error = _class_of(problem.get("type"), response.status_code)(*reasons)
+    error.__dict__["sentences"] = tuple(texts)
+    if isinstance(error, Refused) and problem.get("query"):
+        error.query = str(problem["query"])
+    return error
+
+
+def _class_of(kind: object, status: int) -> type[HuitongError]:
+    usual = InputInvalid if 400 <= status < 500 else ServerFailed
+    return _CLASS_OF_TYPE.get(str(kind), _CLASS_OF_STATUS.get(status, usual))
+
+
+def sentences_of(error: HuitongError) -> tuple[str | None, ...]:
+    """The server's own sentence for each reason of an error, in the language that was asked for; None where it sent none."""
+    sentences: tuple[str | None, ...] = error.__dict__.get("sentences", ())
+    return sentences if len(sentences) == len(error.reasons) else (None,) * len(error.reasons)
+
+
+def _part(identifier: str) -> str:
+    """One part of a path: what a person typed never becomes another address."""
+    if identifier in ("", ".", ".."):
+        raise InputInvalid.because("client-identifier-empty")
+    return quote(identifier, safe="")
+
+
+def _without_none(values: Mapping[str, Any]) -> JSON:
+    return {name: value for name, value in values.items() if value is not None}
