@@ -32,7 +32,8 @@ class PolicyEpoch(Protocol):
     """A number that grows with every change of a rule; decision caches are keyed by it."""
 
     def bump(self) -> int:
-        """One more, inside the caller's transaction; the new number."""
+        """One more, inside the caller's transaction; the new number. Its row stays locked until the transaction ends, so changes
+        that bump first run one after the other."""
         ...
 
     def current(self) -> int:
@@ -80,7 +81,9 @@ class CatalogStore(Protocol):
     ) -> SearchPage:
         """Entries whose index holds *every* token, by falling sum of the weights of these tokens, then by id.
 
-        No tokens: all, by id. Tokens compare exactly, character by character. `providers` and `sharing` narrow; None means no narrowing."""
+        No tokens: all, by id. Tokens compare exactly, character by character.
+
+        `providers` and `sharing` narrow; None means no narrowing."""
         ...
 
     def add_snapshot(self, snapshot: Snapshot) -> None:
@@ -116,7 +119,7 @@ class PartyStore(Protocol):
         limit: int = 50,
         offset: int = 0,
     ) -> tuple[Sequence[Office], int]:
-        """Offices whose title (either language) or id contains `text`, of that level, of exactly that division; and how many in all.
+        """Offices whose title (either language) or id contains `text`, of that level, of exactly that division; and how many.
 
         In the order of their ids."""
         ...

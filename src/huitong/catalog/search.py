@@ -1,0 +1,105 @@
+"""Finding entries with Chinese and English words.
+
+Text becomes tokens: runs of Chinese characters become single characters and overlapping pairs, so a query of any length finds
+something; Latin words become their beginnings, so a part of a word finds the whole. `tokens` makes both the index of an entry
+and the tokens of a query; the store only compares them for equality and adds up weights.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+
+from huitong.catalog.ports import CatalogStore, SearchPage
+from huitong.model.catalog import Dataset, Sharing
+from huitong.model.party import Office
+
+LONGEST_BEGINNING = 16
+"""Latin words are told apart by so many characters."""
+MOST_QUERY_TOKENS = 32
+"""What a query holds beyond this many tokens is not looked at."""
+
+TITLE, ID, ITEM, OFFICE, ABSTRACT = 100, 80, 30, 20, 10
+"""Weights: a hit in the title counts more than one in the items, that more than one in the abstract."""
+
+_CHINESE = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff\u3007"
+_RUN = re.compile(f"[{_CHINESE}]+|[^\\W_{_CHINESE}]+")
+_STOP_WORDS = frozenset({"a", "an", "and", "by", "for", "in", "of", "on", "or", "the", "to", "with"})
+
+
+def tokens(text: str, *, indexing: bool = False) -> tuple[str, ...]:
+    """The tokens of a query, or with `indexing` all tokens by which a query may find the text; each once, in order.
+
+    Every query token of a text is among its index tokens, and so are those of each run of its Chinese characters and of each
+    beginning of its Latin words."""
+    found: dict[str, None] = {}
+    words: dict[str, None] = {}
+    for run in _RUN.findall(unicodedata.normalize("NFKC", text).casefold()):
+        if re.match(f"[{_CHINESE}]", run):
+            pairs = [run[start : start + 2] for start in range(len(run) - 1)]
+            found.update(dict.fromkeys([*run, *pairs] if indexing or len(run) == 1 else pairs))
+        elif indexing:
+            for word in (run, _singular(run)):
+                found.update(dict.fromkeys(word[:length] for length in range(1, min(len(word), LONGEST_BEGINNING) + 1)))
+        else:
+            words[run] = None
+    telling = [word for word in words if word not in _STOP_WORDS] or (list(words) if not found else [])
+    found.update(dict.fromkeys(_singular(word)[:LONGEST_BEGINNING] for word in telling))
+    return tuple(found)
+
+
+def _singular(word: str) -> str:
+    """Households and household, counties and county are one word."""
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    if len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
+        return word[:-1]
+    return word
+
+
+def index_of(dataset: Dataset, offices: Iterable[Office]) -> dict[str, int]:
+    """What an entry is found by: each token with the weight of the best place where it stands."""
+    places: list[tuple[int, list[str]]] = [
+        (ABSTRACT, [dataset.abstract.zh, dataset.abstract.en]),
+        (OFFICE, [words for office in offices for words in (office.title.zh, office.title.en, office.id)]),
+        (ITEM, [words for item in dataset.items for words in (item.title.zh, item.title.en, item.name)]),
+        (ID, [dataset.id, dataset.classification]),
+        (TITLE, [dataset.title.zh, dataset.title.en]),
+    ]
+    index: dict[str, int] = {}
+    for weight, texts in places:
+        for text in texts:
+            index.update(dict.fromkeys(tokens(text, indexing=True), weight))
+    return index
+
+
+def score(text: str, index: Mapping[str, int]) -> int:
+    """How well an entry answers a query, as the stores rank it; 0 if a token of the query is missing or there is none."""
+    wanted = query_tokens(text)
+    return sum(index[token] for token in wanted) if wanted and all(token in index for token in wanted) else 0
+
+
+def query_tokens(text: str) -> tuple[str, ...]:
+    """The tokens of a query, no more than a store should look up."""
+    return tokens(text)[:MOST_QUERY_TOKENS]
+
+
+def search(
+    store: CatalogStore,
+    text: str = "",
+    *,
+    providers: Iterable[str] | None = None,
+    sharing: Iterable[Sharing] | None = None,
+    limit: int = 20,
+    offset: int = 0,
+) -> SearchPage:
+    """Entries that answer the query, best first. No query: all entries. A query without a word or character finds nothing."""
+    wanted = query_tokens(text)
+    if text.strip() and not wanted:
+        return SearchPage(hits=(), total=0)
+    return store.search(
+        wanted,
+        providers=None if providers is None else frozenset(providers),
+        sharing=None if sharing is None else frozenset(sharing),
+        limit=limit,
+        offset=offset,
+    )

@@ -1,0 +1,476 @@
+"""What people do with requests and grants. Each change is one transaction: events, grant, ledger entries, the policy epoch.
+
+Every check that a change rests on is made inside its transaction, and the store compares the state it finds with the state the
+check saw; of two answers at once one wins and the other meets a Conflict."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import Any
+
+from huitong.catalog.canonical import plain
+from huitong.catalog.publish import refuse_unless_officer
+from huitong.errors import Conflict, InputInvalid, NotFound, Reason, Refused
+from huitong.model.catalog import Dataset, Sharing, Snapshot
+from huitong.model.ledger import EntryKind
+from huitong.model.party import Actor, Role
+from huitong.model.policy import Grant, GrantState, Mode
+from huitong.model.sharing import Request, RequestEvent, RequestEventKind, RequestState, Wish
+from huitong.sharing.availability import Availability, availability
+from huitong.sharing.deadline import WorkingDays, answer_working_days, local_day, working_days
+from huitong.sharing.ports import (
+    CatalogStore,
+    Clock,
+    DivisionTree,
+    EntryLog,
+    PolicyEpoch,
+    SharingStore,
+    Side,
+    SideTableBuilder,
+    Transactions,
+)
+from huitong.sharing.purposes import NOT_SHARED, refusal_reasons
+from huitong.sharing.terms import canonical_terms, grant_of, pseudonym_items
+from huitong.sharing.wishes import (
+    WishedItem,
+    faults_of_narrowing,
+    faults_of_wish,
+    make_wish,
+    narrow_wish,
+    reasons_for_weaker,
+    weaker_than_default,
+)
+
+RULE = "rule"
+"""Who answers when no person does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharingActions:
+    """The life of a request and of a grant."""
+
+    catalog: CatalogStore
+    sharing: SharingStore
+    transactions: Transactions
+    epoch: PolicyEpoch
+    ledger: EntryLog
+    divisions: DivisionTree
+    side_tables: SideTableBuilder
+    clock: Clock
+    time_zone: str
+    calendar: WorkingDays = field(default_factory=working_days)
+
+    # Asking
+
+    def wish(
+        self,
+        dataset_id: str,
+        *,
+        purpose: str,
+        legal_basis: str,
+        items: Iterable[WishedItem],
+        until: date,
+        division: str | None = None,
+        mode: Mode = Mode.ROWS,
+    ) -> Wish:
+        """A wish in the words of a form; an item without a mask is asked for with its default mask."""
+        dataset = self._dataset(dataset_id)
+        return make_wish(
+            dataset, purpose=purpose, legal_basis=legal_basis, items=items, until=until, division=division, mode=mode
+        )
+
+    def submit(self, wish: Wish, *, by: Actor) -> Request:
+        """Ask. Answered at once by rule if the dataset is shared without condition (granted) or not shared (refused, with its
+        basis); otherwise it waits for a reviewer of the providing office until `answer_due`.
+
+        Raises Refused `role-missing`, or `mask-below-floor` for each mask weaker than the default of a dataset that is shared
+        without condition; InputInvalid with everything that is wrong with the wish; NotFound `dataset-unknown`."""
+        if not by.has(Role.ANALYST):
+            raise Refused(_role_missing(by, Role.ANALYST))
+        with self._change():
+            now = self.clock()
+            today = local_day(now, self.time_zone)
+            dataset = self._dataset(wish.dataset)
+            if faults := faults_of_wish(wish, dataset, divisions=self.divisions, today=today):
+                raise InputInvalid(*faults)
+            if dataset.sharing is Sharing.UNCONDITIONAL and (weaker := weaker_than_default(wish, dataset)):
+                raise Refused(*reasons_for_weaker(weaker, "mask-below-floor", dataset))
+            conditional = dataset.sharing is Sharing.CONDITIONAL
+            due = self.calendar.after(today, answer_working_days()).day if conditional else None
+            submitted = RequestEvent(kind=RequestEventKind.SUBMITTED, at=now, actor=by.person, office=by.office, wish=wish)
+            request = Request(
+                id=self._number("request", "R", today),
+                dataset=dataset.id,
+                provider=dataset.provider,
+                applicant=by.person,
+                applicant_office=by.office,
+                wish=wish,
+                events=(submitted,),
+                answer_due=due,
+            )
+            self.sharing.add_request(request)
+            body = {
+                "request": request.id,
+                "provider": request.provider,
+                "wish": plain(wish),
+                "sharing": dataset.sharing.value,
+                "answer_due": due.isoformat() if due else None,
+            }
+            self._write(EntryKind.REQUEST_SUBMITTED, body, by=by)
+            if dataset.sharing is Sharing.UNCONDITIONAL:
+                request = self._grant(request, wish, by=None, now=now, words=None, weaker=())
+            elif dataset.sharing is Sharing.NOT_SHARED:
+                request = self._refuse(request, by=None, now=now, reason=NOT_SHARED, words=dataset.sharing_basis)
+            return request
+
+    def withdraw(self, request_id: str, *, by: Actor, words: str | None = None) -> Request:
+        """Take an unanswered request back; an analyst of the office that asked may."""
+        with self._change():
+            request = self._open_request(request_id, by)
+            if request.applicant_office != by.office:
+                raise Refused.because("only-applicant", request=request.id, applicant=request.applicant_office, office=by.office)
+            if not by.has(Role.ANALYST):
+                raise Refused(_role_missing(by, Role.ANALYST))
+            event = RequestEvent(
+                kind=RequestEventKind.WITHDRAWN, at=self.clock(), actor=by.person, office=by.office, words=_written(words)
+            )
+            request = self._append(request, event)
+            self._write(EntryKind.REQUEST_WITHDRAWN, {"request": request.id, "dataset": request.dataset}, by=by)
+            return request
+
+    # Answering
+
+    def narrowed(
+        self,
+        request_id: str,
+        *,
+        by: Actor,
+        items: Iterable[WishedItem] | None = None,
+        division: str | None = None,
+        until: date | None = None,
+    ) -> Wish:
+        """What a reviewer states, put in the place of what was asked; what is not stated stays as asked, masks too."""
+        request = self.request(request_id, by=by)
+        return narrow_wish(request.wish, self._dataset(request.dataset), items=items, division=division, until=until)
+
+    def approve(
+        self,
+        request_id: str,
+        *,
+        by: Actor,
+        narrowed: Wish | None = None,
+        words: str | None = None,
+        weaker_masks: Collection[str] = (),
+    ) -> Request:
+        """Agree to what was asked, or to less. `weaker_masks` names the items for which the reviewer expressly agrees to a mask
+        that shows more than the default of their grade; without that word it is not agreed.
+
+        Raises Refused `role-missing`, `only-provider`, `review-own-request`, `mask-needs-word`, `dataset-not-shared`;
+        InputInvalid with every way in which `narrowed` is wider than the request; Conflict `request-answered`."""
+        with self._change():
+            now = self.clock()
+            today = local_day(now, self.time_zone)
+            request = self._open_request(request_id, by)
+            self._refuse_unless_reviewer(request, by)
+            dataset = self._dataset(request.dataset)
+            if dataset.sharing is Sharing.NOT_SHARED:
+                raise Refused.because(
+                    "dataset-not-shared", dataset=dataset.id, provider=dataset.provider, basis=dataset.sharing_basis
+                )
+            agreed = request.wish if narrowed is None else narrowed
+            faults = (
+                *faults_of_narrowing(agreed, request.wish, divisions=self.divisions, today=today),
+                *faults_of_wish(agreed, dataset, divisions=self.divisions, today=today),
+            )
+            if faults:
+                raise InputInvalid(*dict.fromkeys(faults))
+            weaker = weaker_than_default(agreed, dataset)
+            if dataset.sharing is Sharing.UNCONDITIONAL and weaker:
+                raise Refused(*reasons_for_weaker(weaker, "mask-below-floor", dataset))
+            named = {name.lower() for name in weaker_masks}
+            if silent := [item for item in weaker if item.lower() not in named]:
+                raise Refused(*reasons_for_weaker(silent, "mask-needs-word", dataset))
+            request = self._grant(request, agreed, by=by, now=now, words=_written(words), weaker=weaker)
+            return request
+
+    def refuse(self, request_id: str, *, by: Actor, reason: str, words: str | None = None) -> Request:
+        """Say no, with a coded reason of the list, and words where the list asks for them.
+
+        Raises Refused as `approve` does; InputInvalid `refusal-reason-unknown`, `refusal-words-missing`."""
+        with self._change():
+            request = self._open_request(request_id, by)
+            self._refuse_unless_reviewer(request, by)
+            if reason not in refusal_reasons():
+                raise InputInvalid.because("refusal-reason-unknown", reason=reason, reasons=", ".join(refusal_reasons()))
+            if refusal_reasons()[reason] and _written(words) is None:
+                raise InputInvalid.because("refusal-words-missing", reason=reason)
+            request = self._refuse(request, by=by, now=self.clock(), reason=reason, words=_written(words))
+            return request
+
+    # Using, and ending
+
+    def prepare(self, grant_id: str) -> Grant:
+        """Build the side tables that the grant's pseudonyms need, then let it be used; for the worker, or in line; repeatable.
+
+        The tables are built outside the transaction; if meanwhile a newer snapshot came, they are extended and it tries again.
+        Raises Conflict `grant-already-revoked`; what the builder raises leaves the grant as it was."""
+        while True:
+            grant = self.sharing.grant(grant_id)
+            if grant is None:
+                raise NotFound.because("grant-unknown", grant=grant_id)
+            if grant.state is GrantState.ACTIVE:
+                return grant
+            if grant.state is GrantState.REVOKED:
+                raise Conflict.because("grant-already-revoked", grant=grant.id)
+            dataset = self._dataset(grant.dataset)
+            snapshot = self.catalog.current_snapshot(dataset.id)
+            if snapshot is not None:
+                for item in pseudonym_items(grant.terms):
+                    self.side_tables.build(grant.terms.linkage_group, dataset, item, snapshot)
+            with self._change():
+                if self.catalog.current_snapshot(dataset.id) != snapshot:
+                    continue
+                active = replace(grant, state=GrantState.ACTIVE)
+                self.sharing.update_grant_state(active, expected_state=GrantState.PREPARING)
+                self._write(EntryKind.GRANT_ACTIVATED, _about(active), by=None)
+                return active
+
+    def prepare_waiting(self, *, limit: int = 100) -> Sequence[Grant]:
+        """Prepare the oldest grants that wait for it; one that was revoked meanwhile is left out. For the worker.
+
+        A grant that cannot be prepared does not keep the others waiting; the first failure is raised at the end."""
+        prepared: list[Grant] = []
+        failures: list[Exception] = []
+        for grant in self.sharing.grants_in_state(GrantState.PREPARING, limit=limit):
+            try:
+                prepared.append(self.prepare(grant.id))
+            except Conflict:
+                continue
+            except Exception as failure:
+                failures.append(failure)
+        if failures:
+            raise failures[0]
+        return prepared
+
+    def take_snapshot(self, snapshot: Snapshot, *, by: Actor) -> Snapshot:
+        """Make a snapshot, already written to the lake, the current one, after its side tables hold it for every grant in force.
+
+        A data officer of the managing office does. Raises Refused; NotFound `dataset-unknown`; Conflict `snapshot-not-newer`."""
+        dataset = self._dataset(snapshot.dataset)
+        refuse_unless_officer(by, dataset.provider, dataset.id)
+        built: set[tuple[str, str]] = set()
+        while True:
+            for group, item in sorted(self._needed_side_tables(dataset) - built):
+                self.side_tables.build(group, dataset, item, snapshot)
+                built.add((group, item))
+            with self._change():
+                if not self._needed_side_tables(dataset) <= built:
+                    continue
+                self.catalog.add_snapshot(snapshot)
+                body = {
+                    "dataset": snapshot.dataset,
+                    "version": snapshot.version,
+                    "rows": snapshot.rows,
+                    "rejected_rows": snapshot.rejected_rows,
+                    "source_hash": snapshot.source_hash,
+                    "files": len(snapshot.files),
+                }
+                self._write(EntryKind.SNAPSHOT_TAKEN, body, by=by)
+                return snapshot
+
+    def _needed_side_tables(self, dataset: Dataset) -> set[tuple[str, str]]:
+        now = self.clock()
+        grants = self.sharing.grants_of_dataset(dataset.id, (GrantState.PREPARING, GrantState.ACTIVE))
+        return {
+            (grant.terms.linkage_group, item)
+            for grant in grants
+            if now < grant.terms.valid_until
+            for item in pseudonym_items(grant.terms)
+        }
+
+    def revoke(self, grant_id: str, *, by: Actor, words: str) -> Grant:
+        """End a grant now: a reviewer of the providing office, with words why; or an analyst of the using office, giving it back.
+
+        Raises NotFound `grant-unknown`, Refused `role-missing`, InputInvalid `revocation-words-missing`, Conflict
+        `grant-already-revoked`."""
+        with self._change():
+            grant = self.grant(grant_id, by=by)
+            as_provider = grant.provider == by.office and by.has(Role.REVIEWER)
+            gives_back = grant.using_office == by.office and by.has(Role.ANALYST)
+            if not as_provider and not gives_back:
+                raise Refused(_role_missing(by, Role.REVIEWER if grant.provider == by.office else Role.ANALYST))
+            if grant.state is GrantState.REVOKED:
+                raise Conflict.because("grant-already-revoked", grant=grant.id)
+            if not gives_back and _written(words) is None:
+                raise InputInvalid.because("revocation-words-missing", grant=grant.id)
+            revoked = replace(grant, state=GrantState.REVOKED, revoked_at=self.clock(), revoked_because=_written(words))
+            self.sharing.update_grant_state(revoked, expected_state=grant.state)
+            side = Side.PROVIDER if as_provider else Side.APPLICANT
+            self._write(EntryKind.GRANT_REVOKED, {**_about(revoked), "side": side.value}, by=by)
+            return revoked
+
+    # Looking
+
+    def request(self, request_id: str, *, by: Actor) -> Request:
+        """A request that the actor's office made or has to answer. Raises NotFound `request-unknown` for all others."""
+        request = self.sharing.request(request_id)
+        if request is None or by.office not in (request.applicant_office, request.provider):
+            raise NotFound.because("request-unknown", request=request_id)
+        return request
+
+    def requests(
+        self, *, by: Actor, side: Side, states: Collection[RequestState] | None = None, limit: int = 50, offset: int = 0
+    ) -> tuple[Sequence[Request], int]:
+        """The requests of the actor's office on one side, newest first, and how many in all."""
+        return self.sharing.requests_for(by.office, side=side, states=states, limit=limit, offset=offset)
+
+    def grant(self, grant_id: str, *, by: Actor) -> Grant:
+        """A grant that the actor's office uses or provides. Raises NotFound `grant-unknown` for all others."""
+        grant = self.sharing.grant(grant_id)
+        if grant is None or by.office not in (grant.using_office, grant.provider):
+            raise NotFound.because("grant-unknown", grant=grant_id)
+        return grant
+
+    def grants(self, *, by: Actor, side: Side = Side.APPLICANT) -> Sequence[Grant]:
+        """The grants that the actor's office uses, or provides, newest first."""
+        if side is Side.APPLICANT:
+            return self.sharing.grants_of_office(by.office)
+        return self.sharing.grants_by_provider(by.office)
+
+    def grant_of(self, request: Request) -> Grant | None:
+        """The grant that the request became."""
+        grants = self.sharing.grants_of_office(request.applicant_office, [request.dataset])
+        return next((grant for grant in grants if grant.request == request.id), None)
+
+    def availability(self, dataset: Dataset, *, actor: Actor) -> Availability:
+        """Can the actor's office have it, how, by when."""
+        return self.availabilities([dataset], actor=actor)[dataset.id]
+
+    def availabilities(self, datasets: Sequence[Dataset], *, actor: Actor) -> Mapping[str, Availability]:
+        """The same for a page of datasets, with two questions to the store however many there are."""
+        grants = self.sharing.grants_of_office(actor.office, [dataset.id for dataset in datasets])
+        waiting, _ = self.sharing.requests_for(
+            actor.office, side=Side.APPLICANT, states=[RequestState.UNDER_REVIEW], limit=1_000_000
+        )
+        now = self.clock()
+        return {
+            dataset.id: availability(
+                dataset,
+                actor=actor,
+                grants=grants,
+                requests=waiting,
+                now=now,
+                time_zone=self.time_zone,
+                calendar=self.calendar,
+                answer_days=answer_working_days(),
+            )
+            for dataset in datasets
+        }
+
+    # Inside a transaction
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        """One transaction. The epoch is bumped first: its row is locked, so that changes of rules run one after the other and
+        what a check has read still holds when the change is written."""
+        with self.transactions.atomic():
+            self.epoch.bump()
+            yield
+
+    def _dataset(self, dataset_id: str) -> Dataset:
+        dataset = self.catalog.dataset(dataset_id)
+        if dataset is None:
+            raise NotFound.because("dataset-unknown", dataset=dataset_id)
+        return dataset
+
+    def _open_request(self, request_id: str, by: Actor) -> Request:
+        request = self.request(request_id, by=by)
+        if request.state is not RequestState.UNDER_REVIEW:
+            raise Conflict.because("request-answered", request=request.id, state=request.state.value)
+        return request
+
+    def _refuse_unless_reviewer(self, request: Request, by: Actor) -> None:
+        reasons = []
+        if request.provider != by.office:
+            reasons.append(Reason("only-provider", {"request": request.id, "provider": request.provider, "office": by.office}))
+        if not by.has(Role.REVIEWER):
+            reasons.append(_role_missing(by, Role.REVIEWER))
+        if request.applicant == by.person:
+            reasons.append(Reason("review-own-request", {"request": request.id}))
+        if reasons:
+            raise Refused(*reasons)
+
+    def _append(self, request: Request, event: RequestEvent) -> Request:
+        self.sharing.append_event(request.id, event, expected_events=len(request.events))
+        return replace(request, events=(*request.events, event))
+
+    def _grant(
+        self, request: Request, agreed: Wish, *, by: Actor | None, now: datetime, words: str | None, weaker: Sequence[str]
+    ) -> Request:
+        event = RequestEvent(
+            kind=RequestEventKind.APPROVED,
+            at=now,
+            actor=by.person if by else RULE,
+            office=request.provider,
+            words=words,
+            wish=agreed,
+        )
+        request = self._append(request, event)
+        number = self._number("grant", "G", local_day(now, self.time_zone))
+        grant = grant_of(request, agreed, grant_id=number, now=now, time_zone=self.time_zone)
+        self.sharing.add_grant(grant)
+        body = {"request": request.id, "grant": grant.id, "agreed": plain(agreed), "weaker_masks": list(weaker)}
+        self._write(EntryKind.REQUEST_APPROVED, body, by=by)
+        terms = canonical_terms(
+            grant.terms,
+            dataset=grant.dataset,
+            provider=grant.provider,
+            using_office=grant.using_office,
+            signed_by=grant.signed_by,
+            version=grant.version,
+        )
+        body = {"grant": grant.id, "request": request.id, **terms, "terms_hash": grant.terms_hash, "state": grant.state.value}
+        self._write(EntryKind.GRANT_MADE, body, by=by)
+        return request
+
+    def _refuse(self, request: Request, *, by: Actor | None, now: datetime, reason: str, words: str | None) -> Request:
+        event = RequestEvent(
+            kind=RequestEventKind.REFUSED,
+            at=now,
+            actor=by.person if by else RULE,
+            office=request.provider,
+            reason=reason,
+            words=words,
+        )
+        request = self._append(request, event)
+        self._write(EntryKind.REQUEST_REFUSED, {"request": request.id, "dataset": request.dataset, "reason": reason}, by=by)
+        return request
+
+    def _number(self, series: str, letter: str, today: date) -> str:
+        return f"{letter}-{today.year}-{self.sharing.next_number(series):06d}"
+
+    def _write(self, kind: EntryKind, body: Mapping[str, Any], *, by: Actor | None) -> None:
+        """The ledger entry; what people wrote beside an answer stays out of it, since it may speak of persons."""
+        who = {"actor": by.person, "office": by.office, "post": by.post} if by else {"actor": RULE}
+        self.ledger.append(kind=kind, body={**body, **who})
+
+
+def _about(grant: Grant) -> dict[str, Any]:
+    return {
+        "grant": grant.id,
+        "version": grant.version,
+        "terms_hash": grant.terms_hash,
+        "dataset": grant.dataset,
+        "provider": grant.provider,
+        "using_office": grant.using_office,
+    }
+
+
+def _role_missing(by: Actor, role: Role) -> Reason:
+    return Reason("role-missing", {"role": role.value, "post": by.post, "office": by.office})
+
+
+def _written(words: str | None) -> str | None:
+    """What was written, without blanks around it; None if nothing was."""
+    return (words or "").strip() or None

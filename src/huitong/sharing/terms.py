@@ -1,0 +1,77 @@
+"""From what was agreed to the terms that are hashed, signed for and enforced."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from huitong.catalog.canonical import canonical_hash, plain
+from huitong.model.policy import Grant, GrantState, MaskKind, Terms
+from huitong.model.sharing import Request, Wish
+from huitong.sharing.deadline import end_of_day
+
+
+def terms_of(agreed: Wish, *, using_office: str, now: datetime, time_zone: str) -> Terms:
+    """The terms of what was agreed: valid from now until 24:00 of its last day; pseudonyms are shared per office and purpose."""
+    return Terms(
+        purpose=agreed.purpose,
+        items=tuple(sorted(agreed.items, key=lambda term: term.item)),
+        rows=agreed.rows,
+        mode=agreed.mode,
+        linkage_group=f"{using_office}:{agreed.purpose.code}",
+        valid_from=now,
+        valid_until=end_of_day(agreed.until, time_zone),
+    )
+
+
+def canonical_terms(
+    terms: Terms, *, dataset: str, provider: str, using_office: str, signed_by: str, version: int
+) -> dict[str, Any]:
+    """Terms and parties as plain values: what the hash covers and the ledger keeps."""
+    return {
+        "dataset": dataset,
+        "provider": provider,
+        "using_office": using_office,
+        "signed_by": signed_by,
+        "version": version,
+        "terms": plain(terms),
+    }
+
+
+def hash_of_terms(terms: Terms, *, dataset: str, provider: str, using_office: str, signed_by: str, version: int) -> str:
+    """SHA-256, in hex, of the canonical form of terms and parties."""
+    return canonical_hash(
+        canonical_terms(
+            terms, dataset=dataset, provider=provider, using_office=using_office, signed_by=signed_by, version=version
+        )
+    )
+
+
+def grant_of(request: Request, agreed: Wish, *, grant_id: str, now: datetime, time_zone: str) -> Grant:
+    """The grant that a request becomes. With pseudonyms it is still being prepared; else it may be used at once."""
+    terms = terms_of(agreed, using_office=request.applicant_office, now=now, time_zone=time_zone)
+    version = 1
+    return Grant(
+        id=grant_id,
+        version=version,
+        request=request.id,
+        dataset=request.dataset,
+        provider=request.provider,
+        using_office=request.applicant_office,
+        signed_by=request.applicant,
+        terms=terms,
+        terms_hash=hash_of_terms(
+            terms,
+            dataset=request.dataset,
+            provider=request.provider,
+            using_office=request.applicant_office,
+            signed_by=request.applicant,
+            version=version,
+        ),
+        state=GrantState.PREPARING if pseudonym_items(terms) else GrantState.ACTIVE,
+        granted_at=now,
+    )
+
+
+def pseudonym_items(terms: Terms) -> Sequence[str]:
+    """The items that leave as pseudonyms and so need a side table."""
+    return [term.item for term in terms.items if term.mask.kind is MaskKind.PSEUDONYM]
