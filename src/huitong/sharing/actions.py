@@ -191,8 +191,7 @@ class SharingActions:
             named = {name.lower() for name in weaker_masks}
             if silent := [item for item in weaker if item.lower() not in named]:
                 raise Refused(*reasons_for_weaker(silent, "mask-needs-word", dataset))
-            request = self._grant(request, agreed, by=by, now=now, words=_written(words), weaker=weaker)
-            return request
+            return self._grant(request, agreed, by=by, now=now, words=_written(words), weaker=weaker)
 
     def refuse(self, request_id: str, *, by: Actor, reason: str, words: str | None = None) -> Request:
         """Say no, with a coded reason of the list, and words where the list asks for them.
@@ -205,8 +204,7 @@ class SharingActions:
                 raise InputInvalid.because("refusal-reason-unknown", reason=reason, reasons=", ".join(refusal_reasons()))
             if refusal_reasons()[reason] and _written(words) is None:
                 raise InputInvalid.because("refusal-words-missing", reason=reason)
-            request = self._refuse(request, by=by, now=self.clock(), reason=reason, words=_written(words))
-            return request
+            return self._refuse(request, by=by, now=self.clock(), reason=reason, words=_written(words))
 
     # Using, and ending
 
