@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 import numpy
 
 from huitong.errors import InputInvalid, LedgerBroken, Reason
-from huitong.ledger.log import LedgerStore, keys_of
+from huitong.ledger.log import LedgerStore, keys_of, promise_signed, read_promise
 from huitong.ledger.merkle import Frontier, NodeKey
 from huitong.ledger.note import check_checkpoint, instant_text
-from huitong.ledger.verify import VerifierKey, leaf_hash, parse_payload, promise_message
+from huitong.ledger.verify import VerifierKey, leaf_hash
 from huitong.model.ledger import Checkpoint, EntryKind, Promise
 
 READ_AT_ONCE = 1000
@@ -185,10 +185,8 @@ class _Audit:
         if self.signatures and not self._signed(promise):
             return leaf, False
         try:
-            told = parse_payload(promise.payload)
+            told = read_promise(promise)
         except ValueError:
-            return leaf, False
-        if (told["id"], told["kind"], told["at"]) != (promise.entry, promise.kind.value, instant_text(promise.at)):
             self._fault("audit-entry-fields", entry=promise.entry, index=index)
             return leaf, True
         self.ids.append(int(promise.entry[:16], 16))
@@ -197,8 +195,7 @@ class _Audit:
         return leaf, True
 
     def _signed(self, promise: Promise) -> bool:
-        message = promise_message(self.origin, promise.payload)
-        return any(key.id == promise.key_id and key.signed(message, promise.signature) for key in self.keys)
+        return promise_signed(promise, origin=self.origin, keys=self.keys)
 
     def _check_order(self, index: int, promise: Promise) -> None:
         if self.latest is not None and promise.at < self.latest - self.tolerance:

@@ -225,6 +225,20 @@ class Ledger:
             )
 
 
+def promise_signed(promise: Promise, *, origin: str, keys: Sequence[VerifierKey]) -> bool:
+    """Whether one of `keys` gave this word."""
+    message = promise_message(origin, promise.payload)
+    return any(key.id == promise.key_id and key.signed(message, promise.signature) for key in keys)
+
+
+def read_promise(promise: Promise) -> dict[str, Any]:
+    """The fields of its text. Raises ValueError unless id, kind and instant are the same there and beside it."""
+    told = parse_payload(promise.payload)
+    if (told["id"], told["kind"], told["at"]) != (promise.entry, promise.kind.value, instant_text(promise.at)):
+        raise ValueError("the entry's columns differ from its text")
+    return told
+
+
 def keys_of(vkeys: Sequence[str]) -> tuple[VerifierKey, ...]:
     """The verifier keys of their texts. Raises InputInvalid `ledger-key-invalid`."""
     try:

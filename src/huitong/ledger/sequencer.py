@@ -11,10 +11,10 @@ from datetime import datetime
 
 from huitong.errors import LedgerBroken
 from huitong.keystore import LEDGER, KeyStore
-from huitong.ledger.log import LedgerStore, keys_of
+from huitong.ledger.log import LedgerStore, keys_of, promise_signed, read_promise
 from huitong.ledger.merkle import Frontier, read_frontier
 from huitong.ledger.note import check_checkpoint, sign_checkpoint, verifier_key
-from huitong.ledger.verify import EMPTY_ROOT, leaf_hash, promise_message
+from huitong.ledger.verify import EMPTY_ROOT, leaf_hash
 from huitong.model.ledger import Checkpoint, Promise
 
 _log = logging.getLogger("huitong.ledger")
@@ -97,6 +97,10 @@ class Sequencer:
         return frontier
 
     def _check_promise(self, promise: Promise) -> None:
-        message = promise_message(self._origin, promise.payload)
-        if not any(key.id == promise.key_id and key.signed(message, promise.signature) for key in self._keys):
+        sound = promise_signed(promise, origin=self._origin, keys=self._keys)
+        try:
+            read_promise(promise)
+        except ValueError:
+            sound = False
+        if not sound:
             raise LedgerBroken.because("ledger-entry-broken", entry=promise.entry)
