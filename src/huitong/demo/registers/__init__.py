@@ -8,7 +8,7 @@
 - `ages`: years of age that a drawn person has, first and last
 - `again`: rows in 100,000 that repeat another row of the table, whole
 
-`[[dataset.item]]` holds name, titles, type, grade, meaning and `make`: the kind of value with its parameters (see `makers.py`),
+`item` is a list; each holds name, titles, type, grade, meaning and `make`: the kind of value with its parameters (see `makers.py`),
 among them `missing` and `dirty`, in 100,000.
 """
 
