@@ -78,7 +78,11 @@ def test_a_changed_column_beside_the_signed_text_is_named(instance, column):
     assert codes(instance) == ["audit-entry-fields"]
 
 
-@pytest.mark.parametrize(("level", "index", "start", "end"), [(0, 4, 4, 4), (1, 2, 4, 5), (2, 1, 4, 7), (3, 0, 0, 7), (0, 10, 10, 10)])
+NODES = [(0, 4, 4, 4), (1, 2, 4, 5), (2, 1, 4, 7), (3, 0, 0, 7), (0, 10, 10, 10)]
+NOTE_CHANGES = ["root = zeroblob(32)", "at = '2026-03-02T02:00:00+00:00'", "origin = 'other'", "note = 'x' || note"]
+
+
+@pytest.mark.parametrize(("level", "index", "start", "end"), NODES)
 def test_a_changed_or_missing_node_is_named_and_nothing_else(instance, level, index, start, end):
     named = {"level": level, "index": index, "start": start, "end": end}
     change(instance, "UPDATE node SET hash = zeroblob(32) WHERE level = ? AND place = ?", level, index)
@@ -88,7 +92,7 @@ def test_a_changed_or_missing_node_is_named_and_nothing_else(instance, level, in
 
 
 @pytest.mark.parametrize("size", [3, 7, 11])
-@pytest.mark.parametrize("column", ["root = zeroblob(32)", "at = '2026-03-02T02:00:00+00:00'", "origin = 'other'", "note = 'x' || note"])
+@pytest.mark.parametrize("column", NOTE_CHANGES)
 def test_a_changed_checkpoint_is_named(instance, size, column):
     change(instance, f"UPDATE checkpoint SET {column} WHERE size = ?", size)
     named = found(instance)
