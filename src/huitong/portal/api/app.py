@@ -1,0 +1,67 @@
+"""The API as a whole: its operations, its one way to say no, and its description in OpenAPI 3.1."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern
+from ninja import NinjaAPI
+from ninja.openapi.schema import OpenAPISchema
+
+from huitong.portal.api import problems
+from huitong.portal.api.routes import catalog, ledger, party, sharing, use
+from huitong.portal.api.schemas import Problem
+
+VERSION = "1"
+
+
+class Api(NinjaAPI):
+    """Ninja's API, whose description knows the form of a problem."""
+
+    def get_openapi_schema(self, **settings: Any) -> OpenAPISchema:
+        """The description, with the form of problems among its components."""
+        schema = super().get_openapi_schema(**settings)
+        components = schema.setdefault("components", {}).setdefault("schemas", {})
+        problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        components.update(problem.pop("$defs", {}))
+        components["Problem"] = problem
+        return schema
+
+
+api = Api(
+    title="Huitong",
+    version=VERSION,
+    description="Find, obtain and use every other office's data under one enforced grant, with proof of each use.",
+    urls_namespace="huitong-api",
+    docs_url=None,
+    openapi_url="/openapi.json",
+)
+problems.register(api)
+for part in (party, catalog, sharing, use, ledger):
+    api.add_router("", part.router)
+
+
+def _answering(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """The view, whose wrong method is told as a problem too and whose answers no cache keeps."""
+
+    def answer(request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponse:
+        response = view(request, *arguments, **named)
+        if response.status_code == 405:
+            return problems.unknown_method(request, response["Allow"])
+        if not response.has_header("Cache-Control"):
+            response["Cache-Control"] = "no-store"
+        return response
+
+    answer.csrf_exempt = True  # type: ignore[attr-defined]
+    return answer
+
+
+def urls() -> tuple[list[URLPattern], str, str]:
+    """The patterns of the API, for `path`. What a browser sends of itself (cookies) has no power here, only the token has."""
+    patterns, app_name, namespace = api.urls
+    own = [
+        URLPattern(pattern.pattern, _answering(pattern.callback), pattern.default_args, pattern.name)
+        for pattern in patterns
+        if pattern.name != "api-root"
+    ]
+    return own, app_name, str(namespace)

@@ -1,0 +1,20 @@
+"""What one call may weigh: numbers as data, in `limits.toml` beside this file."""
+
+import tomllib
+from dataclasses import dataclass
+from importlib.resources import files
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The numbers of `limits.toml`; their meaning stands there."""
+
+    upload_bytes: int
+    upload_block_bytes: int
+    statement_characters: int
+    page_entries: int
+    page_entries_usual: int
+    search_characters: int
+
+
+LIMITS = Limits(**tomllib.loads((files(__package__) / "limits.toml").read_text("utf-8"))["limits"])

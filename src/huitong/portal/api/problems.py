@@ -1,0 +1,136 @@
+# ruff: noqa: ARG001 - Ninja calls every handler with the same arguments
+"""Every way the API says no, in one form: application/problem+json (RFC 9457) with codes, parameters and sentences."""
+
+import json
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import Http404, HttpRequest, HttpResponse
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+
+from huitong.errors import (
+    Conflict,
+    HuitongError,
+    InputInvalid,
+    LedgerBroken,
+    NotFound,
+    NotSignedIn,
+    Reason,
+    Refused,
+    Unavailable,
+)
+from huitong.portal.api.language import language_of
+from huitong.words import render
+
+log = logging.getLogger("huitong.api")
+
+MEDIA_TYPE = "application/problem+json"
+
+KINDS: Sequence[tuple[type[HuitongError], int, str]] = (
+    (InputInvalid, 422, "input-invalid"),
+    (NotFound, 404, "not-found"),
+    (NotSignedIn, 401, "not-signed-in"),
+    (Refused, 403, "refused"),
+    (Conflict, 409, "conflict"),
+    (Unavailable, 503, "unavailable"),
+    (LedgerBroken, 500, "ledger-broken"),
+)
+"""Class of error, its HTTP status and the name that stands in `type`; the title is the sentence `problem-<name>`."""
+
+SPECIAL_STATUS = {
+    "body-unreadable": 400,
+    "address-unknown": 404,
+    "method-unknown": 405,
+    "answer-form-unknown": 406,
+    "body-length-missing": 411,
+    "body-too-large": 413,
+    "body-form-unknown": 415,
+}
+"""Codes of this door for which HTTP has a more exact status than their class."""
+
+
+def problem(request: HttpRequest, error: HuitongError, *, status: int | None = None) -> HttpResponse:
+    """The answer that stands for an error, in the reader's language."""
+    usual, kind = next(((status, name) for cls, status, name in KINDS if isinstance(error, cls)), (500, "failure"))
+    number = status or SPECIAL_STATUS.get(error.reasons[0].code, usual)
+    language = language_of(request)
+    texts = [render(reason, language) for reason in error.reasons]
+    body: dict[str, Any] = {
+        "type": f"urn:huitong:problem:{kind}",
+        "title": render(Reason(f"problem-{kind}"), language),
+        "status": number,
+        "detail": " ".join(texts),
+        "code": error.reasons[0].code,
+        "reasons": [
+            {"code": reason.code, "parameters": dict(reason.parameters), "text": text}
+            for reason, text in zip(error.reasons, texts, strict=True)
+        ],
+    }
+    query = getattr(error, "query", None)
+    if query:
+        body["query"] = query
+    response = HttpResponse(json.dumps(body, ensure_ascii=False), status=number, content_type=MEDIA_TYPE)
+    response["Content-Language"] = language
+    response["Cache-Control"] = "no-store"
+    if number == 401:
+        response["WWW-Authenticate"] = "Bearer"
+    if query:
+        response["Huitong-Query"] = query
+    return response
+
+
+def failure(request: HttpRequest, error: Exception) -> HttpResponse:
+    """What nobody foresaw: the operator's log gets the traceback, the caller gets no word of it."""
+    log.error("%s %s failed", request.method, request.path, exc_info=error)
+    return problem(request, HuitongError.because("server-failed"))
+
+
+def validation(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    """Values that do not fit the form of the operation: one reason for each, by place and broken rule, never the value."""
+    reasons = []
+    for one in error.errors:
+        place = ".".join(str(part) for part in one["loc"]) or "body"
+        code = {"missing": "value-missing", "extra_forbidden": "value-unknown"}.get(one["type"], "value-invalid")
+        parameters = {"place": place} | ({"rule": one["type"]} if code == "value-invalid" else {})
+        reasons.append(Reason(code, parameters))
+    return problem(request, InputInvalid(*(reasons or [Reason("body-unreadable")])))
+
+
+def http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    """An error of the framework itself, e.g. a body that is not JSON."""
+    if isinstance(error, AuthenticationError):
+        return problem(request, NotSignedIn.because("token-missing"))
+    if isinstance(error.__cause__, RequestDataTooBig):
+        return too_large(request, error.__cause__)
+    if error.status_code < 500:
+        return problem(request, InputInvalid.because("body-unreadable"), status=error.status_code)
+    return failure(request, error)
+
+
+def too_large(request: HttpRequest, error: Exception) -> HttpResponse:
+    """A JSON body over the size that is read into memory."""
+    return problem(request, InputInvalid.because("json-too-large"), status=413)
+
+
+def unknown_address(request: HttpRequest, error: Exception | None = None) -> HttpResponse:
+    """No operation stands at this address."""
+    return problem(request, NotFound.because("address-unknown"))
+
+
+def unknown_method(request: HttpRequest, allowed: str) -> HttpResponse:
+    """The address is right, the verb is not."""
+    response = problem(request, InputInvalid.because("method-unknown", method=request.method or "", allowed=allowed))
+    response["Allow"] = allowed
+    return response
+
+
+def register(api: Any) -> None:
+    """Make the API answer with problems, whatever is raised."""
+    api.add_exception_handler(HuitongError, problem)
+    api.add_exception_handler(ValidationError, validation)
+    api.add_exception_handler(HttpError, http_error)
+    api.add_exception_handler(Http404, unknown_address)
+    api.add_exception_handler(RequestDataTooBig, too_large)
+    api.add_exception_handler(Exception, failure)

@@ -1,0 +1,137 @@
+"""The result of a query in the form that was asked for: the exact Arrow stream, JSON or CSV."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pyarrow
+from django.http import HttpRequest, HttpResponse
+
+from huitong.errors import InputInvalid
+from huitong.gateway.gate import result_bytes
+from huitong.model.query import Answer
+from huitong.portal.api.language import language_of
+from huitong.words import render
+
+ARROW = "application/vnd.apache.arrow.stream"
+JSON = "application/json"
+CSV = "text/csv"
+FORMS = (JSON, ARROW, CSV)
+"""Media types of a result, best liked first."""
+
+EXACT_INTEGER = 2**53
+"""Beyond it a JSON reader that knows doubles only would change an integer; such integers are sent as text."""
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""A text that starts so would be run as a formula when a person opens the CSV in a spreadsheet."""
+
+
+def form_of(request: HttpRequest) -> str:
+    """The form that `Accept` prefers. Raises InputInvalid `answer-form-unknown` if it takes none of them."""
+    if "Accept" not in request.headers:
+        return JSON
+    form = request.get_preferred_type(FORMS)
+    if form is None:
+        raise InputInvalid.because("answer-form-unknown", known=", ".join(FORMS))
+    return form
+
+
+def response_of(answer: Answer, request: HttpRequest, *, form: str) -> HttpResponse:
+    """The answer with its number and where its receipt lies."""
+    body = {ARROW: _arrow, JSON: _json, CSV: _csv}[form](answer, language_of(request))
+    response = HttpResponse(body, content_type=f"{CSV}; charset=utf-8" if form == CSV else form)
+    response["Huitong-Query"] = answer.query
+    response["Huitong-Receipt"] = receipt_address(answer.query)
+    if answer.notices:
+        language = language_of(request)
+        response["Huitong-Notices"] = ",".join(quote(render(notice, language), safe=" ") for notice in answer.notices)
+    response["Vary"] = "Accept, Accept-Language"
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def receipt_address(query: str) -> str:
+    """Where the receipt of a query lies."""
+    return f"/api/v1/queries/{query}/receipt"
+
+
+def _arrow(answer: Answer, language: str) -> bytes:  # noqa: ARG001 - one signature for the three forms
+    return result_bytes(answer.table)
+
+
+def _json(answer: Answer, language: str) -> bytes:
+    table = answer.table
+    columns = [_json_column(table.column(position)) for position in range(table.num_columns)]
+    body = {
+        "query": answer.query,
+        "columns": [{"name": entry.name, "type": str(entry.type)} for entry in table.schema],
+        "rows": [list(row) for row in zip(*columns, strict=True)],
+        "notices": [{"code": n.code, "parameters": dict(n.parameters), "text": render(n, language)} for n in answer.notices],
+        "receipt": receipt_address(answer.query),
+    }
+    return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+
+
+def _json_column(column: Any) -> list[Any]:
+    values = column.to_pylist()
+    if _is_text(column.type) or pyarrow.types.is_boolean(column.type):
+        return values
+    return [_json_value(value) for value in values]
+
+
+def _is_text(kind: Any) -> bool:
+    return any(check(kind) for check in (pyarrow.types.is_string, pyarrow.types.is_large_string, pyarrow.types.is_string_view))
+
+
+def _json_value(value: Any) -> Any:
+    """A value as JSON: what JSON cannot hold exactly (decimals, dates, great integers, not-a-number) becomes text."""
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        return value if -EXACT_INTEGER <= value <= EXACT_INTEGER else str(value)
+    if isinstance(value, float):
+        return value if value - value == 0 else str(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, list | tuple):
+        return [_json_value(entry) for entry in value]
+    if isinstance(value, dict):
+        return {str(name): _json_value(entry) for name, entry in value.items()}
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _csv(answer: Answer, language: str) -> Iterator[bytes]:  # noqa: ARG001 - the same
+    table = answer.table
+    yield _lines([[_safe(name) for name in table.column_names]])
+    writers = [_cell_writer(entry.type) for entry in table.schema]
+    for batch in table.to_batches(max_chunksize=4096):
+        columns = [[write(value) for value in column.to_pylist()] for write, column in zip(writers, batch.columns, strict=True)]
+        yield _lines(zip(*columns, strict=True))
+
+
+def _lines(rows: Any) -> bytes:
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer).writerows(rows)
+    return buffer.getvalue().encode("utf-8")
+
+
+def _cell_writer(kind: Any) -> Callable[[Any], str]:
+    if _is_text(kind):
+        return lambda value: "" if value is None else _safe(value)
+    plain = (pyarrow.types.is_integer, pyarrow.types.is_floating, pyarrow.types.is_decimal, pyarrow.types.is_boolean)
+    if any(check(kind) for check in (*plain, pyarrow.types.is_temporal)):
+        return lambda value: "" if value is None else str(_cell(value))
+    return lambda value: "" if value is None else _safe(json.dumps(_json_value(value), ensure_ascii=False))
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def _safe(text: str) -> str:
+    """The text with a leading apostrophe if a spreadsheet would run it."""
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text

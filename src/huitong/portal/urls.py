@@ -1,0 +1,21 @@
+"""Which address is answered by what: the API under /api/v1/, the pages everywhere else."""
+
+from django.urls import path
+from django.views.i18n import set_language
+
+from huitong.portal.api import app
+from huitong.portal.pages import account, catalogue
+
+urlpatterns = [
+    path("", catalogue.front, name="front"),
+    path("datasets/<str:dataset_id>", catalogue.dataset, name="dataset"),
+    path("sign-in", account.SignIn.as_view(), name="sign-in"),
+    path("sign-out", account.SignOut.as_view(), name="sign-out"),
+    path("post", account.choose_post, name="choose-post"),
+    path("language", set_language, name="language"),
+    path("api/v1", app.urls()),
+]
+handler400 = "huitong.portal.pages.failing.bad_request"
+handler403 = "huitong.portal.pages.failing.forbidden"
+handler404 = "huitong.portal.pages.failing.not_found"
+handler500 = "huitong.portal.pages.failing.failure"
