@@ -97,7 +97,7 @@ def run(*, quick: bool) -> dict[str, object]:
         assert verify_receipt(receipt, log_key=ledger.vkey(), require_inclusion=True).ok
 
         reports = []
-        tree = per_second(size, lambda: reports.append(audit(store, [ledger.vkey()], signatures=False)))
+        tree = per_second(size, lambda: reports.append(audit(store, [ledger.vkey()], tree_only=True)))
         whole = per_second(size, lambda: reports.append(audit(store, [ledger.vkey()])))
         assert all(report.ok for report in reports)
         store.close()
@@ -113,7 +113,7 @@ def run(*, quick: bool) -> dict[str, object]:
             "proof_milliseconds": round(proof, 3),
             "receipt_made_milliseconds": round(making, 3),
             "receipt_verified_milliseconds": round(checking, 3),
-            "audited_per_second_with_signatures": round(whole),
+            "audited_per_second": round(whole),
             "audited_per_second_tree_only": round(tree),
             "tree_seconds_per_10_million": round(10_000_000 / tree, 1),
         },

@@ -25,6 +25,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ class VerifierKey:
     name: str
     public: bytes
 
-    @property
+    @cached_property
     def id(self) -> str:
         """First four bytes of SHA-256 of name, newline, type and key; a hint for finding the key, never a proof."""
         return hashlib.sha256(self.name.encode() + b"\n" + ED25519 + self.public).digest()[:4].hex()
@@ -155,10 +156,14 @@ class VerifierKey:
         """The one-line form: `name+id+base64`."""
         return f"{self.name}+{self.id}+{base64.b64encode(ED25519 + self.public).decode()}"
 
+    @cached_property
+    def _opened(self) -> Ed25519PublicKey:
+        return Ed25519PublicKey.from_public_bytes(self.public)
+
     def signed(self, message: bytes, signature: bytes) -> bool:
         """Whether `signature` is this key's over `message`."""
         try:
-            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
+            self._opened.verify(signature, message)
         except (InvalidSignature, ValueError):
             return False
         return True
@@ -248,16 +253,20 @@ def parse_instant(text: object) -> datetime:
     """The instant of `2026-03-01T08:00:00.000000Z`, the only form the ledger writes. Raises ValueError."""
     if not isinstance(text, str) or _INSTANT.fullmatch(text) is None:
         raise ValueError("not an instant")
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def _no_number(text: str) -> Any:
     raise ValueError(f"a number that is not whole: {text[:20]}")
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+_DECODER = json.JSONDecoder(parse_float=_no_number, parse_constant=_no_number)
+
+
 def canonical_json(value: object) -> bytes:
     """JSON with keys in code point order, no spaces, UTF-8. Raises ValueError for what JSON cannot hold."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def parse_payload(payload: bytes) -> dict[str, Any]:
@@ -265,7 +274,7 @@ def parse_payload(payload: bytes) -> dict[str, Any]:
     if len(payload) > MAXIMUM_PAYLOAD_BYTES:
         raise ValueError("the entry is too large")
     try:
-        value = json.loads(payload.decode("utf-8"), parse_float=_no_number, parse_constant=_no_number)
+        value = _DECODER.decode(payload.decode("utf-8"))
         if not isinstance(value, dict) or canonical_json(value) != payload:
             raise ValueError("the entry is not canonical JSON")
     except RecursionError:
