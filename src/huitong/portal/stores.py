@@ -11,7 +11,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from django.db import IntegrityError, connections, transaction
 from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
 from django.db.models.functions import Collate
 
+from huitong.catalog.divisions import Divisions
 from huitong.catalog.ports import SearchPage
 from huitong.errors import Conflict, NotFound
 from huitong.model.catalog import Dataset, Sharing, Snapshot
@@ -52,6 +53,7 @@ from huitong.portal.sharing import models as sharing
 from huitong.sharing.ports import Side
 
 JSON = Any
+EDITION_OF_DIVISIONS = "divisions-edition"
 SEQUENCER_LOCK = 0x6875_6974_6F6E_67
 """Key of PostgreSQL's advisory lock of the sequencer: the letters of the product."""
 
@@ -229,51 +231,37 @@ class DjangoPartyStore:
         return [actor_of(row) for row in rows]
 
 
-@dataclass(frozen=True)
 class DjangoDivisions:
-    """Divisions of the gateway and DivisionTree of sharing, over the table; keeps what it was asked until the rules change."""
+    """Divisions of the gateway and DivisionTree of sharing: the table, held as a tree until another edition is put in."""
 
-    using: str = "default"
-    _kept: dict[tuple[int, str, date], frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
+    def __init__(self, using: str = "default") -> None:
+        self._using = using
+        self._held: tuple[int, Divisions] | None = None
+
+    def tree(self) -> Divisions:
+        """All divisions: find one, its children, those under it, those of a name."""
+        edition = self._edition()
+        held = self._held
+        if held is None or held[0] != edition:
+            rows = parties.Division.objects.using(self._using).order_by(_by_bytes("code", self._using))
+            held = self._held = (edition, Divisions(division_of(row) for row in rows))
+        return held[1]
 
     def codes_under(self, division_code: str, at: date) -> frozenset[str]:
         """The codes at or below it that are valid on that day; empty if it is unknown."""
-        epoch = DjangoEpoch(self.using).current()
-        key = (epoch, division_code, at)
-        if key not in self._kept:
-            if len(self._kept) >= 256 or any(kept != epoch for kept, _, _ in list(self._kept)[:1]):
-                self._kept.clear()
-            self._kept[key] = self._read(division_code, at)
-        return self._kept[key]
-
-    def division(self, code: str) -> Division | None:
-        """The division of that code."""
-        row = parties.Division.objects.using(self.using).filter(code=code).first()
-        return None if row is None else division_of(row)
+        return self.tree().codes_under(division_code, at)
 
     def put_divisions(self, divisions: Iterable[Division]) -> int:
         """Add divisions or replace those of the same code, all in one transaction; how many."""
         rows = [division_row(division) for division in divisions]
-        with transaction.atomic(using=self.using):
-            _upsert(parties.Division, rows, self.using)
-        self._kept.clear()
+        with transaction.atomic(using=self._using):
+            _upsert(parties.Division, rows, self._using)
+            _next_number(EDITION_OF_DIVISIONS, self._using)
         return len(rows)
 
-    def count(self) -> int:
-        """How many divisions there are."""
-        return parties.Division.objects.using(self.using).count()
-
-    def _read(self, division_code: str, at: date) -> frozenset[str]:
-        table = connections[self.using].ops.quote_name(parties.Division._meta.db_table)
-        statement = (
-            f"WITH RECURSIVE under(code) AS (SELECT code FROM {table} WHERE code = %s"  # noqa: S608 - the table is ours
-            f" UNION SELECT d.code FROM {table} d JOIN under ON d.parent_id = under.code)"
-            f" SELECT d.code FROM {table} d JOIN under ON d.code = under.code"
-            " WHERE d.valid_from <= %s AND (d.valid_to IS NULL OR d.valid_to > %s)"
-        )
-        with connections[self.using].cursor() as cursor:
-            cursor.execute(statement, [division_code, at, at])
-            return frozenset(code for (code,) in cursor.fetchall())
+    def _edition(self) -> int:
+        """Grows with every change of the table: what another process put in is seen at the next call."""
+        return sharing.Series.objects.using(self._using).filter(name=EDITION_OF_DIVISIONS).values_list("last", flat=True).first() or 0
 
 
 @dataclass(frozen=True)
@@ -284,11 +272,7 @@ class DjangoSharingStore:
 
     def next_number(self, series: str) -> int:
         """The next number of the series, from 1."""
-        rows = sharing.Series.objects.using(self.using)
-        if not rows.filter(name=series).update(last=F("last") + 1):
-            rows.bulk_create([sharing.Series(name=series, last=0)], ignore_conflicts=True)
-            rows.filter(name=series).update(last=F("last") + 1)
-        return rows.values_list("last", flat=True).get(name=series)
+        return _next_number(series, self.using)
 
     def add_request(self, request: Request) -> None:
         """Keep a new request with its events."""
@@ -509,6 +493,8 @@ class DjangoLedgerStore:
     def sequencer_lock(self) -> Iterator[bool]:
         """True for the one process and thread that may fold now; never waits. The lock goes when its holder dies."""
         connection = connections[self.using]
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()  # a worker has no requests at whose ends Django would do this
         if connection.vendor == "postgresql":
             with _advisory_lock(self.using) as held:
                 yield held
@@ -568,6 +554,16 @@ class Stores:
 def _by_bytes(column: str, using: str) -> Collate:
     """Order by code point, as Python does, whatever the database's own language."""
     return Collate(F(column), "C" if connections[using].vendor == "postgresql" else "BINARY")
+
+
+def _next_number(series: str, using: str) -> int:
+    """One more in a series; its row is locked until the transaction ends, so no two get the same."""
+    with transaction.atomic(using=using):
+        rows = sharing.Series.objects.using(using).filter(name=series)
+        if not rows.update(last=F("last") + 1):
+            rows.bulk_create([sharing.Series(name=series, last=0)], ignore_conflicts=True)
+            rows.update(last=F("last") + 1)
+        return rows.values_list("last", flat=True).get()
 
 
 def _upsert(model: Any, rows: list[Any], using: str) -> None:

@@ -1,4 +1,4 @@
-# ruff: noqa: RUF012, E501, I001, UP (written by makemigrations)
+# ruff: noqa: RUF012, E501, UP (written by makemigrations)
 
 import django.db.models.deletion
 from django.conf import settings

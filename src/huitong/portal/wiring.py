@@ -1,0 +1,61 @@
+"""From settings to a running platform: the stores of this portal handed to the core. Only portal and cli construct stores."""
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import django
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.core.management import call_command
+from django.db import connections
+
+from huitong.platform import Platform
+from huitong.platform import open as open_core
+from huitong.portal.databases import database_settings
+from huitong.settings import Settings
+
+Clock = Callable[[], datetime]
+
+
+def wall_clock() -> datetime:
+    """The present instant, UTC."""
+    return datetime.now(UTC)
+
+
+def start_django(settings: Settings) -> None:
+    """Make Django in this process serve the instance of `settings`; may be called again, also for another instance.
+
+    The folder of the instance goes into the environment, so that child processes find the same one."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "huitong.portal.django_settings")
+    if not apps.ready:
+        os.environ["HUITONG_HOME"] = str(settings.home)
+        django.setup()
+    served: Settings = django_settings.HUITONG
+    if (served.home, served.database) != (settings.home, settings.database):
+        _serve_another(settings)
+
+
+def _serve_another(settings: Settings) -> None:
+    from huitong.portal.django_settings import session_key
+
+    connections.close_all()
+    connections.settings["default"] = connections.configure_settings({"default": database_settings(settings.database)})["default"]
+    if hasattr(connections._connections, "default"):
+        del connections["default"]
+    django_settings.HUITONG = settings
+    django_settings.SECRET_KEY = session_key(settings)
+
+
+def migrate(settings: Settings) -> None:
+    """Make or bring up to date the tables of the instance's database."""
+    start_django(settings)
+    call_command("migrate", verbosity=0, interactive=False)
+
+
+def open_platform(settings: Settings, *, clock: Clock = wall_clock) -> Platform:
+    """The platform of an instance over its stores. The tables must be there (`migrate`)."""
+    start_django(settings)
+    from huitong.portal.stores import Stores
+
+    return open_core(settings, Stores(), clock)

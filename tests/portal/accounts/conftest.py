@@ -1,0 +1,11 @@
+"""Databases for the account tests."""
+
+from tests.portal.database_fixtures import (  # noqa: F401 - fixtures
+    example,
+    postgresql,
+    postgresql_template,
+    queries,
+    sqlite_template,
+    stores,
+    using,
+)

@@ -1,0 +1,233 @@
+"""Requests, grants, numbers and the policy epoch at rest; of two changes at once exactly one wins."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from django.db import IntegrityError, connections, transaction
+
+from huitong.errors import Conflict, NotFound
+from huitong.model.policy import DivisionRows, GrantState
+from huitong.model.sharing import RequestEventKind, RequestState
+from huitong.portal.sharing import models
+from huitong.portal.stores import Stores
+from huitong.sharing.ports import Side
+from tests.portal.examples import CIVIL, HOUSEHOLDS, MEDICAL, NOON, Example, answer, grant, request
+
+
+def at_once(using: str, *acts: Callable[[], object]) -> list[object]:
+    """Run the acts in threads that start together, each in a transaction of its own connection; what each gave or raised."""
+    outcomes: list[object] = [None] * len(acts)
+    gate = threading.Barrier(len(acts))
+
+    def run(place: int) -> None:
+        try:
+            gate.wait(10)
+            with transaction.atomic(using=using):
+                outcomes[place] = acts[place]()
+        except Exception as error:
+            outcomes[place] = error
+        finally:
+            connections[using].close()
+
+    threads = [threading.Thread(target=run, args=(place,)) for place in range(len(acts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return outcomes
+
+
+@pytest.fixture
+def asked(example: Example) -> Stores:
+    """The example with one request under review."""
+    with example.stores.atomic():
+        example.stores.sharing.add_request(request())
+    return example.stores
+
+
+def test_a_request_comes_out_as_it_was_put_in(asked: Stores) -> None:
+    assert asked.sharing.request("R-000001") == request()
+    assert asked.sharing.request("R-000009") is None
+
+
+def test_an_id_is_taken_once(asked: Stores) -> None:
+    with pytest.raises(Conflict) as caught, asked.atomic():
+        asked.sharing.add_request(request())
+    assert caught.value.reasons[0].code == "request-exists"
+    with asked.atomic():
+        asked.sharing.add_grant(grant())
+    with pytest.raises(Conflict) as caught, asked.atomic():
+        asked.sharing.add_grant(grant())
+    assert caught.value.reasons[0].code == "grant-exists"
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    [
+        (RequestEventKind.APPROVED, RequestState.GRANTED),
+        (RequestEventKind.REFUSED, RequestState.REFUSED),
+        (RequestEventKind.WITHDRAWN, RequestState.WITHDRAWN),
+    ],
+)
+def test_an_event_moves_the_request(asked: Stores, kind: RequestEventKind, state: RequestState) -> None:
+    with asked.atomic():
+        asked.sharing.append_event("R-000001", answer(kind), expected_events=1)
+    stored = asked.sharing.request("R-000001")
+    assert stored == replace(request(), events=(*request().events, answer(kind)))
+    assert stored is not None and stored.state is state
+    assert asked.sharing.requests_for(CIVIL.id, side=Side.PROVIDER, states=[state]) == ([stored], 1)
+    assert asked.sharing.requests_for(CIVIL.id, side=Side.PROVIDER, states=[RequestState.UNDER_REVIEW]) == ([], 0)
+
+
+def test_an_event_that_comes_too_late_is_refused(asked: Stores) -> None:
+    with asked.atomic():
+        asked.sharing.append_event("R-000001", answer(RequestEventKind.APPROVED), expected_events=1)
+    with pytest.raises(Conflict) as caught, asked.atomic():
+        asked.sharing.append_event("R-000001", answer(RequestEventKind.REFUSED), expected_events=1)
+    assert caught.value.reasons[0].code == "request-moved"
+    with pytest.raises(NotFound), asked.atomic():
+        asked.sharing.append_event("R-000009", answer(RequestEventKind.REFUSED), expected_events=1)
+
+
+def test_of_several_answers_at_once_exactly_one_wins(asked: Stores, using: str) -> None:
+    kinds = [RequestEventKind.APPROVED, RequestEventKind.REFUSED, RequestEventKind.WITHDRAWN, RequestEventKind.APPROVED]
+    outcomes = at_once(
+        using, *(lambda kind=kind: asked.sharing.append_event("R-000001", answer(kind), expected_events=1) for kind in kinds)
+    )
+    losers = [outcome for outcome in outcomes if isinstance(outcome, Conflict)]
+    assert len(losers) == 3, outcomes
+    assert outcomes.count(None) == 1
+    stored = asked.sharing.request("R-000001")
+    assert stored is not None and [event.kind for event in stored.events][1:] == [kinds[outcomes.index(None)]]
+
+
+def test_requests_are_listed_by_side_newest_first_in_three_statements(asked: Stores, queries: Callable[[], int]) -> None:
+    with asked.atomic():
+        for number in range(2, 22):
+            asked.sharing.add_request(request(number, at=NOON + timedelta(minutes=number)))
+    queries()
+    page, total = asked.sharing.requests_for(MEDICAL.id, side=Side.APPLICANT, limit=20)
+    assert queries() == 3
+    assert total == 21
+    assert [found.id for found in page] == [f"R-{number:06d}" for number in range(21, 1, -1)]
+    assert asked.sharing.requests_for(MEDICAL.id, side=Side.PROVIDER) == ([], 0)
+    assert [found.id for found in asked.sharing.requests_for(CIVIL.id, side=Side.PROVIDER, limit=2, offset=20)[0]] == ["R-000001"]
+
+
+def test_a_grant_comes_out_as_it_was_put_in(asked: Stores) -> None:
+    plain = grant(2, state=GrantState.PREPARING)
+    plain = replace(plain, terms=replace(plain.terms, rows=None))
+    with asked.atomic():
+        asked.sharing.add_grant(grant())
+        asked.sharing.add_grant(plain)
+    assert asked.sharing.grant("G-000001") == grant()
+    assert asked.sharing.grant("G-000002") == plain
+    assert asked.sharing.grant("G-000009") is None
+
+
+def test_the_state_of_a_grant_moves_and_nothing_else(asked: Stores) -> None:
+    with asked.atomic():
+        asked.sharing.add_grant(grant(state=GrantState.PREPARING))
+        asked.sharing.update_grant_state(grant(), expected_state=GrantState.PREPARING)
+    assert asked.sharing.grant("G-000001") == grant()
+    revoked = replace(grant(), state=GrantState.REVOKED, revoked_at=NOON + timedelta(days=1), revoked_because="目的已完成。")
+    with asked.atomic():
+        asked.sharing.update_grant_state(replace(revoked, terms_hash="c" * 64, version=7), expected_state=GrantState.ACTIVE)
+    assert asked.sharing.grant("G-000001") == revoked
+    with pytest.raises(Conflict) as caught, asked.atomic():
+        asked.sharing.update_grant_state(grant(), expected_state=GrantState.ACTIVE)
+    assert caught.value.reasons[0].code == "grant-moved"
+
+
+def test_a_grant_is_revoked_once(asked: Stores, using: str) -> None:
+    with asked.atomic():
+        asked.sharing.add_grant(grant())
+    revoked = replace(grant(), state=GrantState.REVOKED, revoked_at=NOON, revoked_because="a")
+    act = lambda: asked.sharing.update_grant_state(revoked, expected_state=GrantState.ACTIVE)  # noqa: E731
+    outcomes = at_once(using, act, act, act)
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict", "Conflict", "NoneType"]
+
+
+def test_grants_are_listed_in_one_statement(asked: Stores, queries: Callable[[], int]) -> None:
+    with asked.atomic():
+        for number in range(1, 6):
+            state = GrantState.PREPARING if number % 2 else GrantState.ACTIVE
+            asked.sharing.add_grant(grant(number, at=NOON + timedelta(hours=number), state=state))
+    queries()
+
+    def ids(grants: object) -> list[str]:
+        assert queries() == 1
+        return [found.id[-1] for found in grants]  # type: ignore[attr-defined]
+
+    assert ids(asked.sharing.grants_of_office(MEDICAL.id)) == ["5", "4", "3", "2", "1"]
+    assert ids(asked.sharing.grants_of_office(MEDICAL.id, {HOUSEHOLDS.id})) == ["5", "4", "3", "2", "1"]
+    assert list(asked.sharing.grants_of_office(MEDICAL.id, ())) == []
+    queries()
+    assert ids(asked.sharing.grants_of_office(CIVIL.id)) == []
+    assert ids(asked.sharing.grants_by_provider(CIVIL.id)) == ["5", "4", "3", "2", "1"]
+    assert ids(asked.sharing.grants_of_dataset(HOUSEHOLDS.id, [GrantState.PREPARING])) == ["1", "3", "5"]
+    assert ids(asked.sharing.grants_in_state(GrantState.ACTIVE, limit=1)) == ["2"]
+
+
+def test_numbers_are_given_once_even_at_once(example: Example, using: str) -> None:
+    sharing = example.stores.sharing
+    assert sharing.next_number("grant") == 1
+    given = at_once(using, *[lambda: sharing.next_number("request")] * 8)
+    assert sorted(given) == list(range(1, 9))
+    assert sharing.next_number("grant") == 2
+
+
+def test_the_epoch_counts_every_change_and_forgets_those_undone(stores: Stores, using: str) -> None:
+    assert stores.epoch.current() == 0
+    assert [stores.epoch.bump(), stores.epoch.bump()] == [1, 2]
+    with pytest.raises(RuntimeError), stores.atomic():
+        stores.epoch.bump()
+        raise RuntimeError
+    assert stores.epoch.policy_epoch() == 2
+    at_once(using, *[stores.epoch.bump] * 6)
+    assert stores.epoch.current() == 8
+
+
+def test_the_database_refuses_impossible_states(asked: Stores, using: str) -> None:
+    with asked.atomic():
+        asked.sharing.add_grant(grant())
+
+    def refused(rows: object, **columns: object) -> None:
+        with pytest.raises(IntegrityError), transaction.atomic(using=using):
+            rows.update(**columns)  # type: ignore[attr-defined]
+
+    grants = models.Grant.objects.using(using)
+    refused(grants, state="revoked")
+    refused(grants, state="active", revoked_at=NOON)
+    refused(grants, state="paused")
+    refused(grants, rows_item=None)
+    refused(grants, valid_until=grant().terms.valid_from)
+    refused(models.Request.objects.using(using), state="lost")
+    with pytest.raises(IntegrityError), transaction.atomic(using=using):
+        models.RequestEvent.objects.using(using).create(request_id="R-000001", sequence=0, kind="refused", at=NOON, actor="x", office_id=CIVIL.id)
+    with pytest.raises(IntegrityError), transaction.atomic(using=using):
+        models.RequestEvent.objects.using(using).create(request_id="R-000001", sequence=1, kind="submitted", at=NOON, actor="x", office_id=CIVIL.id)
+    with pytest.raises(IntegrityError), transaction.atomic(using=using):
+        models.PolicyEpoch.objects.using(using).create(id=2, number=1)
+
+
+def test_a_savepoint_inside_a_transaction_undoes_its_own_part_only(asked: Stores) -> None:
+    with asked.atomic():
+        asked.sharing.add_grant(grant(1))
+        with pytest.raises(RuntimeError), asked.atomic():
+            asked.sharing.add_grant(grant(2))
+            raise RuntimeError
+    assert asked.sharing.grant("G-000001") is not None
+    assert asked.sharing.grant("G-000002") is None
+
+
+def test_rows_of_a_wish_may_be_absent(asked: Stores) -> None:
+    everywhere = replace(request(2), wish=replace(request().wish, rows=None))
+    with asked.atomic():
+        asked.sharing.add_request(everywhere)
+    stored = asked.sharing.request("R-000002")
+    assert stored is not None and stored.wish.rows is None
+    assert asked.sharing.request("R-000001").wish.rows == DivisionRows("户籍地", "520100000000")  # type: ignore[union-attr]
