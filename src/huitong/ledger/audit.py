@@ -23,6 +23,9 @@ from huitong.model.ledger import Checkpoint, EntryKind, Promise
 READ_AT_ONCE = 1000
 """Entries or nodes of one read, so that memory stays small and databases accept the list."""
 
+MAXIMUM_FAULTS = 1000
+"""Faults that a report lists."""
+
 Result = TypeVar("Result")
 
 
@@ -36,6 +39,8 @@ class AuditReport:
     open_uses: int
     """Intents without an outcome: queries that failed, were stopped or still run. No fault by itself."""
     faults: tuple[Reason, ...]
+    unlisted: int = 0
+    """Further faults beyond the first MAXIMUM_FAULTS, counted only: a ledger so broken needs its backup, not a longer list."""
 
     @property
     def ok(self) -> bool:
@@ -90,6 +95,7 @@ class _Audit:
         self.store, self.keys, self.tolerance, self.tree_only, self.progress = store, keys, tolerance, tree_only, progress
         self.origin = keys[0].name
         self.faults: list[Reason] = []
+        self.unlisted = 0
         self.ids = array("Q")
         self.latest: datetime | None = None
         self.open_uses: dict[str, str] = {}
@@ -118,10 +124,13 @@ class _Audit:
             self._settle(self._read(self.frontier.size, self.size), None)
         pending = self._check_pending()
         self._check_ids()
-        return AuditReport(self.size, pending, checkpoints, len(self.open_uses), tuple(self.faults))
+        return AuditReport(self.size, pending, checkpoints, len(self.open_uses), tuple(self.faults), self.unlisted)
 
     def _fault(self, code: str, **parameters: str | int) -> None:
-        self.faults.append(Reason(code, parameters))
+        if len(self.faults) < MAXIMUM_FAULTS:
+            self.faults.append(Reason(code, parameters))
+        else:
+            self.unlisted += 1
 
     # --- checkpoints
 
@@ -300,10 +309,12 @@ class _Audit:
                     self._fault("audit-entry-twice", entry=promise.entry, first=seen[promise.entry], index=index)
                 seen.setdefault(promise.entry, index)
 
-    @staticmethod
-    def _try(read: Callable[[], Result]) -> Result | None:
-        """What the store gives; None if its bytes are so broken that it raises: the audit goes on and names the place."""
+    def _try(self, read: Callable[[], Result]) -> Result | None:
+        """What the store gives; None if its bytes are so broken that it raises: the audit goes on and names the place.
+
+        A store that can no longer be asked at all is no finding: then its own error goes to the caller."""
         try:
             return read()
         except Exception:
+            self.store.size()
             return None

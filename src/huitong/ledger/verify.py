@@ -312,6 +312,7 @@ SENTENCES: Mapping[str, str] = {
     "receipt-inclusion-required": "Entry {entry} is only promised, and a proof that it stands in the tree was asked for.",
     "receipt-use-held": "The entries tell one use: query {query}, its intent and its outcome.",
     "receipt-use-refused": "The entries tell one refused use: query {query}.",
+    "receipt-use-failed": "The entries tell one use that failed ({failure}): query {query}. No result was delivered.",
     "receipt-use-begun": "The entries tell a use that was begun: query {query}. Its outcome is not in this receipt.",
     "receipt-use-none": "The receipt tells no use of data; its entries record other acts.",
     "receipt-use-broken": "Entry {entry} ({kind}) does not say what an entry of its kind must say.",
@@ -321,7 +322,7 @@ SENTENCES: Mapping[str, str] = {
     "receipt-use-order": "The outcome stands before its intent.",
     "receipt-result-held": "The result at hand is the one that was delivered (SHA-256 {hash}).",
     "receipt-result-differs": "The result at hand is not the one that was delivered: its SHA-256 is {hash}.",
-    "receipt-result-unknown": "The receipt holds no outcome, so it cannot vouch for a result.",
+    "receipt-result-unknown": "The receipt tells of no delivered result, so it cannot vouch for the one at hand.",
 }
 """The English sentence of each finding; `huitong.words` has the same ones and the Chinese."""
 
@@ -524,7 +525,7 @@ def _check_inclusion(one: _Proved, head: TreeHead | None, required: bool) -> Ste
 
 
 def _check_use(proved: Sequence[_Proved], steps: list[Step]) -> _Proved | None:
-    """Add the step about the use that the entries tell, and give its outcome."""
+    """Add the step about the use that the entries tell, and give the outcome that vouches for a result, if there is one."""
     by_kind: dict[str, list[_Proved]] = {"use-intent": [], "use-outcome": [], "use-refused": []}
     for one in proved:
         by_kind.get(one.fields["kind"], []).append(one)
@@ -549,19 +550,33 @@ def _check_use(proved: Sequence[_Proved], steps: list[Step]) -> _Proved | None:
             raise _Stop("use", "receipt-use-intent-differs", intent=_shown(named))
     if intent is not None and end is not None and _before(end, intent):
         raise _Stop("use", "receipt-use-order")
-    code = "receipt-use-begun" if end is None else "receipt-use-held" if by_kind["use-outcome"] else "receipt-use-refused"
-    steps.append(Step("use", True, code, {"query": _shown(query)}))
-    return by_kind["use-outcome"][0] if by_kind["use-outcome"] else None
+    if end is None:
+        steps.append(Step("use", True, "receipt-use-begun", {"query": _shown(query)}))
+        return None
+    if end.fields["kind"] == "use-refused":
+        steps.append(Step("use", True, "receipt-use-refused", {"query": _shown(query)}))
+        return None
+    if "failure" in end.fields["body"]:
+        told = {"query": _shown(query), "failure": _shown(end.fields["body"]["failure"])}
+        steps.append(Step("use", True, "receipt-use-failed", told))
+        return None
+    steps.append(Step("use", True, "receipt-use-held", {"query": _shown(query)}))
+    return end
 
 
 def _says_what_it_must(fields: Mapping[str, Any]) -> bool:
+    """An entry of a use names its query; an outcome also names its intent, and either its result or its failure."""
     body = fields["body"]
     if not isinstance(body.get("query"), str) or not body["query"]:
         return False
     if fields["kind"] != "use-outcome":
         return True
+    if not isinstance(body.get("intent"), str):
+        return False
+    if "failure" in body:
+        return isinstance(body["failure"], str) and "result_hash" not in body
     hashed = body.get("result_hash")
-    return isinstance(body.get("intent"), str) and isinstance(hashed, str) and _HASH_HEX.fullmatch(hashed) is not None
+    return isinstance(hashed, str) and _HASH_HEX.fullmatch(hashed) is not None
 
 
 def _before(one: _Proved, other: _Proved) -> bool:

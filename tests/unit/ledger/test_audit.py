@@ -172,6 +172,28 @@ def test_two_faults_in_one_stretch_are_both_named(instance):
     assert codes(instance) == ["audit-entry-changed", "audit-node-changed"]
 
 
+def test_a_ledger_broken_everywhere_gives_a_list_that_ends():
+    from huitong.ledger.audit import MAXIMUM_FAULTS
+
+    made = Instance()
+    made.ledger.append_all([(EntryKind.OPERATOR_ACTION, {"number": 1})] * (MAXIMUM_FAULTS + 5))
+    made.sequencer.fold_once()
+    change(made, "UPDATE entry SET signature = zeroblob(64)")
+    report = audit(made.store, [made.vkey])
+    assert (report.ok, len(report.faults), report.unlisted) == (False, MAXIMUM_FAULTS, 5)
+
+
+def test_a_database_that_went_away_is_an_error_and_not_a_finding(instance):
+    def gone(*_):
+        raise ConnectionError("the database went away")
+
+    instance.store.entries, instance.store.entry, size = gone, gone, instance.store.size
+    asked = []
+    instance.store.size = lambda: asked.append(1) or (size() if len(asked) == 1 else gone())
+    with pytest.raises(ConnectionError):
+        audit(instance.store, [instance.vkey])
+
+
 def test_the_same_entry_folded_twice_is_named(instance):
     from huitong.ledger.sequencer import Sequencer
 

@@ -192,6 +192,23 @@ def test_a_refused_use_is_proved_too(instance):
     assert found.steps[-1].code == "receipt-use-refused"
 
 
+def test_a_failed_use_is_proved_and_vouches_for_no_result(instance):
+    def failed(intent):
+        return {"query": "q-1", "intent": intent, "failure": "query-time-limit", "duration_bucket": "10s"}
+
+    receipt = instance.ledger.receipt(pending_use(instance, body=failed))
+    found = verify_receipt(receipt, log_key=instance.vkey)
+    assert found.ok
+    told = "The entries tell one use that failed (query-time-limit): query q-1. No result was delivered."
+    assert found.steps[-1].detail == told
+    assert verdict(receipt, instance.vkey, result=b"rows") == ["receipt-result-unknown"]
+
+
+def test_a_use_cannot_both_fail_and_deliver(instance):
+    receipt = instance.ledger.receipt(pending_use(instance, body=lambda intent: {**outcome_body("q-1", intent), "failure": "x"}))
+    assert verdict(receipt, instance.vkey) == ["receipt-use-broken"]
+
+
 def test_an_outcome_before_its_intent_is_found(instance):
     first, last = instance.use()
     receipt = instance.ledger.receipt([first, last])
