@@ -20,7 +20,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-
 from tests.system_packages import postgresql_programs
 
 START_SECONDS = 30
@@ -66,7 +65,12 @@ def postgresql_server() -> Iterator[Server]:
         language = ["--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=zh-Hans-CN"]
         made = subprocess.run(
             [programs() / "initdb", *options, *language],
-            capture_output=True, text=True, check=False, env=environment, cwd=folder, **rights,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment,
+            cwd=folder,
+            **rights,
         )
         if made.returncode:
             raise RuntimeError(f"initdb failed:\n{made.stderr}")
@@ -77,10 +81,23 @@ def postgresql_server() -> Iterator[Server]:
         log = (folder / "log").open("wb")
         server = subprocess.Popen(
             [
-                programs() / "postgres", "-D", folder / "data", "-h", "127.0.0.1", "-p", str(port), "-k", folder,
+                programs() / "postgres",
+                "-D",
+                folder / "data",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                str(port),
+                "-k",
+                folder,
                 *(part for setting in settings for part in ("-c", setting)),
             ],
-            stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=folder, preexec_fn=_end_with_parent, **rights,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            cwd=folder,
+            preexec_fn=_end_with_parent,
+            **rights,
         )
         log.close()
         try:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 from django.db import connections
+from tests.portal.examples import Example
+from tests.postgresql import Server, postgresql_server
 
 from huitong.portal.databases import database_settings
 from huitong.portal.stores import Stores
-from tests.portal.examples import Example
-from tests.postgresql import Server, postgresql_server
 
 numbers = itertools.count(1)
 

@@ -32,19 +32,33 @@ DIVISIONS = [
     division(COUNTY, "南明区", DivisionLevel.COUNTY, CITY),
 ]
 CIVIL = Office(
-    id="gz-civil-affairs", title=BilingualText(zh="贵州省民政厅", en="Civil Affairs of Guizhou"), division=PROVINCE,
-    level=DivisionLevel.PROVINCE, credit_code=credit_code(1),
+    id="gz-civil-affairs",
+    title=BilingualText(zh="贵州省民政厅", en="Civil Affairs of Guizhou"),
+    division=PROVINCE,
+    level=DivisionLevel.PROVINCE,
+    credit_code=credit_code(1),
 )
 MEDICAL = Office(
-    id="gz-medical-security", title=BilingualText(zh="贵州省医疗保障局", en="Medical Security of Guizhou"), division=PROVINCE,
-    level=DivisionLevel.PROVINCE, credit_code=credit_code(2),
+    id="gz-medical-security",
+    title=BilingualText(zh="贵州省医疗保障局", en="Medical Security of Guizhou"),
+    division=PROVINCE,
+    level=DivisionLevel.PROVINCE,
+    credit_code=credit_code(2),
 )
 REVIEWER = Actor(
-    person="li.na", name="李娜", post="li.na@gz-civil-affairs", office=CIVIL.id, division=PROVINCE,
+    person="li.na",
+    name="李娜",
+    post="li.na@gz-civil-affairs",
+    office=CIVIL.id,
+    division=PROVINCE,
     roles=frozenset({Role.REVIEWER, Role.DATA_OFFICER}),
 )
 ANALYST = Actor(
-    person="wang.wei", name="王伟", post="wang.wei@gz-medical-security", office=MEDICAL.id, division=PROVINCE,
+    person="wang.wei",
+    name="王伟",
+    post="wang.wei@gz-medical-security",
+    office=MEDICAL.id,
+    division=PROVINCE,
     roles=frozenset({Role.ANALYST}),
 )
 HOUSEHOLDS = Dataset(
@@ -90,8 +104,14 @@ def request(number: int = 1, *, at: datetime = NOON) -> Request:
     asked = wish()
     submitted = RequestEvent(kind=RequestEventKind.SUBMITTED, at=at, actor=ANALYST.person, office=MEDICAL.id, wish=asked)
     return Request(
-        id=f"R-{number:06d}", dataset=asked.dataset, provider=CIVIL.id, applicant=ANALYST.person, applicant_office=MEDICAL.id,
-        wish=asked, events=(submitted,), answer_due=date(2026, 3, 16),
+        id=f"R-{number:06d}",
+        dataset=asked.dataset,
+        provider=CIVIL.id,
+        applicant=ANALYST.person,
+        applicant_office=MEDICAL.id,
+        wish=asked,
+        events=(submitted,),
+        answer_due=date(2026, 3, 16),
     )
 
 
@@ -104,18 +124,36 @@ def answer(kind: RequestEventKind, *, at: datetime = NOON + timedelta(hours=1), 
 def grant(number: int = 1, *, at: datetime = NOON, state: GrantState = GrantState.ACTIVE) -> Grant:
     asked = wish()
     terms = Terms(
-        purpose=asked.purpose, items=asked.items, rows=asked.rows, mode=asked.mode,
-        linkage_group="gz-medical-security:medical-assistance", valid_from=at, valid_until=datetime(2026, 12, 31, 16, tzinfo=UTC),
+        purpose=asked.purpose,
+        items=asked.items,
+        rows=asked.rows,
+        mode=asked.mode,
+        linkage_group="gz-medical-security:medical-assistance",
+        valid_from=at,
+        valid_until=datetime(2026, 12, 31, 16, tzinfo=UTC),
     )
     return Grant(
-        id=f"G-{number:06d}", version=1, request="R-000001", dataset=asked.dataset, provider=CIVIL.id, using_office=MEDICAL.id,
-        signed_by=ANALYST.person, terms=terms, terms_hash="a" * 64, state=state, granted_at=at,
+        id=f"G-{number:06d}",
+        version=1,
+        request="R-000001",
+        dataset=asked.dataset,
+        provider=CIVIL.id,
+        using_office=MEDICAL.id,
+        signed_by=ANALYST.person,
+        terms=terms,
+        terms_hash="a" * 64,
+        state=state,
+        granted_at=at,
     )
 
 
 def snapshot(version: int, *, files: int = 2) -> Snapshot:
     return Snapshot(
-        dataset=HOUSEHOLDS.id, version=version, rows=10 * files, taken_at=NOON + timedelta(days=version), source_hash="b" * 64,
+        dataset=HOUSEHOLDS.id,
+        version=version,
+        rows=10 * files,
+        taken_at=NOON + timedelta(days=version),
+        source_hash="b" * 64,
         files=tuple(SnapshotFile(path=f"f3/{version}-{part}.parquet", rows=10, bytes=2**40 + part) for part in range(files)),
         rejected_rows=1,
     )

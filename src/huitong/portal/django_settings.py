@@ -1,28 +1,17 @@
 """Django's settings, built from Huitong's own: the one module that reads settings when it is imported, as Django asks for."""
 
-import secrets
-from importlib.util import find_spec
 from pathlib import Path
 
 from csp.constants import NONE, SELF
 
-from huitong.errors import NotFound
-from huitong.keystore import SESSION, FileKeyStore
 from huitong.portal.databases import database_settings
+from huitong.portal.keys import session_key
 from huitong.settings import Settings, read_settings
 
 HUITONG: Settings = read_settings()
 """The settings of the instance that this process serves."""
 
 FOLDER = Path(__file__).parent
-
-
-def session_key(settings: Settings) -> str:
-    """The key that signs sessions: of the instance's key store; one for this process alone while there is no instance."""
-    try:
-        return FileKeyStore(settings.keys).secret(SESSION).hex()
-    except NotFound:
-        return secrets.token_hex(32)
 
 
 SECRET_KEY = session_key(HUITONG)
@@ -33,13 +22,12 @@ INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
-    "django.contrib.messages",
     "django.contrib.staticfiles",
     "huitong.portal.accounts",
     "huitong.portal.catalog",
     "huitong.portal.sharing",
     "huitong.portal.audit",
-    *(["huitong.portal.pages"] if find_spec("huitong.portal.pages") else []),
+    "huitong.portal.pages",
 ]
 
 MIDDLEWARE = [
@@ -51,7 +39,6 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -67,7 +54,6 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.template.context_processors.i18n",
                 "django.contrib.auth.context_processors.auth",
-                "django.contrib.messages.context_processors.messages",
             ],
         },
     },

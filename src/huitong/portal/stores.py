@@ -261,7 +261,10 @@ class DjangoDivisions:
 
     def _edition(self) -> int:
         """Grows with every change of the table: what another process put in is seen at the next call."""
-        return sharing.Series.objects.using(self._using).filter(name=EDITION_OF_DIVISIONS).values_list("last", flat=True).first() or 0
+        return (
+            sharing.Series.objects.using(self._using).filter(name=EDITION_OF_DIVISIONS).values_list("last", flat=True).first()
+            or 0
+        )
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import django
@@ -13,6 +14,7 @@ from django.db import connections
 from huitong.platform import Platform
 from huitong.platform import open as open_core
 from huitong.portal.databases import database_settings
+from huitong.portal.keys import session_key
 from huitong.settings import Settings
 
 Clock = Callable[[], datetime]
@@ -37,12 +39,12 @@ def start_django(settings: Settings) -> None:
 
 
 def _serve_another(settings: Settings) -> None:
-    from huitong.portal.django_settings import session_key
-
+    """Point the default database, and the key of sessions, at another instance: a process serves one at a time."""
     connections.close_all()
     connections.settings["default"] = connections.configure_settings({"default": database_settings(settings.database)})["default"]
-    if hasattr(connections._connections, "default"):
+    with suppress(AttributeError):
         del connections["default"]
+    os.environ["HUITONG_HOME"] = str(settings.home)
     django_settings.HUITONG = settings
     django_settings.SECRET_KEY = session_key(settings)
 

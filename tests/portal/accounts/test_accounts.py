@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.portal.examples import ANALYST, CIVIL, MEDICAL, NOON, PROVINCE, Example
 
 from huitong.errors import Conflict, HuitongError, InputInvalid, NotFound, NotSignedIn, Refused
 from huitong.keystore import FileKeyStore
@@ -18,10 +19,11 @@ from huitong.portal.accounts.actions import Accounts, NewPerson, instance_operat
 from huitong.portal.accounts.tokens import Scope, new_token, prefix_of, read_rules
 from huitong.portal.stores import Stores
 from huitong.testing import MemoryClock
-from tests.portal.examples import ANALYST, CIVIL, MEDICAL, NOON, PROVINCE, Example
 
 OPERATOR = instance_operator("root")
-SUN = NewPerson(username="sun.li", name="孙丽", office=CIVIL.id, roles=frozenset({Role.REVIEWER}), password="long and dull enough")
+SUN = NewPerson(
+    username="sun.li", name="孙丽", office=CIVIL.id, roles=frozenset({Role.REVIEWER}), password="long and dull enough"
+)
 
 
 @pytest.fixture
@@ -99,7 +101,9 @@ def test_only_an_operator_registers(accounts: Accounts) -> None:
         (replace(SUN, post=ANALYST.post), Conflict, "post-exists"),
     ],
 )
-def test_one_wrong_person_leaves_none_registered(accounts: Accounts, person: NewPerson, error: type[HuitongError], code: str) -> None:
+def test_one_wrong_person_leaves_none_registered(
+    accounts: Accounts, person: NewPerson, error: type[HuitongError], code: str
+) -> None:
     good = replace(SUN, username="zhao.min", password=None)
     before = accounts.stores.epoch.current()
     assert code_of(lambda: accounts.register_people([good, person], by=OPERATOR), error) == code
@@ -115,12 +119,19 @@ def test_the_ledger_tells_what_was_done_without_names_or_secrets(accounts: Accou
     accounts.end_post("sun.li@gz-civil-affairs", by=OPERATOR)
     written = entries(accounts)
     assert [kind for kind, _ in written] == [
-        EntryKind.OFFICE_REGISTERED, EntryKind.PERSON_REGISTERED, EntryKind.TOKEN_ISSUED, EntryKind.TOKEN_REVOKED,
+        EntryKind.OFFICE_REGISTERED,
+        EntryKind.PERSON_REGISTERED,
+        EntryKind.TOKEN_ISSUED,
+        EntryKind.TOKEN_REVOKED,
         EntryKind.OPERATOR_ACTION,
     ]
     assert written[2][1] == {
-        "token": token.prefix, "person": "sun.li", "post": "sun.li@gz-civil-affairs", "scopes": ["read"],
-        "expires_at": "2026-05-31T04:00:00.123456+00:00", "by": "root",
+        "token": token.prefix,
+        "person": "sun.li",
+        "post": "sun.li@gz-civil-affairs",
+        "scopes": ["read"],
+        "expires_at": "2026-05-31T04:00:00.123456+00:00",
+        "by": "root",
     }
     text = json.dumps(written, ensure_ascii=False)
     assert "孙丽" not in text
@@ -149,7 +160,12 @@ def test_a_token_makes_its_post_act(accounts: Accounts) -> None:
     assert accounts.actor_for_token(token.text) == ANALYST
     assert token.text not in repr(token)
     (summary,) = accounts.tokens_of("wang.wei", by=ANALYST)
-    assert (summary.prefix, summary.label, summary.scopes, summary.revoked_at) == (token.prefix, "notebook", frozenset(Scope), None)
+    assert (summary.prefix, summary.label, summary.scopes, summary.revoked_at) == (
+        token.prefix,
+        "notebook",
+        frozenset(Scope),
+        None,
+    )
 
 
 def test_the_table_of_tokens_is_worth_nothing_without_the_key(accounts: Accounts, using: str, tmp_path: Path) -> None:
@@ -163,7 +179,18 @@ def test_the_table_of_tokens_is_worth_nothing_without_the_key(accounts: Accounts
 
 def test_wrong_tokens_all_look_alike(accounts: Accounts) -> None:
     token = accounts.issue_token(ANALYST.post, by=OPERATOR).text
-    for wrong in ("", "x", token[:-1], token + "A", token.upper(), new_token()[1], f"{token[:14]}密", "ht_", "ht__", "a" * 10_000):
+    for wrong in (
+        "",
+        "x",
+        token[:-1],
+        token + "A",
+        token.upper(),
+        new_token()[1],
+        f"{token[:14]}密",
+        "ht_",
+        "ht__",
+        "a" * 10_000,
+    ):
         assert code_of(lambda wrong=wrong: accounts.actor_for_token(wrong), NotSignedIn) == "token-unknown"
 
 
@@ -177,7 +204,10 @@ def test_a_token_ends_at_its_instant(accounts: Accounts, clock: MemoryClock) -> 
 
 @pytest.mark.parametrize("lifetime", [timedelta(0), timedelta(seconds=-1), timedelta(days=367)])
 def test_a_token_lives_neither_never_nor_for_ever(accounts: Accounts, lifetime: timedelta) -> None:
-    assert code_of(lambda: accounts.issue_token(ANALYST.post, by=OPERATOR, lifetime=lifetime), InputInvalid) == "token-lifetime-invalid"
+    assert (
+        code_of(lambda: accounts.issue_token(ANALYST.post, by=OPERATOR, lifetime=lifetime), InputInvalid)
+        == "token-lifetime-invalid"
+    )
     assert read_rules().source
 
 

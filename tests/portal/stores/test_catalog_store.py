@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from django.db import IntegrityError, transaction
+from tests.portal.examples import CIVIL, HOUSEHOLDS, MEDICAL, Example, snapshot
 
 from huitong.catalog.ports import CatalogStore
 from huitong.errors import Conflict, NotFound
@@ -13,10 +14,9 @@ from huitong.model.text import BilingualText
 from huitong.portal.catalog import models
 from huitong.portal.stores import Stores
 from huitong.testing import MemoryCatalogStore, MemoryTransactions
-from tests.portal.examples import CIVIL, HOUSEHOLDS, MEDICAL, Example, snapshot
 
 
-def named(dataset_id: str, *, provider: str = CIVIL.id, sharing: Sharing = Sharing.UNCONDITIONAL):  # noqa: ANN201
+def named(dataset_id: str, *, provider: str = CIVIL.id, sharing: Sharing = Sharing.UNCONDITIONAL):
     return replace(HOUSEHOLDS, id=dataset_id, provider=provider, sharing=sharing)
 
 
@@ -28,7 +28,12 @@ def test_an_entry_comes_out_as_it_was_put_in(example: Example) -> None:
 def test_an_entry_is_replaced_with_its_items_and_tokens(example: Example) -> None:
     catalog = example.stores.catalog
     changed = replace(
-        HOUSEHOLDS, items=HOUSEHOLDS.items[:2], sharing=Sharing.UNCONDITIONAL, sharing_condition=None, source=None, published_on=None
+        HOUSEHOLDS,
+        items=HOUSEHOLDS.items[:2],
+        sharing=Sharing.UNCONDITIONAL,
+        sharing_condition=None,
+        source=None,
+        published_on=None,
     )
     with example.stores.atomic():
         catalog.put_dataset(changed, index={"新": 1})
@@ -134,7 +139,9 @@ def test_the_database_refuses_what_no_entry_may_be(stores: Stores, example: Exam
     for columns in impossible:
         with pytest.raises(IntegrityError), transaction.atomic(using=stores.using):
             rows.update(**columns)
-    item = models.Item(dataset_id=HOUSEHOLDS.id, position=9, name="AMOUNT", title_zh="金额", title_en="Amount", type="text", grade=1)
+    item = models.Item(
+        dataset_id=HOUSEHOLDS.id, position=9, name="AMOUNT", title_zh="金额", title_en="Amount", type="text", grade=1
+    )
     with pytest.raises(IntegrityError), transaction.atomic(using=stores.using):
         item.save(using=stores.using, force_insert=True)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from django.db import DatabaseError, connections, transaction
+from tests.portal.examples import ANALYST, MEDICAL, NOON, REVIEWER, Example
 
 from huitong.errors import Conflict, NotFound
 from huitong.keystore import FileKeyStore
@@ -19,15 +20,18 @@ from huitong.ledger.verify import verify_receipt
 from huitong.model.ledger import Checkpoint, EntryKind, Promise
 from huitong.portal.audit import models
 from huitong.portal.stores import DjangoLedgerStore, Stores
-from tests.portal.examples import ANALYST, MEDICAL, NOON, REVIEWER, Example
 
 ORIGIN = "huitong.example/test"
 
 
 def promise(number: int, *, at: datetime | None = None) -> Promise:
     return Promise(
-        entry=f"{number:032x}", kind=EntryKind.USE_INTENT, at=at or NOON + timedelta(seconds=number), payload=bytes([0, 255, number]),
-        key_id="key", signature=bytes([number]) * 64,
+        entry=f"{number:032x}",
+        kind=EntryKind.USE_INTENT,
+        at=at or NOON + timedelta(seconds=number),
+        payload=bytes([0, 255, number]),
+        key_id="key",
+        signature=bytes([number]) * 64,
     )
 
 

@@ -7,13 +7,13 @@ from datetime import date
 
 import pytest
 from django.db import IntegrityError, transaction
+from tests.portal.examples import ANALYST, CITY, CIVIL, COUNTY, DIVISIONS, MEDICAL, NOON, PROVINCE, REVIEWER, Example, credit_code
 
 from huitong.catalog.divisions import load_divisions
 from huitong.model.party import DivisionLevel, Role
 from huitong.model.text import BilingualText
 from huitong.portal.accounts import models
 from huitong.portal.stores import DjangoDivisions, Stores
-from tests.portal.examples import ANALYST, CITY, CIVIL, COUNTY, DIVISIONS, MEDICAL, NOON, PROVINCE, REVIEWER, Example, credit_code
 
 TODAY = date(2026, 3, 2)
 
@@ -66,8 +66,13 @@ def test_offices_come_out_as_they_were_put_in(example: Example) -> None:
 def test_offices_are_found_by_words_level_and_division(example: Example, queries: Callable[[], int]) -> None:
     parties = example.stores.parties
     county = replace(
-        CIVIL, id="520102-civil-affairs", title=BilingualText(zh="南明区民政局", en="Civil Affairs of Nanming"),
-        division=COUNTY, level=DivisionLevel.COUNTY, credit_code=credit_code(3), superior=CIVIL.id,
+        CIVIL,
+        id="520102-civil-affairs",
+        title=BilingualText(zh="南明区民政局", en="Civil Affairs of Nanming"),
+        division=COUNTY,
+        level=DivisionLevel.COUNTY,
+        credit_code=credit_code(3),
+        superior=CIVIL.id,
     )
     with example.stores.atomic():
         parties.put_office(county)
@@ -88,7 +93,10 @@ def test_a_person_acts_in_the_posts_held_now(example: Example, using: str) -> No
     assert list(parties.actors_of(REVIEWER.person)) == [REVIEWER]
     assert list(parties.actors_of("nobody")) == []
     second = models.Post.objects.using(using).create(
-        id="li.na@second", account=models.Account.objects.using(using).get(username="li.na"), office_id=MEDICAL.id, created_at=NOON
+        id="li.na@second",
+        account=models.Account.objects.using(using).get(username="li.na"),
+        office_id=MEDICAL.id,
+        created_at=NOON,
     )
     models.PostRole.objects.using(using).create(post=second, role=Role.ANALYST.value)
     assert [actor.post for actor in parties.actors_of("li.na")] == ["li.na@gz-civil-affairs", "li.na@second"]

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import IntegrityError, connections, transaction
+from tests.portal.examples import CIVIL, HOUSEHOLDS, MEDICAL, NOON, Example, answer, grant, request
 
 from huitong.errors import Conflict, NotFound
 from huitong.model.policy import DivisionRows, GrantState
@@ -14,7 +15,6 @@ from huitong.model.sharing import RequestEventKind, RequestState
 from huitong.portal.sharing import models
 from huitong.portal.stores import Stores
 from huitong.sharing.ports import Side
-from tests.portal.examples import CIVIL, HOUSEHOLDS, MEDICAL, NOON, Example, answer, grant, request
 
 
 def at_once(using: str, *acts: Callable[[], object]) -> list[object]:
@@ -207,9 +207,13 @@ def test_the_database_refuses_impossible_states(asked: Stores, using: str) -> No
     refused(grants, valid_until=grant().terms.valid_from)
     refused(models.Request.objects.using(using), state="lost")
     with pytest.raises(IntegrityError), transaction.atomic(using=using):
-        models.RequestEvent.objects.using(using).create(request_id="R-000001", sequence=0, kind="refused", at=NOON, actor="x", office_id=CIVIL.id)
+        models.RequestEvent.objects.using(using).create(
+            request_id="R-000001", sequence=0, kind="refused", at=NOON, actor="x", office_id=CIVIL.id
+        )
     with pytest.raises(IntegrityError), transaction.atomic(using=using):
-        models.RequestEvent.objects.using(using).create(request_id="R-000001", sequence=1, kind="submitted", at=NOON, actor="x", office_id=CIVIL.id)
+        models.RequestEvent.objects.using(using).create(
+            request_id="R-000001", sequence=1, kind="submitted", at=NOON, actor="x", office_id=CIVIL.id
+        )
     with pytest.raises(IntegrityError), transaction.atomic(using=using):
         models.PolicyEpoch.objects.using(using).create(id=2, number=1)
 
