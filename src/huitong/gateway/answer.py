@@ -324,7 +324,7 @@ class Gateway:
             codes: frozenset[str] | None = None
             if grant.terms.rows is not None:
                 codes = self._divisions.codes_under(grant.terms.rows.division, snapshot.taken_at.astimezone(self._time_zone).date())
-            parts[name] = DatasetPlan(dataset=name, described=dataset, grant=grant, snapshot_taken=snapshot, codes=codes)
+            parts[name] = DatasetPlan(dataset=name, described=dataset, grant=grant, read=snapshot, codes=codes)
         plan = rewrite(
             considered.resolution,
             parts,

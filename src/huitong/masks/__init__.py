@@ -4,6 +4,6 @@
 in Python, `masked_type` what the reader then sees, `engine_type` how an item lies in a snapshot's files."""
 
 from huitong.masks.kinds import check_mask, masked_type, needs_token, python_mask, sql_mask
-from huitong.masks.types import engine_type
+from huitong.masks.types import engine_type, sql_type
 
-__all__ = ["check_mask", "engine_type", "masked_type", "needs_token", "python_mask", "sql_mask"]
+__all__ = ["check_mask", "engine_type", "masked_type", "needs_token", "python_mask", "sql_mask", "sql_type"]

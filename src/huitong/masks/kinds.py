@@ -13,7 +13,7 @@ from typing import Any
 from sqlglot import exp
 
 from huitong.errors import HuitongError, InputInvalid
-from huitong.masks.types import engine_type
+from huitong.masks.types import sql_type
 from huitong.model.catalog import Item, ItemType
 from huitong.model.party import DivisionLevel
 from huitong.model.policy import Mask, MaskKind
@@ -109,8 +109,8 @@ def needs_token(mask: Mask) -> bool:
     return mask.kind is MaskKind.PSEUDONYM
 
 
-def _try_cast(value: exp.Expr, engine: str) -> exp.Expr:
-    return exp.TryCast(this=value, to=exp.DataType.build(engine, dialect="duckdb"))
+def _try_cast(value: exp.Expr, kind: exp.DType) -> exp.Expr:
+    return exp.TryCast(this=value, to=exp.DataType(this=kind, nested=False))
 
 
 def _number(value: int) -> exp.Literal:
@@ -122,7 +122,7 @@ def _local(item: Item, column: exp.Expr) -> exp.Expr:
     if item.type is ItemType.DATE:
         return column
     hours = exp.Interval(this=exp.Literal.string(str(LOCAL_HOURS)), unit=exp.Var(this="HOUR"))
-    return exp.Paren(this=exp.Add(this=_try_cast(column, "TIMESTAMP"), expression=hours))
+    return exp.Paren(this=exp.Add(this=_try_cast(column, exp.DType.TIMESTAMPNTZ), expression=hours))
 
 
 def _matches(column: exp.Expr, shape: str) -> exp.Expr:
@@ -140,7 +140,7 @@ def sql_mask(item: Item, mask: Mask, column: exp.Expr, *, token: exp.Expr | None
     if mask.kind is MaskKind.CLEAR:
         return column
     if mask.kind is MaskKind.HIDE:
-        return _try_cast(exp.Null(), engine_type(item.type))
+        return exp.TryCast(this=exp.Null(), to=sql_type(item.type))
     if mask.kind is MaskKind.PSEUDONYM:
         if token is None:
             raise _unfit(item, mask)
@@ -164,21 +164,21 @@ def sql_mask(item: Item, mask: Mask, column: exp.Expr, *, token: exp.Expr | None
         return _when(exp.LTE(this=length, expression=_number(first + last)), stars, kept)
     step = _whole(mask, "step")
     if step is not None and item.type is ItemType.INTEGER:
-        wide = _try_cast(copy(), "HUGEINT")
+        wide = _try_cast(copy(), exp.DType.INT128)
         positive = exp.Paren(this=exp.Add(this=exp.Mod(this=copy(), expression=_number(step)), expression=_number(step)))
         below = exp.Paren(this=exp.Mod(this=positive, expression=_number(step)))
-        return _try_cast(exp.Paren(this=exp.Sub(this=wide, expression=below)), "BIGINT")
+        return _try_cast(exp.Paren(this=exp.Sub(this=wide, expression=below)), exp.DType.BIGINT)
     if step is not None:
-        quotient = exp.Div(this=_try_cast(copy(), "DOUBLE"), expression=_number(step), typed=False, safe=False)
+        quotient = exp.Div(this=_try_cast(copy(), exp.DType.DOUBLE), expression=_number(step), typed=False, safe=False)
         return exp.Mul(this=exp.Floor(this=quotient), expression=_number(step))
     to = mask.parameters["to"]
     if to == "year":
         return exp.Year(this=_local(item, copy()))
     if to == "month":
-        return _try_cast(exp.TimestampTrunc(this=_local(item, copy()), unit=exp.Var(this="MONTH")), "DATE")
+        return _try_cast(exp.TimestampTrunc(this=_local(item, copy()), unit=exp.Var(this="MONTH")), exp.DType.DATE)
     if to == "birth-year":
         year = exp.Substring(this=copy(), start=_number(7), length=_number(4))
-        return _when(_matches(copy(), RESIDENT_ID_SHAPE), _try_cast(year, "BIGINT"))
+        return _when(_matches(copy(), RESIDENT_ID_SHAPE), _try_cast(year, exp.DType.BIGINT))
     prefix = DIVISION_LEVELS[str(to)].prefix_length
     zeros = exp.Literal.string("0" * (DIVISION_CODE_LENGTH - prefix))
     shown = exp.DPipe(this=exp.Left(this=copy(), expression=_number(prefix)), expression=zeros, safe=True)

@@ -1,6 +1,8 @@
-"""How a logical item type lies in the files of a snapshot, in DuckDB's words."""
+"""How a logical item type lies in the files of a snapshot, in DuckDB's words and as a node of a governed tree."""
 
 from collections.abc import Mapping
+
+from sqlglot import exp
 
 from huitong.model.catalog import ItemType
 
@@ -17,3 +19,18 @@ ENGINE_TYPES: Mapping[ItemType, str] = {
 def engine_type(item_type: ItemType) -> str:
     """The DuckDB type of an item of this logical type; instants are UTC without a zone."""
     return ENGINE_TYPES[item_type]
+
+
+_NODE_TYPES: Mapping[ItemType, exp.DType] = {
+    ItemType.TEXT: exp.DType.VARCHAR,
+    ItemType.INTEGER: exp.DType.BIGINT,
+    ItemType.DECIMAL: exp.DType.DOUBLE,
+    ItemType.BOOLEAN: exp.DType.BOOLEAN,
+    ItemType.DATE: exp.DType.DATE,
+    ItemType.INSTANT: exp.DType.TIMESTAMPNTZ,
+}
+
+
+def sql_type(item_type: ItemType) -> exp.DataType:
+    """The same type as the target of a cast."""
+    return exp.DataType(this=_NODE_TYPES[item_type], nested=False)

@@ -1,0 +1,78 @@
+"""A verified plan: governed SQL over stand-in names, what it rests on, and the cache of plans."""
+
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+from huitong.errors import Reason
+from huitong.model.catalog import Dataset, Snapshot
+from huitong.model.policy import Grant
+from huitong.model.query import EngineLimits, GovernedQuery, GovernedTable
+
+
+@dataclass(frozen=True)
+class DatasetPlan:
+    """One dataset of a plan: the grant that carries it, the snapshot that is read, and the division codes its rows may have."""
+
+    dataset: str
+    described: Dataset
+    grant: Grant
+    read: Snapshot
+    codes: frozenset[str] | None
+
+    @property
+    def snapshot(self) -> int:
+        """Version of the snapshot."""
+        return self.read.version
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Governed SQL in which every physical name holds `stand_in`, a random text that each run replaces by a fresh one."""
+
+    stand_in: str
+    sql: str
+    tables: tuple[GovernedTable, ...]
+    datasets: tuple[DatasetPlan, ...]
+    notices: tuple[Reason, ...] = field(default_factory=tuple)
+
+    def governed(self, query: str, limits: EngineLimits) -> GovernedQuery:
+        """What the engine runs this time: the same SQL under names that nobody has seen before."""
+        fresh = secrets.token_hex(len(self.stand_in) // 2)
+        tables = tuple(
+            GovernedTable(name=table.name.replace(self.stand_in, fresh), files=table.files, columns=table.columns)
+            for table in self.tables
+        )
+        return GovernedQuery(query=query, sql=self.sql.replace(self.stand_in, fresh), tables=tables, limits=limits)
+
+
+class PlanCache:
+    """The plans used last, at most `size`. The key holds whatever may change a plan but snapshots and the clock, which the gateway
+    checks on each hit."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._plans: OrderedDict[Hashable, Plan] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable) -> Plan | None:
+        """The plan of that key, which then counts as used."""
+        with self._lock:
+            plan = self._plans.get(key)
+            if plan is not None:
+                self._plans.move_to_end(key)
+            return plan
+
+    def put(self, key: Hashable, plan: Plan) -> None:
+        """Keep a plan; the one unused longest makes room."""
+        with self._lock:
+            self._plans[key] = plan
+            self._plans.move_to_end(key)
+            while len(self._plans) > self._size:
+                self._plans.popitem(last=False)
+
+    def __len__(self) -> int:
+        return len(self._plans)
+

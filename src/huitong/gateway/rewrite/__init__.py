@@ -1,0 +1,62 @@
+"""A bound and authorised statement to governed SQL: safe arithmetic, one governed subquery for each mention of a dataset, a row
+limit, and fresh text out of the tree. Comments, the person's names and the person's text end here."""
+
+import secrets
+from collections.abc import Callable, Mapping
+
+from sqlglot import exp
+from sqlglot.dialects.dialect import Dialect
+from sqlglot.errors import ErrorLevel
+
+from huitong.errors import Refused
+from huitong.gateway.parse import Caps
+from huitong.gateway.plan import DatasetPlan, Plan
+from huitong.gateway.resolve import Resolution
+from huitong.gateway.rewrite.arithmetic import make_safe
+from huitong.gateway.rewrite.subquery import Physical, governed_subquery
+
+SideFiles = Callable[[str, str, str, int], tuple[str, ...]]
+
+
+def rewrite(
+    resolution: Resolution,
+    parts: Mapping[str, DatasetPlan],
+    *,
+    side_files: SideFiles,
+    maximum_rows: int,
+    caps: Caps,
+) -> Plan:
+    """The plan of a statement without faults whose every dataset has a grant in `parts`. The tree of `resolution` is used up.
+
+    Raises Refused `rewrite-failed` rather than leave a dataset ungoverned."""
+    stand_in = secrets.token_hex(16)
+    tree = _top(resolution.tree)
+    make_safe(tree)
+    _limit_rows(tree, maximum_rows)
+    physical = Physical(stand_in, side_files)
+    for use in resolution.tables:
+        part = parts.get(use.dataset.id)
+        if part is None:
+            raise Refused.because("rewrite-failed")
+        use.node.replace(governed_subquery(use, part, physical, caps))
+    generator = Dialect.get_or_raise("duckdb").generator(comments=False, unsupported_level=ErrorLevel.RAISE)
+    sql = generator.generate(tree, copy=False)
+    used = tuple(parts[name] for name in sorted({use.dataset.id for use in resolution.tables}))
+    return Plan(stand_in=stand_in, sql=sql, tables=physical.tables(), datasets=used)
+
+
+def _top(tree: exp.Expr) -> exp.Query:
+    """The query inside brackets that stand around a whole statement."""
+    while isinstance(tree, exp.Subquery):
+        tree = tree.this
+    assert isinstance(tree, exp.Select | exp.SetOperation)
+    tree.parent = None
+    return tree
+
+
+def _limit_rows(tree: exp.Query, maximum_rows: int) -> None:
+    """At most `maximum_rows`; a smaller limit of the statement stays."""
+    written = tree.args.get("limit")
+    if written is not None and int(written.expression.this) <= maximum_rows:
+        return
+    tree.set("limit", exp.Limit(expression=exp.Literal.number(maximum_rows)))

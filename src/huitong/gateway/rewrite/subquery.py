@@ -1,0 +1,150 @@
+"""The governed subquery that takes the place of a dataset: only the items used, each under its mask, only the rows granted,
+tokens joined from side tables. The rest of the statement can see nothing else, even if everything before it had missed something."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from sqlglot import exp
+
+from huitong.errors import Refused
+from huitong.gateway.parse import Caps
+from huitong.gateway.plan import DatasetPlan
+from huitong.gateway.resolve import TableUse
+from huitong.masks import engine_type, needs_token, sql_mask
+from huitong.model.catalog import ItemType
+from huitong.model.policy import Mask
+from huitong.model.query import GovernedTable
+
+SIDE_COLUMNS: Mapping[str, str] = {"identifier": "VARCHAR", "token": "BIGINT"}
+"""Columns of a side table, as the lake writes them."""
+
+
+@dataclass
+class _Table:
+    name: str
+    files: tuple[str, ...]
+    columns: dict[str, str]
+
+
+@dataclass
+class Physical:
+    """The physical tables of one plan, under names made of the plan's stand-in."""
+
+    stand_in: str
+    side_files: Callable[[str, str, str, int], tuple[str, ...]]
+    _tables: dict[tuple[str, ...], _Table] = field(default_factory=dict)
+
+    def of_dataset(self, part: DatasetPlan) -> _Table:
+        """The table of a dataset's snapshot."""
+        key = ("dataset", part.dataset)
+        if key not in self._tables:
+            self._tables[key] = _Table(self._name(), tuple(file.path for file in part.read.files), {})
+        return self._tables[key]
+
+    def of_tokens(self, part: DatasetPlan, item: str) -> _Table:
+        """The side table of an item. Raises Refused `pseudonym-not-ready` if it was not built for this snapshot."""
+        group = part.grant.terms.linkage_group
+        key = ("tokens", group, part.dataset, item)
+        if key not in self._tables:
+            files = self.side_files(group, part.dataset, item, part.snapshot)
+            if not files:
+                raise Refused.because("pseudonym-not-ready", grant=part.grant.id, dataset=part.dataset, item=item)
+            self._tables[key] = _Table(self._name(), tuple(files), dict(SIDE_COLUMNS))
+        return self._tables[key]
+
+    def tables(self) -> tuple[GovernedTable, ...]:
+        """What the engine may touch."""
+        return tuple(GovernedTable(name=table.name, files=table.files, columns=table.columns) for table in self._tables.values())
+
+    def _name(self) -> str:
+        return f"t_{self.stand_in}_{len(self._tables)}"
+
+
+def governed_subquery(use: TableUse, part: DatasetPlan, physical: Physical, caps: Caps) -> exp.Subquery:
+    """The subquery for one mention of a dataset, under the alias that the resolver gave the mention."""
+    table = physical.of_dataset(part)
+    masks = {term.item.lower(): term.mask for term in part.grant.terms.items}
+    shown: list[exp.Expr] = []
+    joins: list[exp.Expr] = []
+    wanted = {name.lower() for name in use.items}
+    for item in part.described.items:
+        if item.name.lower() not in wanted:
+            continue
+        mask: Mask | None = masks.get(item.name.lower())
+        if mask is None:
+            raise Refused.because("rewrite-failed")
+        column = _column("p", item.name)
+        if needs_token(mask):
+            table.columns[item.name] = engine_type(ItemType.TEXT)
+            alias = f"k{len(joins) + 1}"
+            side = physical.of_tokens(part, item.name)
+            joins.append(
+                exp.Join(
+                    this=_table(side.name, alias),
+                    side="LEFT",
+                    on=exp.EQ(this=column, expression=_column(alias, "identifier")),
+                )
+            )
+            masked: exp.Expr = sql_mask(item, mask, column, token=_column(alias, "token"))
+        else:
+            masked = sql_mask(item, mask, column)
+            if any(isinstance(node, exp.Column) for node in masked.walk()):
+                table.columns[item.name] = engine_type(item.type)
+        shown.append(exp.Alias(this=masked, alias=_identifier(item.name)))
+    if not shown:
+        shown.append(exp.Alias(this=exp.Literal.number(1), alias=_identifier("row")))
+    select = exp.Select(expressions=shown, from_=exp.From(this=_table(table.name, "p")), joins=joins)
+    condition = row_rule(part, caps)
+    if condition is not None:
+        rows = part.grant.terms.rows
+        assert rows is not None
+        item_of_rows = part.described.item(rows.item)
+        assert item_of_rows is not None
+        table.columns[item_of_rows.name] = engine_type(ItemType.TEXT)
+        select.set("where", exp.Where(this=condition))
+    if not table.columns:
+        first = part.described.items[0]
+        table.columns[first.name] = engine_type(first.type)
+    return exp.Subquery(this=select, alias=exp.TableAlias(this=_identifier(use.alias)))
+
+
+def row_rule(part: DatasetPlan, caps: Caps) -> exp.Expr | None:
+    """The condition on the division of a row; None if the grant cuts no rows.
+
+    The rule is membership in the set of codes, so a row without a code, or with one that was never a division, is not shown. The
+    range from the first to the last code is implied by the set; it lets the engine skip whole blocks of a file."""
+    rows = part.grant.terms.rows
+    if rows is None:
+        return None
+    item = part.described.item(rows.item)
+    if item is None or item.type is not ItemType.TEXT:
+        raise Refused.because("row-rule-unfit", grant=part.grant.id, dataset=part.dataset, item=rows.item)
+    if not part.codes:
+        raise Refused.because("division-without-codes", grant=part.grant.id, division=rows.division)
+    codes = sorted(part.codes)
+    if not all(code.isascii() and code.isdigit() for code in codes):
+        raise Refused.because("rewrite-failed")
+    column = _column("p", item.name)
+    if len(codes) == 1:
+        return exp.EQ(this=column, expression=exp.Literal.string(codes[0]))
+    if len(codes) <= caps.division_list:
+        return exp.In(this=column, expressions=[exp.Literal.string(code) for code in codes])
+    between = exp.Between(this=column.copy(), low=exp.Literal.string(codes[0]), high=exp.Literal.string(codes[-1]))
+    listed = exp.Anonymous(
+        this="unnest",
+        expressions=[exp.Anonymous(this="string_split", expressions=[exp.Literal.string(",".join(codes)), exp.Literal.string(",")])],
+    )
+    members = exp.In(this=column, query=exp.Subquery(this=exp.Select(expressions=[listed])))
+    return exp.And(this=between, expression=members)
+
+
+def _identifier(name: str) -> exp.Identifier:
+    return exp.Identifier(this=name, quoted=True)
+
+
+def _column(alias: str, name: str) -> exp.Column:
+    return exp.Column(this=_identifier(name), table=_identifier(alias))
+
+
+def _table(name: str, alias: str) -> exp.Table:
+    return exp.Table(this=_identifier(name), alias=exp.TableAlias(this=_identifier(alias)))

@@ -1,0 +1,66 @@
+"""A second opinion on governed SQL: the engine's own parser reads it, and what it sees must be exactly what was planned.
+
+A difference means that two parsers understand one text in two ways, which is how walls fall: it is an alarm and a refusal."""
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from huitong.errors import Refused
+from huitong.gateway.plan import Plan
+
+_LOG = logging.getLogger("huitong.gateway")
+
+
+class SeenNames(Protocol):
+    """What a parser finds in one SELECT: physical tables, functions and table functions, all in small letters."""
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """Physical tables, without common table expressions."""
+
+    @property
+    def functions(self) -> frozenset[str]:
+        """Functions and operators written as functions."""
+
+    @property
+    def table_functions(self) -> frozenset[str]:
+        """Functions that stand for a table."""
+
+
+SecondParser = Callable[[str], SeenNames]
+"""Parses one SELECT without binding or running it, in the engine's own way; raises on anything else."""
+
+ENGINE_FUNCTIONS = frozenset(
+    """
+    + - * / // % || ~~ !~~ ~~* !~~* like_escape not_like_escape ilike_escape not_ilike_escape
+    count count_star sum avg min max median quantile_cont stddev stddev_pop stddev_samp variance var_samp var_pop count_if corr
+    abs round floor ceil sign sqrt ln power pow greatest least length lower upper trim substring left right repeat replace
+    starts_with ends_with suffix prefix contains strpos instr position reverse year month day quarter date_part date_trunc date_diff
+    last_day strftime concat concat_ws regexp_full_match unnest string_split struct_pack to_days to_months to_years to_hours
+    to_minutes to_seconds to_weeks to_quarters try error row_number rank dense_rank percent_rank cume_dist ntile lag lead
+    first_value last_value
+    """.split()
+)
+"""Every function that governed SQL can hold, in the engine's words; anything else was not written by the rewriter."""
+
+
+def verify(plan: Plan, second_parser: SecondParser) -> None:
+    """Raises Refused `rewrite-differs` if the second parser sees other tables or functions than the plan has, or cannot read it."""
+    try:
+        seen = second_parser(plan.sql)
+        tables, functions, table_functions = seen.tables, seen.functions, seen.table_functions
+    except Exception:
+        _alarm("unreadable")
+        raise Refused.because("rewrite-differs") from None
+    if tables != {table.name.lower() for table in plan.tables}:
+        _alarm("tables")
+        raise Refused.because("rewrite-differs")
+    if table_functions - {"unnest"} or functions - ENGINE_FUNCTIONS:
+        _alarm("functions")
+        raise Refused.because("rewrite-differs")
+
+
+def _alarm(what: str) -> None:
+    """Without the SQL: it may hold literals of a person."""
+    _LOG.critical("two parsers differ on governed SQL: %s", what)
