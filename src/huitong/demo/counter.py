@@ -43,7 +43,7 @@ def happens(bits: Counters, rate: int) -> NDArray[np.bool_]:
 
 
 class Permutation:
-    """A bijection of [0, size) that looks random: rounds of invertible mixing on the next power of two, walked until it falls inside."""
+    """A bijection of [0, size) that looks random: invertible mixing on the next power of two, walked until it falls inside."""
 
     def __init__(self, key: int, size: int) -> None:
         self.size = size

@@ -1,8 +1,8 @@
 """`generate`: the registers of the demo province as files, from a seed and a number of rows.
 
-A row is a pure function of seed, number of rows, dataset and its place in the file. Work is done in chunks, each a row group of the
-file, so memory does not grow with the number of rows; threads only decide who computes which chunk. Files appear under their name
-when they are whole.
+A row is a pure function of seed, number of rows, dataset and its place in the file. Work is done in chunks, each a row group of
+the file, so memory does not grow with the number of rows; threads only decide who computes which chunk. Files appear under their
+name when they are whole.
 """
 
 import threading
@@ -116,7 +116,8 @@ class _Job:
         index = np.arange(first, last, dtype=np.int64)
         if self.register.again:
             bits = noise(self.again_key, index)
-            index = np.where(happens(bits, self.register.again), ((bits >> np.uint64(32)) % np.uint64(self.rows)).astype(np.int64), index)
+            other = (noise(self.again_key + 1, index) % np.uint64(self.rows)).astype(np.int64)
+            index = np.where(happens(bits, self.register.again), other, index)
         rows = Rows(self.source, index)
         columns = []
         for item, name in zip(self.register.dataset.items, self.schema.names, strict=True):

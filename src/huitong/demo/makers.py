@@ -23,9 +23,9 @@ from huitong.demo.population import (
     Integers,
     Persons,
     Population,
-    _names,
     day_number,
     digits,
+    names,
     packed,
     quantiles,
 )
@@ -39,7 +39,9 @@ _LOW = np.uint64(0xFFFF)
 class Source:
     """What the rows of one dataset have in common: its name, size, whom they are about, the population and the companies."""
 
-    def __init__(self, *, dataset: str, rows: int, about: str, ages: tuple[int, int], population: Population, companies: int) -> None:
+    def __init__(
+        self, *, dataset: str, rows: int, about: str, ages: tuple[int, int], population: Population, companies: int
+    ) -> None:
         self.dataset, self.rows, self.about, self.ages = dataset, rows, about, ages
         self.population, self.companies = population, companies
         size = {"every-person": population.persons, "household-once": population.households}
@@ -111,7 +113,7 @@ def spoil_resident_id(value: str, way: int) -> str:
 
 
 def spoil_division(value: str, way: int) -> str:
-    """A division code as bad sources send it: known to the county only, unknown, cut to nine digits, or with a code that never was."""
+    """A division code as bad sources send it: of the county only, of nowhere, cut to nine digits, of a village that never was."""
     return (value[:6] + "000000", "999999999999", value[:9], value[:9] + "999")[way % 4]
 
 
@@ -148,12 +150,12 @@ SPOILERS: Mapping[str, Callable[[str, int], str]] = {
 # --- people and households ------------------------------------------------------------------------------------------------
 
 
-def resident_id(rows: Rows, name: str, spec: Spec) -> pa.Array:
+def resident_id(rows: Rows, _name: str, _spec: Spec) -> pa.Array:
     """The resident ID of the row's person."""
     return fixed_text(rows.source.population.resident_ids(rows.persons))
 
 
-def head_id(rows: Rows, name: str, spec: Spec) -> pa.Array:
+def head_id(rows: Rows, _name: str, _spec: Spec) -> pa.Array:
     """The resident ID of the head of the row's household."""
     population = rows.source.population
     return fixed_text(population.resident_ids(population.heads(rows.households)))
@@ -162,7 +164,7 @@ def head_id(rows: Rows, name: str, spec: Spec) -> pa.Array:
 @cache
 def _name_tables() -> tuple[NDArray[np.int64], pa.Array, pa.Array]:
     """A draw table of surnames, the surnames, and 12 x 2,048 given names by sex and age group (some with rare characters)."""
-    known = _names()
+    known = names()
     surnames = known["surnames"]
     given: list[str] = []
     for sex in ("male", "female"):
@@ -190,29 +192,29 @@ def _full_names(population: Population, persons: Persons) -> pa.Array:
     return pc.binary_join_element_wise(*parts, "")
 
 
-def person_name(rows: Rows, name: str, spec: Spec) -> pa.Array:
+def person_name(rows: Rows, _name: str, _spec: Spec) -> pa.Array:
     """Surname and given name of the row's person."""
     return _full_names(rows.source.population, rows.persons)
 
 
-def head_name(rows: Rows, name: str, spec: Spec) -> pa.Array:
+def head_name(rows: Rows, _name: str, _spec: Spec) -> pa.Array:
     """Surname and given name of the head of the row's household."""
     return _full_names(rows.source.population, rows.source.population.heads(rows.households))
 
 
-def sex(rows: Rows, name: str, spec: Spec) -> pa.Array:
+def sex(rows: Rows, _name: str, _spec: Spec) -> pa.Array:
     """GB/T 2261.1: 1 male, 2 female."""
-    return coded(2 - rows.persons.male.astype(np.int64) - 1, pa.array(["1", "2"]))
+    return coded(1 - rows.persons.male.astype(np.int64), pa.array(["1", "2"]))
 
 
-def birth_date(rows: Rows, name: str, spec: Spec) -> pa.Array:
+def birth_date(rows: Rows, name: str, _spec: Spec) -> pa.Array:
     """The day on which the row's person was born, as in the resident ID."""
     return _days(rows, name, rows.persons.born)
 
 
 @cache
 def _ethnic_tables(counties: tuple[str, ...]) -> tuple[NDArray[np.int64], pa.Array]:
-    known = _names()["ethnic"]
+    known = names()["ethnic"]
     groups = sorted({group for shares in known.values() for group, _ in shares})
     tables = []
     for code in counties:
@@ -222,7 +224,7 @@ def _ethnic_tables(counties: tuple[str, ...]) -> tuple[NDArray[np.int64], pa.Arr
     return np.stack(tables), pa.array(groups)
 
 
-def ethnic_group(rows: Rows, name: str, spec: Spec) -> pa.Array:
+def ethnic_group(rows: Rows, _name: str, _spec: Spec) -> pa.Array:
     """The ethnic group of the household, by county."""
     population = rows.source.population
     table, groups = _ethnic_tables(population.villages.county_codes)
@@ -230,18 +232,18 @@ def ethnic_group(rows: Rows, name: str, spec: Spec) -> pa.Array:
     return coded(table[rows.households.county, draw], groups)
 
 
-def relation(rows: Rows, name: str, spec: Spec) -> pa.Array:
+def relation(rows: Rows, _name: str, _spec: Spec) -> pa.Array:
     """How the row's person is related to the head."""
     titles = sorted(set(RELATION_TITLES))
     return coded(np.array([titles.index(title) for title in RELATION_TITLES])[rows.persons.role], pa.array(titles))
 
 
-def household_code(rows: Rows, name: str, spec: Spec) -> pa.Array:
+def household_code(rows: Rows, _name: str, _spec: Spec) -> pa.Array:
     """The code of the row's household."""
     return fixed_text(rows.source.population.household_codes(rows.households))
 
 
-def household_size(rows: Rows, name: str, spec: Spec) -> pa.Array:
+def household_size(rows: Rows, name: str, _spec: Spec) -> pa.Array:
     """How many people the household has."""
     return _whole(rows, name, rows.households.size)
 
@@ -251,7 +253,7 @@ def _village_texts(codes: tuple[str, ...]) -> pa.Array:
     return pa.array(codes)
 
 
-def village(rows: Rows, name: str, spec: Spec) -> pa.Array:
+def village(rows: Rows, _name: str, _spec: Spec) -> pa.Array:
     """The 12-digit code of the village where the row's household lives."""
     return coded(rows.households.village, _village_texts(rows.source.population.villages.codes))
 
@@ -261,7 +263,7 @@ def _groups() -> pa.Array:
     return pa.array([f"{group}组{number}号" for group in range(1, 13) for number in range(1, 161)])
 
 
-def address(rows: Rows, name: str, spec: Spec) -> pa.Array:
+def address(rows: Rows, _name: str, _spec: Spec) -> pa.Array:
     """Township, village, group and house number."""
     villages = rows.source.population.villages
     draw = below(noise(key_of(rows.source.population.seed, "house"), rows.households.number), len(_groups()))
@@ -290,7 +292,7 @@ def _table(rows: Rows, name: str, build: Callable[[], Any]) -> Any:
 
 
 def _steady_bits(rows: Rows, name: str, spec: Spec) -> Counters:
-    """Random bits of the row; with `steady`, in that many of 100 rows the bits of its household, so that a family keeps its level."""
+    """Random bits of the row; with `steady`, in that many of 100 rows those of its household: a family keeps its level."""
     bits = rows.bits(name)
     steady = int(spec.get("steady", 0))
     if not steady:
@@ -317,7 +319,7 @@ def place(rows: Rows, name: str, spec: Spec) -> pa.Array:
     return coded(rows.households.county * len(spec["values"]) + picked, texts)
 
 
-def by_age(rows: Rows, name: str, spec: Spec) -> pa.Array:
+def by_age(rows: Rows, _name: str, spec: Spec) -> pa.Array:
     """The text for the person's age on the reference day: `values` are pairs of text and the age from which it holds."""
     years = (day_number(REFERENCE_DAY) - rows.persons.born) * 100 // 36525
     steps = np.array([age for _, age in spec["values"]])
@@ -330,7 +332,7 @@ def integer(rows: Rows, name: str, spec: Spec) -> pa.Array:
 
 
 def _knots(spec: Spec) -> NDArray[np.int64]:
-    """1,025 amounts at equal shares of the rows, on straight lines between the knots (per cent, amount); whole numbers throughout."""
+    """1,025 amounts at equal shares of the rows, on straight lines between the knots (per cent, amount), in whole numbers."""
     knots = [(round(share * 1_000_000), amount) for share, amount in spec["knots"]]
     found = []
     place = 0
@@ -344,13 +346,17 @@ def _knots(spec: Spec) -> NDArray[np.int64]:
 
 
 def money(rows: Rows, name: str, spec: Spec) -> pa.Array:
-    """An amount in fen (or any number) with the distribution of `knots`, cut to a multiple of `step`."""
+    """An amount in fen (or any number) with the distribution of `knots`, cut to a multiple of `step`.
+
+    `times` multiplies by one of the numbers of `percent`, by which value the item `of` has (a choice), before the cut."""
     table = _table(rows, name, lambda: _knots(spec))
     bits = _steady_bits(rows, name, spec)
     slot = (bits >> np.uint64(54)).astype(np.int64)
     rest = ((bits >> np.uint64(30)) & _LOW).astype(np.int64)
     values = table[slot]
     values += ((table[slot + 1] - values) * rest) >> 16
+    if "times" in spec:
+        values = values * np.array(spec["times"]["percent"])[rows.made[spec["times"]["of"]]] // 100
     step = int(spec.get("step", 1))
     if step > 1:
         values -= values % step
@@ -361,6 +367,11 @@ def part(rows: Rows, name: str, spec: Spec) -> pa.Array:
     """Between `from` and `to` thousandths of the item `of`."""
     share = spec["from"] + below(rows.bits(name), spec["to"] - spec["from"] + 1)
     return _whole(rows, name, rows.made[spec["of"]] * share // 1000)
+
+
+def multiple(rows: Rows, name: str, spec: Spec) -> pa.Array:
+    """`amount` times the item `of`."""
+    return _whole(rows, name, rows.made[spec["of"]] * int(spec["amount"]))
 
 
 def minus(rows: Rows, name: str, spec: Spec) -> pa.Array:
@@ -387,7 +398,7 @@ def after(rows: Rows, name: str, spec: Spec) -> pa.Array:
     return _days(rows, name, rows.made[spec["of"]] + first + below(rows.bits(name), last - first + 1))
 
 
-def date_text(rows: Rows, name: str, spec: Spec) -> pa.Array:
+def date_text(rows: Rows, _name: str, spec: Spec) -> pa.Array:
     """The day of the item `of` as text, as some sources still send it."""
     return pc.strftime(pa.array(rows.made[spec["of"]].astype(np.int32)).view(pa.date32()), format="%Y-%m-%d")
 
@@ -424,9 +435,10 @@ def serial(rows: Rows, name: str, spec: Spec) -> pa.Array:
     return fixed_text(_number_text(spec["prefix"].encode("utf-8"), order(rows.index), width))
 
 
-def phone(rows: Rows, name: str, spec: Spec) -> pa.Array:
+def phone(rows: Rows, _name: str, _spec: Spec) -> pa.Array:
     """A telephone number of 11 digits beginning with 12, which no mobile network has: nobody's."""
-    numbers = below(noise(key_of(rows.source.population.seed, "phone"), rows.persons.households.number * 8 + rows.persons.member), 10**9)
+    whose = rows.persons.households.number * 8 + rows.persons.member
+    numbers = below(noise(key_of(rows.source.population.seed, "phone"), whose), 10**9)
     return fixed_text(_number_text(b"12", numbers, 12)[:, [0, 1, *range(5, 14)]])
 
 
@@ -452,27 +464,28 @@ def credit_codes(seed: int, begin: bytes, numbers: Integers) -> Bytes:
     return text
 
 
-def credit_code(rows: Rows, name: str, spec: Spec) -> pa.Array:
+def credit_code(rows: Rows, _name: str, spec: Spec) -> pa.Array:
     """The credit code of the row's own firm: `begin` is 91 for companies, 92 for individual businesses."""
     return fixed_text(credit_codes(rows.source.population.seed, spec["begin"].encode(), rows.index))
 
 
-def employer(rows: Rows, name: str, spec: Spec) -> pa.Array:
+def employer(rows: Rows, name: str, _spec: Spec) -> pa.Array:
     """The credit code of a company of the company register; few companies employ many."""
     bits = rows.bits(name)
     skewed = ((bits >> np.uint64(32)) * (bits & np.uint64(0xFFFFFFFF))) >> np.uint64(32)
-    return fixed_text(credit_codes(rows.source.population.seed, b"91", ((skewed * np.uint64(rows.source.companies)) >> np.uint64(32)).astype(np.int64)))
+    number = ((skewed * np.uint64(rows.source.companies)) >> np.uint64(32)).astype(np.int64)
+    return fixed_text(credit_codes(rows.source.population.seed, b"91", number))
 
 
 @cache
 def _firm_words() -> tuple[pa.Array, pa.Array]:
     first = "黔汇盛兴泰鑫宏源恒信达康华安顺丰瑞祥隆昌"
-    trades = ("农业开发", "建筑工程", "商贸", "物流", "餐饮管理", "科技", "劳务服务", "茶业", "旅游开发", "装饰工程", "种植养殖", "文化传媒")
+    trades = ("农业开发", "建筑工程", "商贸", "物流", "餐饮管理", "科技", "劳务服务", "茶业", "旅游开发", "装饰工程", "种植养殖")
     kinds = ("有限公司", "有限责任公司", "专业合作社")
     return pa.array([a + b for a in first for b in first]), pa.array([trade + kind for trade in trades for kind in kinds])
 
 
-def firm_name(rows: Rows, name: str, spec: Spec) -> pa.Array:
+def firm_name(rows: Rows, name: str, _spec: Spec) -> pa.Array:
     """County, two lucky characters, trade and form of a company."""
     words, trades = _firm_words()
     counties = _village_texts(rows.source.population.villages.county_names)
@@ -504,6 +517,7 @@ MAKERS: Mapping[str, Callable[[Rows, str, Spec], pa.Array]] = {
     "integer": integer,
     "money": money,
     "part": part,
+    "multiple": multiple,
     "minus": minus,
     "date": day,
     "after": after,

@@ -1,10 +1,10 @@
 """The invented people of the province: any person or household is computed from its number, none is stored.
 
 Households live in the real villages, in the order of the division codes. A household's number gives its village and, by a
-permutation within its county, a *place* (a, b): b is one of a few dozen flavours, a decides on which day its head was born, and two
-places of one flavour never share that day. Everybody else is born a number of days before or after the head that depends on county,
-flavour and role only. The sequence digits of a resident ID come from role and flavour. So no two people ever share an ID, though no
-list of people is kept, and memory does not grow with their number.
+permutation within its county, a *place* (a, b): b is one of a few dozen flavours, a decides on which day its head was born, and
+two places of one flavour never share that day. Everybody else is born a number of days before or after the head that depends on
+county, flavour and role only. The sequence digits of a resident ID come from role and flavour. So no two people ever share an ID,
+though no list of people is kept, and memory does not grow with their number.
 """
 
 import tomllib
@@ -39,13 +39,18 @@ HOUSEHOLD_SIZES = ((1, 15), (2, 24), (3, 23), (4, 20), (5, 10), (6, 5), (7, 3))
 HEAD_AGES = ((26, 19), (30, 20), (36, 19), (45, 17), (55, 15), (62, 12), (70, 8), (78, 5), (88, 1))
 """Age of a household's head and its relative density; straight lines between."""
 
-ROLES = ("head", "spouse", "young-first", "young-second", "first", "second", "third", "father", "mother", "sibling",
-         "in-law", "grandchild-first", "grandchild-second")  # fmt: skip
-RELATION_TITLES = ("户主", "配偶", "子女", "子女", "子女", "子女", "子女", "父亲", "母亲", "兄弟姐妹", "儿媳或女婿", "孙子女", "孙子女")
+RELATIONS = {
+    "head": "户主", "spouse": "配偶", "young-first": "子女", "young-second": "子女", "first": "子女", "second": "子女",
+    "third": "子女", "father": "父亲", "mother": "母亲", "sibling": "兄弟姐妹", "in-law": "儿媳或女婿",
+    "grandchild-first": "孙子女", "grandchild-second": "孙子女",
+}  # fmt: skip
+"""The roles in a household, with what the register calls the relation to the head."""
+ROLES = tuple(RELATIONS)
+RELATION_TITLES = tuple(RELATIONS.values())
 BIRTH_AFTER_HEAD = {
     "head": (0, 0), "spouse": (-1460, 2500), "young-first": (7120, 9120), "young-second": (8030, 9300), "first": (8000, 12600),
-    "second": (9000, 13600), "third": (9900, 13800), "father": (-12000, -7700), "mother": (-11300, -7300), "sibling": (-1800, 2500),
-    "in-law": (7300, 11700), "grandchild-first": (16800, 21100), "grandchild-second": (17500, 21700),
+    "second": (9000, 13600), "third": (9900, 13800), "father": (-12000, -7700), "mother": (-11300, -7300),
+    "sibling": (-1800, 2500), "in-law": (7300, 11700), "grandchild-first": (16800, 21100), "grandchild-second": (17500, 21700),
 }  # fmt: skip
 """Days from the birth of the head to that of a member, first and last."""
 
@@ -109,7 +114,8 @@ def packed(table: Bytes) -> NDArray[Any]:
 def quantiles(weights: NDArray[np.int64], size: int) -> NDArray[np.int64]:
     """A table of `size` entries in which index i stands as often as its weight says: a draw by table look-up."""
     ends = np.cumsum(weights)
-    return np.searchsorted(ends * size, np.arange(size) * ends[-1], side="right")
+    found: NDArray[np.int64] = np.searchsorted(ends * size, np.arange(size) * ends[-1], side="right")
+    return found
 
 
 @dataclass(frozen=True)
@@ -140,7 +146,8 @@ class Persons:
 
 
 @cache
-def _names() -> dict[str, Any]:
+def names() -> dict[str, Any]:
+    """Surnames, given names and ethnic groups, from `names.toml`."""
     return tomllib.loads((files("huitong.demo") / "names.toml").read_text("utf-8"))
 
 
@@ -304,7 +311,10 @@ class Population:
         born = households.head_born + self._shift[role, households.flavour]
         bits = noise(key_of(self.seed, "sex"), households.number * 8 + member)
         head_male = below(noise(key_of(self.seed, "sex"), households.number * 8), 100) < 82
-        male = np.where(role <= 1, head_male ^ (role == 1), np.where(role == 7, True, np.where(role == 8, False, below(bits, 1000) < 512)))
+        couple = role <= ROLES.index("spouse")
+        male = np.where(couple, head_male ^ (role == ROLES.index("spouse")), below(bits, 1000) < 512)
+        male |= role == ROLES.index("father")
+        male &= role != ROLES.index("mother")
         flavour = households.flavour % self.flavours % FLAVOURS
         return Persons(households, member, role, born, male, 2 * (role * FLAVOURS + flavour) + male)
 

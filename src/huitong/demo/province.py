@@ -1,8 +1,8 @@
 """Who and what there is in the demo province: divisions, offices, people with their posts, catalogue entries.
 
-Divisions and the names of provincial offices are real. City and county offices are named after their line of work (their true names
-differ here and there). People are invented. Credit codes have correct check characters but the unassigned division prefix 99, so
-that none can be a real body's.
+Divisions and the names of provincial offices are real. City and county offices are named after their line of work (their true
+names differ here and there). People are invented. Credit codes have correct check characters but the unassigned division prefix
+99, so that none can be a real body's.
 """
 
 import csv
@@ -75,7 +75,7 @@ def synthetic_credit_code(office: str, division: str) -> str:
 
 @cache
 def offices() -> tuple[Office, ...]:
-    """The provincial offices, then for each line of work its offices in the cities and counties; superiors before subordinates."""
+    """The provincial offices, then those of the cities and counties by line of work; superiors before subordinates."""
     english = _toml("places.toml")
     provincial: list[Office] = []
     below: list[Office] = []
@@ -107,7 +107,8 @@ def offices() -> tuple[Office, ...]:
                     superior=entry["id"] if city else f"{division.code[:4]}00-{line['id']}",
                 )
             )
-    return (*provincial, *sorted(below, key=lambda office: (office.division[:4], office.level is DivisionLevel.COUNTY, office.id)))
+    below.sort(key=lambda office: (office.division[:4], office.level is DivisionLevel.COUNTY, office.id))
+    return (*provincial, *below)
 
 
 @cache

@@ -29,7 +29,7 @@ class Villages:
 
 @cache
 def villages() -> Villages:
-    """The 17,964 villages. Weights are a scenario: an urban community counts 1.7 villages, and each varies from 0.4 to 1.6 of that."""
+    """The 17,964 villages. Weights are a scenario: a community counts 1.7 villages, each varied between 0.4 and 1.6 of it."""
     rows = list(csv.DictReader(io.StringIO(data.read_text(data.DIVISIONS))))
     name = {row["code"]: row["name"] for row in rows}
     counties = sorted(row["code"] for row in rows if row["level"] == "county")

@@ -8,8 +8,8 @@
 - `ages`: years of age that a drawn person has, first and last
 - `again`: rows in 100,000 that repeat another row of the table, whole
 
-`item` is a list; each holds name, titles, type, grade, meaning and `make`: the kind of value with its parameters (see `makers.py`),
-among them `missing` and `dirty`, in 100,000.
+`item` is a list; each holds name, titles, type, grade, meaning and `make`: the kind of value with its parameters (see
+`makers.py`), among them `missing` and `dirty`, in 100,000.
 """
 
 import tomllib
@@ -23,7 +23,7 @@ from typing import Any
 from huitong.model.catalog import Dataset, Grade, Item, ItemType, Openness, Sharing, UpdateCycle
 from huitong.model.text import BilingualText
 
-SYNTHETIC = "合成数据，由 huitong generate 按种子生成，不涉及任何真实个人 / Synthetic, made by huitong generate from a seed; no real person"
+SYNTHETIC = "合成数据（huitong generate 按种子生成，无真实个人） / Synthetic, from a seed by huitong generate; no real person"
 
 
 @dataclass(frozen=True)
