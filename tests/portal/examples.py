@@ -178,7 +178,8 @@ class Example:
     def put_into(cls, stores: Stores) -> "Example":
         with stores.atomic():
             stores.divisions.put_divisions(DIVISIONS)
-            stores.parties.put_offices([CIVIL, MEDICAL])
+            stores.parties.put_office(CIVIL)
+            stores.parties.put_office(MEDICAL)
             put_account(stores.using, REVIEWER)
             put_account(stores.using, ANALYST)
             stores.catalog.put_dataset(HOUSEHOLDS, index={"低保": 8, "家庭": 8, "household": 4})

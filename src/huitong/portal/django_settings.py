@@ -6,6 +6,7 @@ from csp.constants import NONE, SELF
 
 from huitong.portal.databases import database_settings
 from huitong.portal.keys import session_key
+from huitong.portal.pages.packages import package_folders
 from huitong.settings import Settings, read_settings
 
 HUITONG: Settings = read_settings()
@@ -121,6 +122,7 @@ USE_TZ = True
 TIME_ZONE = HUITONG.time_zone
 
 STATIC_URL = "/static/"
+STATICFILES_DIRS = package_folders()
 WHITENOISE_USE_FINDERS = True
 """Static files are served from the package itself: nothing to collect before the first start."""
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024

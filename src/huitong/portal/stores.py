@@ -20,8 +20,10 @@ from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
 from django.db.models.functions import Collate
 
 from huitong.catalog.divisions import Divisions
-from huitong.catalog.ports import SearchPage
+from huitong.catalog.ports import CatalogStore, PartyStore, SearchPage, Transactions
 from huitong.errors import Conflict, NotFound
+from huitong.gateway.answer import Uses
+from huitong.ledger.log import LedgerStore
 from huitong.model.catalog import Dataset, Sharing, Snapshot
 from huitong.model.ledger import Checkpoint, Promise
 from huitong.model.party import Actor, Division, DivisionLevel, Office
@@ -50,7 +52,7 @@ from huitong.portal.rows import (
     wish_to_json,
 )
 from huitong.portal.sharing import models as sharing
-from huitong.sharing.ports import Side
+from huitong.sharing.ports import SharingStore, Side
 
 JSON = Any
 EDITION_OF_DIVISIONS = "divisions-edition"
@@ -540,14 +542,14 @@ class Stores:
 
     def __init__(self, using: str = "default") -> None:
         self.using = using
-        self.transactions = DjangoTransactions(using)
+        self.transactions: Transactions = DjangoTransactions(using)
         self.epoch = DjangoEpoch(using)
-        self.catalog = DjangoCatalogStore(using)
-        self.parties = DjangoPartyStore(using)
+        self.catalog: CatalogStore = DjangoCatalogStore(using)
+        self.parties: PartyStore = DjangoPartyStore(using)
         self.divisions = DjangoDivisions(using)
-        self.sharing = DjangoSharingStore(using)
-        self.ledger = DjangoLedgerStore(using)
-        self.uses = DjangoUses(using)
+        self.sharing: SharingStore = DjangoSharingStore(using)
+        self.ledger: LedgerStore = DjangoLedgerStore(using)
+        self.uses: Uses = DjangoUses(using)
 
     def atomic(self) -> AbstractContextManager[None]:
         """A transaction over all of them."""

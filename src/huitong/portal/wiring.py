@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import django
 from django.apps import apps
@@ -11,11 +12,15 @@ from django.conf import settings as django_settings
 from django.core.management import call_command
 from django.db import connections
 
+from huitong.keystore import FileKeyStore
 from huitong.platform import Platform
 from huitong.platform import open as open_core
 from huitong.portal.databases import database_settings
 from huitong.portal.keys import session_key
 from huitong.settings import Settings
+
+if TYPE_CHECKING:
+    from huitong.portal.accounts.actions import Accounts
 
 Clock = Callable[[], datetime]
 
@@ -61,3 +66,12 @@ def open_platform(settings: Settings, *, clock: Clock = wall_clock) -> Platform:
     from huitong.portal.stores import Stores
 
     return open_core(settings, Stores(), clock)
+
+
+def open_accounts(platform: Platform, *, clock: Clock = wall_clock) -> "Accounts":
+    """The verbs of accounts and tokens of the same instance, writing to the same ledger."""
+    start_django(platform.settings)
+    from huitong.portal.accounts.actions import Accounts
+    from huitong.portal.stores import Stores
+
+    return Accounts(stores=Stores(), ledger=platform.ledger, keystore=FileKeyStore(platform.settings.keys), clock=clock)

@@ -27,7 +27,7 @@ from huitong.portal.accounts.tokens import (
     read_rules,
 )
 from huitong.portal.rows import actor_of
-from huitong.portal.stores import Stores
+from huitong.portal.stores import DjangoPartyStore, Stores
 
 Row = TypeVar("Row", bound=Model)
 Clock = Callable[[], datetime]
@@ -66,7 +66,7 @@ class Accounts:
         _only_operator(by)
         offices = list(offices)
         with self.stores.atomic():
-            self.stores.parties.put_offices(offices)
+            DjangoPartyStore(self.stores.using).put_offices(offices)
             for office in offices:
                 body = {"office": office.id, "division": office.division, "credit_code": office.credit_code, "by": by.person}
                 self.ledger.append(kind=EntryKind.OFFICE_REGISTERED, body=body)
