@@ -1,0 +1,139 @@
+"""Side tables: identifier -> token, one Delta table per linkage group and key epoch, joined inside the governed subquery.
+
+The table of a group holds the identifiers of every item that its grants show as a pseudonym, so members of the group share tokens.
+Each build adds one file, sorted by identifier, with the identifiers not yet held; which snapshots are held stands in the log.
+"""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
+from deltalake import Field, Schema
+from deltalake.schema import PrimitiveType
+
+from huitong.engines.duckdb import quote_name, quote_text
+from huitong.errors import Conflict, InputInvalid
+from huitong.lake.snapshots import Lake
+from huitong.lake.tables import ROW_GROUP_ROWS, Table, open_writer
+from huitong.masks import pseudonym
+from huitong.model.catalog import Dataset, ItemType, Snapshot
+
+_SCHEMA = pa.schema([("identifier", pa.string()), ("token", pa.int64())])
+_DELTA_SCHEMA = Schema([Field("identifier", PrimitiveType("string")), Field("token", PrimitiveType("long"))])
+_COVERS = "huitong.covers"
+EPOCH = 1
+"""The key epoch in use; a new one makes every group a new table."""
+
+
+class SideTables:
+    """Builds and finds the side tables of one lake. `master_key` is the `pseudonym-master` secret; it never leaves this class."""
+
+    def __init__(self, folder: Path, *, lake: Lake, master_key: bytes, epoch: int = EPOCH) -> None:
+        self._folder = folder
+        self._lake = lake
+        self._master_key = master_key
+        self._epoch = epoch
+        self._tables: dict[str, Table] = {}
+
+    def build(self, linkage_group: str, dataset: Dataset, item: str, snapshot: Snapshot) -> None:
+        """Make the table of the group hold every value of the item in the snapshot; repeating it changes nothing.
+
+        Raises InputInvalid `pseudonym-item-not-text`; Conflict `pseudonym-collision` if two identifiers got one token: then nothing is kept."""
+        noun = dataset.item(item)
+        if noun is None or noun.type is not ItemType.TEXT:
+            raise InputInvalid.because("pseudonym-item-not-text", dataset=dataset.id, item=item)
+        cover = {"dataset": dataset.id, "item": noun.name, "version": snapshot.version}
+        table = self._table(linkage_group)
+        with table.writing() as writing:
+            if cover in _covered(table):
+                return
+            held = [self._folder / path for path in _files(table)]
+            read = [*self._lake.absolute([file.path for file in snapshot.files]), *held]
+            new = writing.staging / "tokens.parquet"
+            with open_writer(read=read, write=writing.staging, memory_megabytes=self._lake.memory_megabytes) as connection:
+                rows = self._write_new(connection, linkage_group, noun.name, read[: len(snapshot.files)], held, new)
+                if rows and _collides(connection, [*held, new]):
+                    raise Conflict.because("pseudonym-collision", dataset=dataset.id, item=noun.name)
+                if not rows:
+                    new.unlink()
+            writing.commit(
+                schema=_DELTA_SCHEMA,
+                notes={_COVERS: json.dumps(cover, sort_keys=True)},
+                replace=False,
+                now_milliseconds=int(snapshot.taken_at.timestamp() * 1000),
+            )
+
+    extend = build
+
+    def files(self, linkage_group: str, dataset_id: str, item: str, snapshot_version: int) -> tuple[str, ...]:
+        """The files, relative to the lake, that hold every value of the item in that snapshot; empty if they are not built."""
+        table = self._table(linkage_group)
+        if {"dataset": dataset_id, "item": item, "version": snapshot_version} not in _covered(table):
+            return ()
+        return tuple(_files(table))
+
+    def _write_new(
+        self, connection: Any, linkage_group: str, item: str, source: list[Path], held: list[Path], new: Path
+    ) -> int:
+        """Write the identifiers that are not held yet, sorted, with their tokens; returns how many."""
+        column = quote_name(item)
+        known = f" AND NOT EXISTS (SELECT 1 FROM {_scan(held)} h WHERE h.identifier = s.{column})" if held else ""
+        query = f"SELECT DISTINCT s.{column} AS identifier FROM {_scan(source)} s WHERE s.{column} IS NOT NULL{known} ORDER BY 1"
+        key = pseudonym.group_key(self._master_key, linkage_group, self._epoch)
+        rows = 0
+        with parquet.ParquetWriter(new, _SCHEMA, compression="zstd") as writer:
+            for batch in connection.sql(query).to_arrow_reader(ROW_GROUP_ROWS):
+                identifiers = batch.column(0).cast(pa.string())
+                made = tokens(key, linkage_group, self._epoch, identifiers)
+                writer.write_batch(pa.record_batch([identifiers, made], schema=_SCHEMA))
+                rows += len(identifiers)
+        return rows
+
+    def _table(self, linkage_group: str) -> Table:
+        if linkage_group not in self._tables:
+            name = hashlib.sha256(f"{self._epoch}\n{linkage_group}".encode()).hexdigest()[:32]
+            self._tables[linkage_group] = Table(self._folder, f"pseudonyms-{name}")
+        return self._tables[linkage_group]
+
+
+def tokens(key: bytes, linkage_group: str, epoch: int, identifiers: pa.StringArray) -> pa.Int64Array:
+    """`pseudonym.token` of many identifiers: the part of the message that is the same for all is made once.
+
+    The first token of every call is compared with `pseudonym.token`, so the two can never drift apart unseen."""
+    values = [value.encode() for value in identifiers.to_pylist()]
+    if not values:
+        return pa.array([], pa.int64())
+    head = b"".join(
+        len(part).to_bytes(4, "big") + part
+        for part in (b"huitong/pseudonym/1", b"token", linkage_group.encode(), str(epoch).encode())
+    )
+    digest = hmac.digest
+    digests = b"".join([digest(key, head + len(value).to_bytes(4, "big") + value, "sha256")[:8] for value in values])
+    made = np.frombuffer(digests, dtype=">i8").astype(np.int64)
+    if int(made[0]) != pseudonym.token(key, linkage_group, epoch, values[0].decode()):
+        raise RuntimeError("the tokens of a side table are not those of huitong.masks.pseudonym")
+    return pa.array(made)
+
+
+def _covered(table: Table) -> list[Mapping[str, Any]]:
+    return [json.loads(notes[_COVERS]) for notes in map(table.notes, table.versions()) if _COVERS in notes]
+
+
+def _files(table: Table) -> list[str]:
+    versions = table.versions()
+    return [file.path for file in table.version(versions[-1]).files] if versions else []
+
+
+def _scan(paths: list[Path]) -> str:
+    return f"read_parquet([{', '.join(quote_text(str(path)) for path in paths)}])"
+
+
+def _collides(connection: Any, paths: list[Path]) -> bool:
+    row = connection.execute(f"SELECT count(*) - count(DISTINCT token) FROM {_scan(paths)}").fetchone()
+    return bool(row[0])
