@@ -146,9 +146,6 @@ class _Audit:
                 break
             yield checkpoint
             reached = checkpoint.size
-        newest = self._try(self.store.latest_checkpoint)
-        if newest is not None and newest.size != reached:
-            self._check_checkpoint(newest)
 
     def _check_checkpoint(self, checkpoint: Checkpoint) -> bool:
         try:

@@ -167,10 +167,10 @@ class Ledger:
         last = self._store.last_instant()
         now = self._clock()
         instant = now if at is None else at
-        if last is not None and min(now, instant) < last:
-            raise Unavailable.because("ledger-clock-behind", last=instant_text(last), now=instant_text(min(now, instant)))
         if instant > now:
             raise Unavailable.because("ledger-clock-ahead", at=instant_text(instant), now=instant_text(now))
+        if last is not None and instant < last:
+            raise Unavailable.because("ledger-clock-behind", last=instant_text(last), now=instant_text(instant))
         if any(kind is EntryKind.USE_INTENT for kind, _ in entries):
             self._refuse_if_stalled(now)
         promises = [

@@ -113,7 +113,10 @@ def test_an_act_may_be_dated_when_it_happened_but_not_in_the_future_or_before_th
 
 def test_after_five_minutes_without_folding_no_new_use_is_taken(instance):
     instance.use()
-    instance.clock.advance(seconds=300.1)
+    instance.clock.advance(seconds=299)
+    instance.act()
+    instance.ledger.append(kind=EntryKind.USE_INTENT, body=intent_body("q-0"))
+    instance.clock.advance(seconds=1.1)
     with pytest.raises(Unavailable, match="ledger-stalled"):
         instance.ledger.append(kind=EntryKind.USE_INTENT, body=intent_body("q-2"))
     instance.sequencer.fold_once()

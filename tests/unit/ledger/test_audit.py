@@ -1,11 +1,14 @@
 """The audit finds what was changed and names it."""
 
+from datetime import timedelta
+
 import pytest
 from ledger_kit import START, Instance, SqliteLedgerStore, intent_body
 
 from huitong.errors import InputInvalid
 from huitong.ledger.audit import audit
 from huitong.ledger.log import sign_promise
+from huitong.ledger.note import sign_checkpoint
 from huitong.model.ledger import EntryKind
 
 
@@ -170,6 +173,40 @@ def test_two_faults_in_one_stretch_are_both_named(instance):
     change(instance, "UPDATE entry SET payload = CAST(replace(payload, 'checked', 'chucked') AS BLOB) WHERE place = 4")
     change(instance, "UPDATE node SET hash = zeroblob(32) WHERE level = 0 AND place = 6")
     assert codes(instance) == ["audit-entry-changed", "audit-node-changed"]
+
+
+def test_a_changed_signature_and_a_changed_leaf_of_one_entry_are_both_named(instance):
+    entry = instance.store.entry(5).entry
+    change(instance, "UPDATE entry SET signature = zeroblob(64) WHERE place = 5")
+    change(instance, "UPDATE node SET hash = zeroblob(32) WHERE level = 0 AND place = 5")
+    assert found(instance) == [
+        ("audit-signature-changed", {"entry": entry, "index": 5}),
+        ("audit-node-changed", {"level": 0, "index": 5, "start": 5, "end": 5}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("size", "seconds"),
+    [(3, 2), (11, 10)],
+    ids=["before its own entries", "before its own entries, after the checkpoint before"],
+)
+def test_a_checkpoint_dated_before_what_it_covers_is_named(instance, size, seconds):
+    redate(instance, size, seconds)
+    assert found(instance) == [("audit-checkpoint-order", {"size": size})]
+
+
+def test_a_checkpoint_dated_before_the_one_before_is_named(instance):
+    redate(instance, 7, 60)
+    assert found(instance) == [("audit-checkpoint-order", {"size": 11})]
+
+
+def redate(instance, size, seconds):
+    """Date a checkpoint so many seconds after the start and sign it anew, as only the key's owner can."""
+    old = instance.store.checkpoint_covering(size - 1)
+    at = START + timedelta(seconds=seconds)
+    new = sign_checkpoint(origin=old.origin, size=size, root=old.root, at=at, key=instance.keys.signing_key("ledger"))
+    written = at.isoformat(timespec="microseconds")
+    change(instance, "UPDATE checkpoint SET at = ?, note = ? WHERE size = ?", written, new.note, size)
 
 
 def test_a_ledger_broken_everywhere_gives_a_list_that_ends():

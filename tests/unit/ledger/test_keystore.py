@@ -39,6 +39,21 @@ def test_only_the_owner_may_read(folder):
     assert stat.S_IMODE((folder / "ledger.key").stat().st_mode) == 0o600
 
 
+def test_a_folder_that_was_open_to_others_is_closed(folder):
+    folder.mkdir(parents=True, mode=0o755)
+    FileKeyStore(folder).create(["ledger"])
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_two_who_create_at_once_do_not_overwrite_each_other(folder, monkeypatch):
+    FileKeyStore(folder).create(["ledger"])
+    kept = FileKeyStore(folder).secret("ledger")
+    monkeypatch.setattr(os.path, "lexists", lambda path: False)
+    with pytest.raises(Conflict, match="key-exists"):
+        FileKeyStore(folder).create(["ledger"])
+    assert FileKeyStore(folder).secret("ledger") == kept
+
+
 def test_nothing_is_made_when_one_key_exists(folder):
     FileKeyStore(folder).create(["session"])
     kept = FileKeyStore(folder).secret("session")

@@ -1,5 +1,6 @@
 """Keys and notes are those of C2SP signed-note, so other tools of that family can read them."""
 
+import base64
 from datetime import timedelta, timezone
 
 import pytest
@@ -66,6 +67,12 @@ def test_what_is_no_note_does_not_open(note):
 def test_what_is_no_key_is_not_read(text):
     with pytest.raises(ValueError):
         parse_vkey(text)
+
+
+def test_a_key_of_another_kind_of_signature_is_not_read():
+    other = base64.b64encode(b"\x02" + PUBLIC.public).decode()
+    with pytest.raises(ValueError, match="not an Ed25519 verifier key"):
+        parse_vkey(f"{ORIGIN}+{PUBLIC.id}+{other}")
 
 
 def test_several_keys_one_a_line():

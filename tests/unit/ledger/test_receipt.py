@@ -6,9 +6,10 @@ import json
 from datetime import timedelta
 
 import pytest
-from ledger_kit import Instance, intent_body, other_key, outcome_body, resigned
+from ledger_kit import ORIGIN, START, Instance, intent_body, other_key, outcome_body, resigned
 
 from huitong.errors import NotFound
+from huitong.ledger.note import sign_checkpoint, sign_note
 from huitong.ledger.verify import canonical_json, verify_receipt
 from huitong.model.ledger import EntryKind
 
@@ -277,6 +278,20 @@ def flip_hash(text):
 def test_a_changed_receipt_does_not_hold(instance, folded, path, value, code):
     assert verdict(folded, instance.vkey) == []
     assert code in verdict(changed(folded, *path, value=value), instance.vkey)
+
+
+def test_a_checkpoint_dated_before_the_entry_that_it_covers_is_found(instance, folded):
+    head = instance.ledger.checkpoint()
+    early = sign_checkpoint(
+        origin=ORIGIN, size=head.size, root=head.root, at=START - timedelta(days=1), key=instance.keys.signing_key("ledger")
+    )
+    assert verdict(changed(folded, "checkpoint", value=early.note), instance.vkey) == ["receipt-inclusion-broken"] * 2
+
+
+def test_a_checkpoint_of_another_log_signed_by_the_same_key_is_found(instance, folded):
+    text = folded["checkpoint"].split("\n\n")[0].replace(ORIGIN, "other.example/ledger") + "\n"
+    note = sign_note(text, origin=ORIGIN, key=instance.keys.signing_key("ledger"))
+    assert verdict(changed(folded, "checkpoint", value=note), instance.vkey) == ["receipt-checkpoint-broken"]
 
 
 def test_an_entry_cannot_borrow_the_place_of_another(instance, folded):
