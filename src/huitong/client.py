@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import httpx
 
@@ -74,7 +74,7 @@ class QueryResult:
     content: bytes
     """The Arrow IPC stream exactly as it was sent; SHA-256 of it is the receipt's result hash."""
     notices: tuple[str, ...] = ()
-    """Codes of what the person should know, e.g. that a limit cut the result."""
+    """Sentences that the person should read, e.g. that a limit cut the result."""
     _client: "Client | None" = field(default=None, repr=False, compare=False)
 
     def arrow(self) -> Any:
@@ -246,13 +246,18 @@ class Client:
         division: str | None = None,
         until: str | None = None,
         words: str | None = None,
+        weaker_masks: Iterable[str] = (),
     ) -> JSON:
-        """Answer a request with yes, narrowed if items, division or until are given (role reviewer of the provider)."""
+        """Answer a request with yes, narrowed if items, division or until are given (role reviewer of the provider).
+
+        `weaker_masks` names the items whose mask shows more than the default of their grade, and is agreed to expressly."""
         body: JSON = {"words": words, "until": until}
         if items is not None:
             body["items"] = [{"item": item} if isinstance(item, str) else dict(item) for item in items]
         if division is not None:
             body["rows"] = {"division": division}
+        if weaker := list(weaker_masks):
+            body["weaker_masks"] = weaker
         return self._json("POST", f"requests/{_part(identifier)}/approve", json=_without_none(body))
 
     def refuse(self, identifier: str, *, reason: str, words: str | None = None) -> JSON:
@@ -287,7 +292,7 @@ class Client:
         return QueryResult(
             query=response.headers.get("Huitong-Query", ""),
             content=response.content,
-            notices=tuple(code.strip() for code in notices.split(",") if code.strip()),
+            notices=tuple(unquote(sentence.strip()) for sentence in notices.split(",") if sentence.strip()),
             _client=self,
         )
 

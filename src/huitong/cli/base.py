@@ -156,9 +156,10 @@ def _pieces(text: str) -> list[str]:
         closing = character in "，。；：、！？）》」』”’"
         if not pieces:
             pieces.append(character)
-        elif closing or pieces[-1][-1] in "（《「『“‘":
-            pieces[-1] += character
-        elif character == " " or (not wide and pieces[-1][-1] != " " and not _wide(pieces[-1][-1])):
+            continue
+        last = pieces[-1][-1]
+        in_word = not wide and not _wide(last) and last != " "
+        if closing or last in "（《「『“‘" or character == " " or in_word:
             pieces[-1] += character
         else:
             pieces.append(character)
@@ -202,7 +203,7 @@ def _help(command: Command | Group, context: click.Context) -> str:
         else:
             text = option_words(command, parameter)
             default = parameter.get_default(context, call=False)
-            if isinstance(default, (int, float, str, Path)) and not isinstance(default, bool) and not parameter.is_flag and default != "":
+            if not parameter.is_flag and isinstance(default, (int, float, str)):
                 text += words("default", value=str(default))
             if parameter.required:
                 text += words("required")
@@ -216,7 +217,7 @@ def _help(command: Command | Group, context: click.Context) -> str:
     if words.has(f"example-{command.key}"):
         lines += ["", words("example"), *[f"  {line}" for line in words(f"example-{command.key}").strip().split("\n")]]
     if command.key == "huitong":
-        lines += ["", words("exit-codes"), *_two_columns([(str(int(code)), words(code.word.removeprefix("cli-"))) for code in Exit])]
+        lines += ["", words("exit-codes"), *_two_columns([(str(int(code)), words(code.word)) for code in Exit])]
     return "\n".join(lines)
 
 

@@ -171,7 +171,8 @@ def read_entry(file: Path) -> dict[str, Any]:
     try:
         entry = json.loads(written) if written.lstrip().startswith("{") else tomllib.loads(written)
     except ValueError as error:
-        raise InputInvalid.because("cli-entry-unreadable", file=str(file), line=int(getattr(error, "lineno", None) or 0)) from None
+        line = int(getattr(error, "lineno", None) or 0)
+        raise InputInvalid.because("cli-entry-unreadable", file=str(file), line=line) from None
     entry.pop("published_on", None)
     if "item" in entry and "items" not in entry:
         entry["items"] = entry.pop("item")

@@ -31,8 +31,8 @@ class Exit(IntEnum):
 
     @property
     def word(self) -> str:
-        """The key of its words."""
-        return f"cli-exit-{self.name.lower().replace('_', '-')}"
+        """The key of its words, without `cli-`."""
+        return f"exit-{self.name.lower().replace('_', '-')}"
 
 
 _EXIT_OF_ERROR: tuple[tuple[type[HuitongError], Exit], ...] = (

@@ -1,5 +1,6 @@
 """How a call that failed speaks: what happened, every reason, what to do now; on standard error, never a trace."""
 
+import difflib
 import json
 from collections.abc import Sequence
 
@@ -12,7 +13,7 @@ from huitong.errors import HuitongError
 
 def wants_json(arguments: Sequence[str]) -> bool:
     """Whether `--format json` was said; asked of the raw arguments, for a call may fail before they are understood."""
-    pairs = list(zip(arguments, [*arguments[1:], ""], strict=True))
+    pairs = zip(arguments, [*arguments[1:], ""], strict=False)
     return any(one == "--format=json" or (one == "--format" and two == "json") for one, two in pairs)
 
 
@@ -56,7 +57,9 @@ def tell_unexpected(error: Exception, *, as_json: bool = False) -> None:
     """A fault of Huitong itself: its kind only, for its text may hold what nobody should see."""
     text = words("unexpected", kind=type(error).__name__)
     if as_json:
-        click.echo(json.dumps({"error": "unexpected", "exit": 1, "query": None, "reasons": [{"code": "unexpected", "text": text}]}), err=True)
+        reason = {"code": "unexpected", "parameters": {}, "text": text}
+        body = {"error": "unexpected", "exit": 1, "query": None, "reasons": [reason]}
+        click.echo(json.dumps(body, ensure_ascii=False, indent=2), err=True)
     else:
         click.echo(text, err=True)
 
@@ -76,8 +79,10 @@ def _usage_sentence(error: click.UsageError) -> str:
         return sentence
     if isinstance(error, click.exceptions.NoSuchCommand):
         sentence = words("usage-no-such-command", command=error.command_name)
-        if error.possibilities:
-            sentence += words("usage-meant", names=", ".join(sorted(error.possibilities)))
+        group = error.ctx.command if error.ctx else None
+        known = group.list_commands(error.ctx) if isinstance(group, click.Group) and error.ctx else []
+        if close := difflib.get_close_matches(error.command_name, known):
+            sentence += words("usage-meant", names=", ".join(close))
         return sentence
     if isinstance(error, click.MissingParameter):
         return words("usage-missing", name=_name_of(error.param, error.ctx))

@@ -32,7 +32,7 @@ class Words:
     def __init__(self, language: str) -> None:
         self.language = language
 
-    def __call__(self, key: str, **parameters: str | int) -> str:
+    def __call__(self, key: str, /, **parameters: str | int) -> str:
         """The words of `cli-{key}` with its parameters filled in."""
         return render(Reason(f"cli-{key}", parameters), self.language)
 

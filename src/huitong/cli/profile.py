@@ -37,7 +37,8 @@ class Profile:
 
     def key_of_origin(self, origin: str) -> str | None:
         """The pinned ledger key whose name is `origin` (a vkey begins with its name and a plus sign)."""
-        keys = {door.ledger_key for door in self.doors.values() if door.ledger_key and door.ledger_key.partition("+")[0] == origin}
+        known = (door.ledger_key for door in self.doors.values() if door.ledger_key)
+        keys = {key for key in known if key.partition("+")[0] == origin}
         return keys.pop() if len(keys) == 1 else None
 
 

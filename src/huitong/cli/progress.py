@@ -12,7 +12,7 @@ Report = Callable[[int, int | None], None]
 def counting(title: str) -> Iterator[Report]:
     """A bar with that title while the block runs; called with what is done and what there is in all."""
     if not sys.stderr.isatty():
-        yield lambda done, total: None
+        yield lambda *_: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn

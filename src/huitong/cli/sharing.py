@@ -52,13 +52,16 @@ def parse_items(written: Sequence[str]) -> list[dict[str, Any]]:
 @click.option("--item", "items", multiple=True, required=True, metavar="ITEM[:MASK]")
 @click.option("--until", required=True, metavar="YYYY-MM-DD")
 @division_option
-def request_submit(dataset: str, purpose: str, legal_basis: str, items: tuple[str, ...], until: str, division: str | None) -> None:
+def request_submit(
+    dataset: str, purpose: str, legal_basis: str, items: tuple[str, ...], until: str, division: str | None
+) -> None:
     wanted = parse_items(items)
     with open_client() as client:
         made = client.request(dataset, purpose=purpose, legal_basis=legal_basis, items=wanted, until=until, division=division)
     key = {"granted": "request-granted", "under-review": "request-waits"}.get(str(made["state"]))
     if key:
-        remark(words(key, request=made["id"], grant=str(made["grant"] or ""), due=str(made["answer_due"] or ""), office=office_text(made["provider"])))
+        said = {"request": made["id"], "grant": str(made["grant"] or ""), "due": str(made["answer_due"] or "")}
+        remark(words(key, **said, office=office_text(made["provider"])))
     show_request(made)
 
 
@@ -94,10 +97,18 @@ def request_show(identifier: str) -> None:
 @division_option
 @click.option("--until", metavar="YYYY-MM-DD")
 @words_option
-def request_approve(identifier: str, items: tuple[str, ...], division: str | None, until: str | None, said: str | None) -> None:
+@click.option("--weaker-mask", "weaker_masks", multiple=True, metavar="ITEM")
+def request_approve(
+    identifier: str,
+    items: tuple[str, ...],
+    division: str | None,
+    until: str | None,
+    said: str | None,
+    weaker_masks: tuple[str, ...],
+) -> None:
     narrowed = parse_items(items) if items else None
     with open_client() as client:
-        made = client.approve(identifier, items=narrowed, division=division, until=until, words=said)
+        made = client.approve(identifier, items=narrowed, division=division, until=until, words=said, weaker_masks=weaker_masks)
     show_request(made)
 
 

@@ -43,7 +43,7 @@ def query(sql: str, purpose: str, output: Path | None, receipt_file: Path | None
         else:
             show_result(result, table)
         for notice in result.notices:
-            remark(notice_text(notice))
+            remark(notice)
         if receipt_file:
             receipt = result.receipt(wait_seconds=RECEIPT_WAIT_SECONDS)
             write_json(receipt_file, receipt)
@@ -111,16 +111,6 @@ def json_value(value: Any) -> Any:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
-def notice_text(code: str) -> str:
-    """A notice came as its code; its sentence if that needs no parameter, else the code."""
-    from huitong.errors import Reason
-
-    try:
-        return words.reason(Reason(code))
-    except KeyError:
-        return code
-
-
 @command("why")
 @click.argument("sql")
 @purpose_option
@@ -133,8 +123,8 @@ def why(sql: str, purpose: str) -> int:
         show_json(found)
     elif form == "csv":
         header = ["dataset", "grant", "item", "mask"]
-        rows = [[one["dataset"], one["grant"], term["item"], mask_text(term["mask"])] for one in found["datasets"] for term in one["items"]]
-        show_csv(header, rows)
+        terms = [(one, term) for one in found["datasets"] for term in one["masks"]]
+        show_csv(header, [[one["dataset"], one["grant"], term["item"], mask_text(term["mask"])] for one, term in terms])
     else:
         show_why(found)
     return Exit.OK if found["allowed"] else Exit.REFUSED
@@ -150,7 +140,7 @@ def show_why(found: dict[str, Any]) -> None:
     for one in found["datasets"]:
         grant = words("why-grant", grant=one["grant"]) if one["grant"] else words("why-no-grant")
         click.echo(printable(f"\n{one['dataset']}: {grant}"))
+        masks = {term["item"]: mask_text(term["mask"]) for term in one["masks"]}
         if one["items"]:
-            show_table(
-                [words("title-item"), words("title-mask")], [[term["item"], mask_text(term["mask"])] for term in one["items"]]
-            )
+            header = [words("title-item"), words("title-mask")]
+            show_table(header, [[item, masks.get(item, words("why-not-granted"))] for item in one["items"]])

@@ -1,0 +1,227 @@
+"""The doctor: looks at everything an instance needs and says what to do about what is wrong."""
+
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import click
+
+from huitong.cli.base import command, surroundings
+from huitong.cli.exits import Exit
+from huitong.cli.inside import Inside, existing, open_inside, record, settings_here
+from huitong.cli.language import words
+from huitong.cli.output import show_csv, show_json, show_table
+from huitong.cli.proving import operator_option
+from huitong.errors import HuitongError, LedgerBroken, Unavailable
+from huitong.settings import Settings
+
+FREE_MEGABYTES = 1024
+"""Below so much free disk the doctor warns."""
+STATIC_FILES = ("huitong/huitong.css", "huitong/huitong.js", "huitong/mark.svg")
+
+
+class State(StrEnum):
+    """What came of one check."""
+
+    OK = "ok"
+    WARNING = "warning"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check, what was found, and what to do now."""
+
+    check: str
+    state: State
+    detail: str
+    now: str = ""
+
+
+def look(settings: Settings, operator: str) -> list[Finding]:
+    """All checks. One that cannot be made because an earlier one failed is left out."""
+    findings = [_settings(settings), *_folders(settings)]
+    findings.append(_disk(settings))
+    inside, database = _database(settings)
+    findings.append(database)
+    if inside is not None:
+        findings.append(_migrations())
+        if findings[-1].state is State.OK:
+            with suppress(HuitongError):
+                record(inside, operator, "doctor")
+            findings += [_divisions(), *_ledger(inside, settings)]
+        findings.append(_static())
+    findings.append(_engine(settings))
+    return findings
+
+
+def _settings(settings: Settings) -> Finding:
+    said = [f"{name}={origin}" for name, origin in settings.origins.items() if origin != "default"]
+    return Finding("settings", State.OK, ", ".join(said) or words("doctor-defaults"))
+
+
+def _folders(settings: Settings) -> list[Finding]:
+    from huitong.keystore import KEY_NAMES, FileKeyStore
+
+    findings = []
+    open_ones = [path for path in (settings.keys, *settings.keys.glob("*.key")) if stat.S_IMODE(path.stat().st_mode) & 0o077]
+    store = FileKeyStore(settings.keys)
+    try:
+        for name in KEY_NAMES:
+            store.secret(name)
+        findings.append(Finding("keys", State.OK, words("doctor-keys", count=len(KEY_NAMES))))
+    except HuitongError as error:
+        now = words("doctor-keys-chmod", folder=str(settings.keys)) if open_ones else words("doctor-keys-restore")
+        findings.append(Finding("keys", State.WRONG, words.reason(error.reasons[0]), now))
+    for name, folder in (("lake", settings.lake), ("run", settings.run)):
+        usable = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+        detail = str(folder) if usable else words("doctor-folder-unusable", folder=str(folder))
+        findings.append(Finding(name, State.OK if usable else State.WRONG, detail, "" if usable else words("doctor-folder-now")))
+    return findings
+
+
+def _disk(settings: Settings) -> Finding:
+    free = shutil.disk_usage(settings.home).free >> 20
+    enough = free >= FREE_MEGABYTES
+    detail = words("doctor-disk", megabytes=f"{free:,}")
+    return Finding("disk", State.OK if enough else State.WARNING, detail, "" if enough else words("doctor-disk-now"))
+
+
+def _database(settings: Settings) -> tuple[Inside | None, Finding]:
+    from django.db import Error, connection
+
+    kind = "PostgreSQL" if settings.database_url else "SQLite"
+    try:
+        inside = open_inside(settings)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        return inside, Finding("database", State.OK, kind)
+    except HuitongError as error:
+        return None, Finding("database", State.WRONG, words.reason(error.reasons[0]), words("doctor-database-now"))
+    except Error as error:
+        detail = words("doctor-database", kind=kind, error=type(error).__name__)
+        return None, Finding("database", State.WRONG, detail, words("doctor-database-now"))
+
+
+def _migrations() -> Finding:
+    from django.db import connection
+    from django.db.migrations.executor import MigrationExecutor
+
+    executor = MigrationExecutor(connection)
+    missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if missing:
+        return Finding("migrations", State.WRONG, words("doctor-migrations", count=len(missing)), words("doctor-migrations-now"))
+    return Finding("migrations", State.OK, words("doctor-migrations-done"))
+
+
+def _divisions() -> Finding:
+    from huitong.portal.accounts.models import Division
+
+    count = Division.objects.count()
+    state = State.OK if count else State.WRONG
+    now = "" if count else words("doctor-divisions-now")
+    return Finding("divisions", state, words("doctor-divisions", count=f"{count:,}"), now)
+
+
+def _ledger(inside: Inside, settings: Settings) -> list[Finding]:
+    from huitong.ledger.log import keys_of
+    from huitong.ledger.note import check_checkpoint
+
+    findings = []
+    status = inside.ledger.status()
+    waited = status.oldest_pending_seconds or 0
+    detail = words("doctor-ledger", size=status.size, pending=status.pending, seconds=int(waited))
+    if status.stopped or status.alarm:
+        limit = settings.ledger_stop_seconds if status.stopped else settings.ledger_alarm_seconds
+        state = State.WRONG if status.stopped else State.WARNING
+        findings.append(Finding("ledger", state, detail, words("doctor-ledger-now", limit=limit)))
+    else:
+        findings.append(Finding("ledger", State.OK, detail))
+    checkpoint = inside.stores.ledger.latest_checkpoint()
+    if checkpoint is not None:
+        try:
+            check_checkpoint(checkpoint, keys_of(inside.ledger.vkeys()))
+            detail = words("doctor-checkpoint", size=checkpoint.size, at=f"{checkpoint.at:%Y-%m-%d %H:%M}")
+            findings.append(Finding("checkpoint", State.OK, detail))
+        except LedgerBroken:
+            findings.append(Finding("checkpoint", State.WRONG, words("doctor-checkpoint-wrong"), words("doctor-checkpoint-now")))
+    last = inside.stores.ledger.last_instant()
+    from huitong.portal.wiring import wall_clock
+
+    if last is not None and wall_clock() < last:
+        detail = words("doctor-clock", last=f"{last:%Y-%m-%d %H:%M:%S}")
+        findings.append(Finding("clock", State.WRONG, detail, words("doctor-clock-now")))
+    else:
+        findings.append(Finding("clock", State.OK, words("doctor-clock-right")))
+    return findings
+
+
+def _static() -> Finding:
+    from django.contrib.staticfiles import finders
+
+    missing = [name for name in STATIC_FILES if finders.find(name) is None]
+    if missing:
+        return Finding("pages", State.WRONG, words("doctor-static", files=", ".join(missing)), words("doctor-static-now"))
+    return Finding("pages", State.OK, words("doctor-static-there"))
+
+
+def _engine(settings: Settings) -> Finding:
+    """The running broker's own report; else a broker of our own, whose probes run at its start."""
+    from huitong.engines.broker import BrokerSettings, start
+    from huitong.engines.client import EngineClient
+
+    report: dict[str, Any] | None = None
+    with suppress(Unavailable):
+        report = dict(EngineClient(settings.engine_socket).status())
+    served = report is not None
+    if report is None:
+        try:
+            with tempfile.TemporaryDirectory(prefix="huitong-") as folder:
+                lake = settings.lake if settings.lake.is_dir() else Path(folder)
+                with start(BrokerSettings(socket=Path(folder) / "engine.sock", lake=lake, processes=1)) as broker:
+                    report = dict(broker.sandbox)
+        except HuitongError as error:
+            return Finding("engine", State.WRONG, words.reason(error.reasons[0]), words("doctor-engine-now"))
+    level = int(report.get("level", 0))
+    missing = [name for name, there in report.items() if there is False or (name == "landlock" and there == 0)]
+    detail = words("doctor-engine-serving" if served else "doctor-engine-tried", level=level)
+    if missing:
+        detail += words("doctor-engine-missing", walls=", ".join(name.replace("_", " ") for name in missing))
+    if level < 2:
+        return Finding("engine", State.WARNING, detail, words("doctor-engine-level-now"))
+    return Finding("engine", State.OK, detail)
+
+
+@command("doctor")
+@operator_option
+def doctor(operator: str) -> int:
+    """Exit code 8 if something is wrong, 9 if it is the ledger."""
+    settings = existing(settings_here())
+    findings = look(settings, operator)
+    shown: list[Callable[[Finding], str]] = [
+        lambda one: one.check,
+        lambda one: words(f"doctor-{one.state}"),
+        lambda one: one.detail,
+        lambda one: one.now,
+    ]
+    form = surroundings().format
+    if form == "json":
+        show_json([{"check": one.check, "state": one.state.value, "detail": one.detail, "now": one.now} for one in findings])
+    elif form == "csv":
+        show_csv(["check", "state", "detail", "now"], [[one.check, one.state.value, one.detail, one.now] for one in findings])
+    else:
+        header = [words(f"title-{key}") for key in ("check", "finding", "detail", "now")]
+        show_table(header, [[show(one) for show in shown] for one in findings])
+    wrong = [one for one in findings if one.state is State.WRONG]
+    if form == "table":
+        click.echo(words("doctor-ill", count=len(wrong)) if wrong else words("doctor-well"))
+    if any(one.check == "checkpoint" for one in wrong):
+        return Exit.LEDGER_BROKEN
+    return Exit.UNAVAILABLE if wrong else Exit.OK

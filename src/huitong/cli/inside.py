@@ -1,0 +1,195 @@
+"""The instance opened directly: its own API in this process for subjects, its parts for a named operator."""
+
+import getpass
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from huitong.cli.base import surroundings
+from huitong.cli.door import DEFAULT_FOLDER
+from huitong.cli.language import words
+from huitong.errors import Conflict, NotFound, Refused, Unavailable
+from huitong.settings import Settings, read_settings
+
+MARKER = ".being-made"
+"""Lies in the folder while an instance is being made; with it there is no instance yet."""
+
+
+def settings_here(home: Path | None = None) -> Settings:
+    """The settings of the instance named by argument, --home, HUITONG_HOME, or the folder `huitong-instance` here."""
+    return read_settings(home=home or surroundings().home)
+
+
+def existing(settings: Settings, *, said_by: str | None = None) -> Settings:
+    """The same settings, if there is a whole instance."""
+    origin = said_by or {"argument": "--home", "HUITONG_HOME": "HUITONG_HOME"}.get(
+        settings.origins["home"], words("said-by-folder", folder=DEFAULT_FOLDER)
+    )
+    if (settings.home / MARKER).exists():
+        raise Conflict.because("cli-instance-half-made", folder=str(settings.home))
+    if not settings.keys.is_dir():
+        raise NotFound.because("cli-no-instance", folder=str(settings.home), origin=origin)
+    return settings
+
+
+def quiet() -> None:
+    """Django's own log lines stay out of a terminal; what went wrong is told in sentences."""
+    if not os.environ.get("HUITONG_TRACE"):
+        for name in ("django", "huitong"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+# --- for subjects: the instance's API without a server ----------------------------------------------------------------------
+
+
+@contextmanager
+def api_of(folder: Path, *, said_by: str) -> Iterator[httpx.BaseTransport]:
+    """A transport to the API of the instance in `folder`, with the same token check as over the network."""
+    settings = existing(read_settings(home=folder), said_by=said_by)
+    with InProcess(settings) as transport:
+        yield transport
+
+
+class InProcess(httpx.BaseTransport):
+    """Calls the portal's WSGI application. The engine broker is started for the first query if none serves, and the ledger
+    is folded and grants are prepared after each change, as the background worker of a server would."""
+
+    def __init__(self, settings: Settings) -> None:
+        from huitong.portal.wiring import open_platform, start_django
+
+        start_django(settings)
+        quiet()
+        from django.core.wsgi import get_wsgi_application
+
+        self._settings = settings
+        self._inner = httpx.WSGITransport(app=get_wsgi_application(), remote_addr="127.0.0.1")
+        self._platform = open_platform(settings)
+        self._broker: Any = None
+        self._lock = threading.Lock()
+        self._background()
+
+    def __enter__(self) -> "InProcess":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/query"):
+            self.start_engine()
+        response = self._inner.handle_request(request)
+        if request.method != "GET":
+            response.read()
+            self._background()
+        return response
+
+    def start_engine(self) -> None:
+        """A broker for this process, unless one serves the instance already."""
+        from huitong.engines.broker import start_broker
+        from huitong.engines.client import EngineClient
+
+        with self._lock:
+            if self._broker is not None and self._broker.running():
+                return
+            with suppress(Unavailable):
+                EngineClient(self._settings.engine_socket).status()
+                return
+            self._broker = start_broker(self._settings)
+
+    def _background(self) -> None:
+        """What the background worker of a server would do now."""
+        background(self._platform)
+
+    def close(self) -> None:
+        if self._broker is not None:
+            self._broker.stop()
+            self._broker = None
+        self._inner.close()
+
+
+def background(platform: Any) -> None:
+    """One round of background work: prepare grants that wait for it, fold the ledger.
+
+    A grant that cannot be prepared now waits for the next round and keeps nothing else waiting."""
+    try:
+        platform.sharing.prepare_waiting()
+    except Exception as error:
+        logging.getLogger("huitong.worker").warning("a grant could not be prepared: %s", type(error).__name__)
+    platform.sequencer.fold_all()
+
+
+# --- for operators ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Inside:
+    """An instance in the hands of its operator."""
+
+    settings: Settings
+    platform: Any
+    stores: Any
+
+    @property
+    def ledger(self) -> Any:
+        """The ledger."""
+        return self.platform.ledger
+
+    def fold_all(self) -> int:
+        """Fold what is pending; how many entries. A broken ledger is left to the audit to describe."""
+        from huitong.errors import LedgerBroken
+
+        with suppress(LedgerBroken):
+            return int(self.platform.sequencer.fold_all())
+        return 0
+
+    def audit(self, keys: Sequence[str], progress: Callable[[int, int | None], None]) -> Any:
+        """The report of a whole audit."""
+        from huitong.ledger.audit import audit
+
+        return audit(self.stores.ledger, keys, progress=progress)
+
+
+def open_inside(settings: Settings) -> Inside:
+    """The parts of an instance, without a word in its ledger: for the functions below, and for making one."""
+    from huitong.portal.wiring import open_platform
+
+    platform = open_platform(settings)
+    quiet()
+    from huitong.portal.stores import Stores
+
+    return Inside(settings, platform, Stores())
+
+
+@contextmanager
+def open_as_operator(operator: str, *, action: str, settings: Settings | None = None) -> Iterator[Inside]:
+    """Open the instance as that operator; the action is in the ledger before it begins."""
+    inside = open_inside(existing(settings or settings_here()))
+    record(inside, operator, action)
+    yield inside
+
+
+def record(inside: Inside, operator: str, action: str) -> None:
+    """Write into the ledger that this operator opens the instance. Raises Refused `cli-operator-unknown`."""
+    from huitong.model.ledger import EntryKind
+    from huitong.model.party import Role
+
+    if not any(actor.has(Role.OPERATOR) for actor in inside.stores.parties.actors_of(operator)):
+        raise Refused.because("cli-operator-unknown", account=operator)
+    body = {"act": action, "by": operator, "login": _login()}
+    with inside.stores.atomic():
+        inside.ledger.append(kind=EntryKind.OPERATOR_ACTION, body=body)
+
+
+def _login() -> str:
+    """The account of this machine that runs the command."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"

@@ -1,0 +1,139 @@
+"""The Python client: what it sends, what it gives back, how a refusal of the server becomes an error here."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+from fake_api import RESULT, TOKEN, FakeApi, problem, says
+
+from huitong.client import Client, ServerFailed, sentences_of
+from huitong.errors import Conflict, HuitongError, InputInvalid, LedgerBroken, NotFound, NotSignedIn, Refused, Unavailable
+
+
+def client_of(api: httpx.BaseTransport, token: str = TOKEN) -> Client:
+    return Client("http://huitong.test", token, transport=api, language="zh-Hans")
+
+
+def test_a_query_keeps_the_exact_bytes_that_the_receipt_is_about(tmp_path: Path) -> None:
+    api = FakeApi()
+    with client_of(api) as client:
+        result = client.query("SELECT 1", purpose="poverty-monitoring")
+    result.save(tmp_path / "r.arrow")
+    assert hashlib.sha256((tmp_path / "r.arrow").read_bytes()).digest() == hashlib.sha256(RESULT).digest()
+    assert result.arrow().to_pydict() == {"county": ["南明区", "=SUM(1)"], "n": [3, None]}
+    assert (result.query, result.notices) == ("q1", ("cut at 10, see limit", "两"))
+    sent = api.requests[0]
+    assert json.loads(sent.content) == {"sql": "SELECT 1", "purpose": "poverty-monitoring"}
+    assert sent.headers["Accept"] == "application/vnd.apache.arrow.stream"
+    assert sent.headers["Accept-Language"] == "zh-Hans"
+
+
+def test_a_result_becomes_pandas_and_polars() -> None:
+    with client_of(FakeApi()) as client:
+        result = client.query("SELECT 1", purpose="p")
+    assert list(result.pandas()["county"]) == ["南明区", "=SUM(1)"]
+    assert result.polars()["n"].to_list() == [3, None]
+
+
+def test_a_receipt_is_waited_for_until_it_is_folded() -> None:
+    promised = {"format": "f", "origin": "o", "entries": [{"inclusion": None}]}
+    folded = {"format": "f", "origin": "o", "entries": [{"inclusion": {"index": 1}}]}
+    answers = iter([promised, folded])
+    api = FakeApi({("GET", "queries/q1/receipt"): lambda request: httpx.Response(200, json=next(answers))})
+    with client_of(api) as client:
+        assert client.receipt("q1", wait_seconds=5) == folded
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "error"),
+    [
+        ("input-invalid", 422, InputInvalid),
+        ("input-invalid", 413, InputInvalid),
+        ("not-found", 404, NotFound),
+        ("not-signed-in", 401, NotSignedIn),
+        ("refused", 403, Refused),
+        ("conflict", 409, Conflict),
+        ("unavailable", 503, Unavailable),
+        ("ledger-broken", 500, LedgerBroken),
+        ("failure", 500, ServerFailed),
+    ],
+)
+def test_each_kind_of_no_becomes_its_own_error(kind: str, status: int, error: type[HuitongError]) -> None:
+    api = FakeApi({("POST", "why"): lambda request: problem(kind, status, ("one", "First."), ("two", "Second."))})
+    with client_of(api) as client, pytest.raises(error) as caught:
+        client.why("SELECT 1", purpose="p")
+    assert [reason.code for reason in caught.value.reasons] == ["one", "two"]
+    assert sentences_of(caught.value) == ("First.", "Second.")
+
+
+def test_a_refusal_knows_its_query_number() -> None:
+    api = FakeApi({("POST", "query"): lambda request: problem("refused", 403, ("grant-missing", "No."), query="q77")})
+    with client_of(api) as client, pytest.raises(Refused) as caught:
+        client.query("SELECT 1", purpose="p")
+    assert caught.value.query == "q77"
+
+
+@pytest.mark.parametrize("status", [400, 500, 502, 503])
+def test_an_answer_that_is_not_ours_is_no_traceback(status: int) -> None:
+    api = FakeApi({("GET", "whoami"): lambda request: httpx.Response(status, text="<html>proxy</html>")})
+    with client_of(api) as client, pytest.raises(HuitongError) as caught:
+        client.whoami()
+    assert caught.value.reasons[0].code == "client-server-failed"
+
+
+def test_a_page_instead_of_the_api_is_said_so() -> None:
+    api = FakeApi({("GET", "whoami"): lambda request: httpx.Response(200, text="<html>hello</html>")})
+    with client_of(api) as client, pytest.raises(ServerFailed, match="client-answer-unreadable"):
+        client.whoami()
+
+
+def test_a_server_that_is_not_there_is_unavailable() -> None:
+    def nobody(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    with client_of(httpx.MockTransport(nobody)) as client, pytest.raises(Unavailable, match="client-server-unreachable"):
+        client.whoami()
+
+
+@pytest.mark.parametrize("name", ["../../ledger/key", "a/b", "a?b=c", "低保", "a%2Fb"])
+def test_what_a_person_typed_never_becomes_another_address(name: str) -> None:
+    api = FakeApi()
+    with client_of(api) as client, pytest.raises(NotFound):
+        client.dataset(name)
+    assert api.requests[0].url.raw_path.decode().count("/") == "/api/v1/datasets/x".count("/")
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_an_empty_name_is_not_sent(name: str) -> None:
+    api = FakeApi()
+    with client_of(api) as client, pytest.raises(InputInvalid, match="client-identifier-empty"):
+        client.dataset(name)
+    assert api.requests == []
+
+
+def test_a_file_is_sent_whole_with_its_kind(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes("编号,名称\n1,甲\n".encode("gb18030"))
+    api = FakeApi({("POST", "datasets/a.b/snapshots"): says({"version": 0})})
+    with client_of(api) as client:
+        client.upload("a.b", tmp_path / "x.csv")
+        with pytest.raises(InputInvalid, match="client-file-kind-unknown"):
+            client.upload("a.b", tmp_path / "x.xlsx")
+    assert api.requests[0].content == (tmp_path / "x.csv").read_bytes()
+    assert api.requests[0].headers["Content-Type"] == "text/csv"
+
+
+def test_a_request_is_sent_in_the_form_of_the_api() -> None:
+    api = FakeApi({("POST", "requests"): says({"id": "R-1"})})
+    masked = {"item": "phone", "mask": {"kind": "hide"}}
+    with client_of(api) as client:
+        client.request("a.b", purpose="p", legal_basis="l", items=["name", masked], until="2027-01-31", division="520100000000")
+    assert json.loads(api.requests[0].content) == {
+        "dataset": "a.b",
+        "purpose": "p",
+        "legal_basis": "l",
+        "items": [{"item": "name"}, masked],
+        "rows": {"division": "520100000000"},
+        "until": "2027-01-31",
+    }

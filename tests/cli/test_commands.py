@@ -1,0 +1,349 @@
+"""The command line's manners, against a small API: forms of output, exit codes, full sentences, both languages."""
+
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx
+import pytest
+from fake_api import RESULT, TOKEN, VKEY, FakeApi, problem, says
+
+import huitong.client
+from huitong.cli.base import Group, cells, option_words, wrap
+from huitong.cli.failing import printable
+from huitong.cli.language import LANGUAGES, speak, words
+from huitong.cli.root import root, run
+from huitong.cli.sharing import parse_items
+from huitong.errors import InputInvalid
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def api() -> FakeApi:
+    return FakeApi()
+
+
+@pytest.fixture
+def huitong_(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], api: FakeApi) -> Iterator[Run]:
+    """Runs `huitong ARGUMENTS` in this process, over the small API: exit code, standard output, standard error."""
+    for name in list(os.environ):
+        if name.startswith("HUITONG_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HUITONG_LANGUAGE", "en")
+    monkeypatch.setenv("HUITONG_PROFILE", str(tmp_path / "profile.toml"))
+    monkeypatch.setenv("HUITONG_URL", "http://huitong.test")
+    monkeypatch.setenv("HUITONG_TOKEN", TOKEN)
+    monkeypatch.chdir(tmp_path)
+    real = huitong.client.Client.__init__
+
+    def over_fake(self: Any, url: str, token: str | None = None, **settings: Any) -> None:
+        real(self, url, token, **{**settings, "transport": api})
+
+    monkeypatch.setattr(huitong.client.Client, "__init__", over_fake)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = run(arguments)
+        out, err = capsys.readouterr()
+        return int(code), out, err
+
+    yield call
+    speak("en")
+
+
+def all_commands() -> list[click.Command]:
+    found: list[click.Command] = []
+
+    def walk(command: click.Command) -> None:
+        found.append(command)
+        if isinstance(command, Group):
+            for name in command.list_commands(click.Context(command)):
+                sub = command.get_command(click.Context(command), name)
+                assert sub is not None
+                walk(sub)
+
+    walk(root)
+    return found
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_command_option_and_example_has_words_in_both_languages(language: str) -> None:
+    speak(language)
+    try:
+        missing = []
+        for command in all_commands():
+            key = command.key  # type: ignore[attr-defined]
+            needed = [f"command-{key}"] + ([] if isinstance(command, Group) and key != "huitong" else [f"example-{key}"])
+            missing += [name for name in needed if not words.has(name)]
+            for parameter in command.params:
+                if not getattr(parameter, "hidden", False) and option_words(command, parameter).startswith("cli-"):
+                    missing.append(f"{key} {parameter.name}")
+        assert missing == []
+    finally:
+        speak("en")
+
+
+def test_help_names_commands_example_and_exit_codes(huitong_: Run) -> None:
+    code, out, _ = huitong_("--help")
+    assert code == 0
+    for part in ("dataset", "receipt", "Example:", "Exit codes:", "9 "):
+        assert part in out
+
+
+def test_help_is_chinese_wherever_the_language_is_said(huitong_: Run) -> None:
+    for arguments in (("--lang", "zh-Hans", "query", "--help"), ("query", "--help", "--lang=zh-Hans")):
+        code, out, _ = huitong_(*arguments)
+        assert code == 0
+        assert "用法：" in out and "在本部门的授权之下" in out
+
+
+def test_no_command_shows_help_and_is_a_usage_error(huitong_: Run) -> None:
+    code, out, err = huitong_()
+    assert (code, out) == (2, "")
+    assert "Commands:" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("quary",), "There is no command quary. Did you mean: query?"),
+        (("query", "SELECT 1"), "--purpose is missing."),
+        (("query", "--porpose", "x"), "There is no option --porpose."),
+        (("dataset", "search", "--limit", "x"), "--limit must be"),
+        (("dataset", "search", "--sharing", "x"), "--sharing must be one of: unconditional, conditional, not-shared."),
+    ],
+)
+def test_a_wrong_command_line_says_what_is_wrong_and_where_help_is(
+    huitong_: Run, arguments: tuple[str, ...], sentence: str
+) -> None:
+    code, out, err = huitong_(*arguments)
+    assert (code, out) == (2, "")
+    assert sentence in err and "--help" in err
+
+
+def test_a_wrong_command_line_is_told_in_chinese(huitong_: Run) -> None:
+    code, _, err = huitong_("query", "SELECT 1", "--lang", "zh-Hans")
+    assert code == 2
+    assert "缺少 --purpose。" in err
+
+
+# --- forms of output ------------------------------------------------------------------------------------------------------
+
+
+def test_a_list_is_plain_when_piped_and_says_how_much_more_there_is(huitong_: Run) -> None:
+    code, out, err = huitong_("dataset", "search", "低保")
+    assert code == 0
+    assert out.splitlines()[0].split() == ["Dataset", "Title", "Providing", "office", "Sharing", "Items", "Grade"]
+    assert "\x1b" not in out and "│" not in out
+    assert "1 of 7 shown" in err
+
+
+def test_a_list_in_chinese(huitong_: Run) -> None:
+    _, out, err = huitong_("dataset", "search", "低保", "--lang", "zh-Hans")
+    assert "低保家庭" in out and "民政厅" in out and "有条件共享" in out
+    assert "7 条中的 1 条" in err
+
+
+def test_csv_and_json_are_for_programs(huitong_: Run) -> None:
+    _, out, err = huitong_("dataset", "search", "--format", "csv", "--lang", "zh-Hans")
+    assert out.splitlines()[0] == "dataset,title,provider,sharing,item_count,grade"
+    assert err == ""
+    _, out, _ = huitong_("--format", "json", "dataset", "search")
+    assert json.loads(out)["datasets"][0]["id"] == "civil.low_income"
+
+
+def test_a_query_writes_the_exact_bytes_csv_or_parquet(huitong_: Run, tmp_path: Path) -> None:
+    for name in ("r.arrow", "r.csv", "r.parquet"):
+        code, out, err = huitong_("query", "SELECT 1", "--purpose", "p", "--output", name, "--receipt", "receipt.json")
+        assert (code, out) == (0, ""), err
+        assert "receipt get q1" in err
+    assert (tmp_path / "r.arrow").read_bytes() == RESULT
+    assert (tmp_path / "r.csv").read_text("utf-8") == "county,n\n南明区,3\n=SUM(1),\n"
+    from pyarrow import parquet
+
+    assert parquet.read_table(tmp_path / "r.parquet").to_pydict() == {"county": ["南明区", "=SUM(1)"], "n": [3, None]}
+    assert json.loads((tmp_path / "receipt.json").read_text("utf-8"))["format"] == "huitong-receipt/1"
+
+
+def test_an_unknown_ending_is_told_before_anything_runs(huitong_: Run, api: FakeApi) -> None:
+    code, _, err = huitong_("query", "SELECT 1", "--purpose", "p", "--output", "r.xlsx")
+    assert code == 3
+    assert ".arrow, .csv or .parquet" in err
+    assert api.requests == []
+
+
+def test_a_statement_may_come_from_standard_input(huitong_: Run, api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    import io
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("SELECT 2"))
+    assert huitong_("query", "-", "--purpose", "p")[0] == 0
+    assert json.loads(api.requests[0].content)["sql"] == "SELECT 2"
+
+
+def test_nothing_from_afar_can_steer_the_terminal() -> None:
+    assert printable("a\x1b[31mb\u202ec\x00\r\n") == "a\\u001b[31mb\\u202ec\\u0000\\u000d\\u000a"
+    assert printable("低保 é") == "低保 é"
+
+
+# --- causes and exit codes ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "code"),
+    [
+        ("failure", 500, 1),
+        ("input-invalid", 422, 3),
+        ("not-found", 404, 4),
+        ("not-signed-in", 401, 5),
+        ("refused", 403, 6),
+        ("conflict", 409, 7),
+        ("unavailable", 503, 8),
+        ("ledger-broken", 500, 9),
+    ],
+)
+def test_one_exit_code_for_each_cause_with_all_reasons(huitong_: Run, api: FakeApi, kind: str, status: int, code: int) -> None:
+    reasons = (("first-reason", "The first reason."), ("second-reason", "The second reason."))
+    api.answers[("POST", "query")] = lambda request: problem(kind, status, *reasons, query="q9")
+    found, out, err = huitong_("query", "SELECT 1", "--purpose", "p")
+    assert (found, out) == (code, "")
+    assert "  - The first reason.\n  - The second reason.\n" in err
+    assert "Traceback" not in err
+
+
+def test_a_refusal_as_json_holds_codes_and_sentences(huitong_: Run, api: FakeApi) -> None:
+    api.answers[("POST", "query")] = lambda request: problem("refused", 403, ("grant-missing", "No grant."), query="q9")
+    code, _, err = huitong_("query", "SELECT 1", "--purpose", "p", "--format", "json")
+    said = json.loads(err)
+    assert code == said["exit"] == 6
+    assert (said["error"], said["query"], said["reasons"][0]["code"]) == ("refused", "q9", "grant-missing")
+
+
+def test_why_ends_with_6_if_the_statement_would_be_refused(huitong_: Run) -> None:
+    code, out, _ = huitong_("why", "SELECT 1", "--purpose", "p")
+    assert code == 6
+    assert "would be refused" in out and "No grant covers it." in out
+
+
+def test_without_any_door_the_whole_search_is_told(huitong_: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HUITONG_URL")
+    code, _, err = huitong_("whoami")
+    assert code == 4
+    for place in ("--server", "--home", "HUITONG_URL", "HUITONG_HOME", "profile.toml", "huitong-instance"):
+        assert place in err
+
+
+def test_without_a_token_nothing_is_sent(huitong_: Run, api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HUITONG_TOKEN")
+    code, _, err = huitong_("whoami")
+    assert code == 5
+    assert "HUITONG_TOKEN" in err and api.requests == []
+
+
+def test_a_fault_of_our_own_shows_its_kind_and_no_trace(huitong_: Run, api: FakeApi) -> None:
+    api.answers[("GET", "datasets")] = says({"total": 1, "datasets": [{"secret": "value"}]})
+    code, _, err = huitong_("dataset", "search")
+    assert code == 1
+    assert "KeyError" in err and "secret" not in err and "Traceback" not in err
+
+
+# --- signing in -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    import io
+
+    return lambda text: monkeypatch.setattr("sys.stdin", io.StringIO(text))
+
+
+def test_login_keeps_the_token_in_a_private_file_and_pins_the_ledger_key(
+    huitong_: Run, typed: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HUITONG_TOKEN")
+    typed(TOKEN + "\n")
+    code, _, err = huitong_("login", "http://huitong.test")
+    assert code == 0 and TOKEN not in err and VKEY in err
+    assert stat.S_IMODE((tmp_path / "profile.toml").stat().st_mode) == 0o600
+    monkeypatch.delenv("HUITONG_URL")
+    assert huitong_("whoami")[0] == 0
+
+
+def test_a_token_is_never_sent_to_another_door(
+    huitong_: Run, typed: Callable[[str], None], api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HUITONG_TOKEN")
+    typed(TOKEN)
+    huitong_("login", "http://huitong.test")
+    api.requests.clear()
+    code, _, _ = huitong_("--server", "http://other.test", "whoami")
+    assert code == 5 and api.requests == []
+
+
+def test_a_changed_ledger_key_is_loud_and_stores_nothing(
+    huitong_: Run, typed: Callable[[str], None], api: FakeApi, tmp_path: Path
+) -> None:
+    typed(TOKEN)
+    assert huitong_("login", "http://huitong.test")[0] == 0
+    before = (tmp_path / "profile.toml").read_text("utf-8")
+    api.answers[("GET", "ledger/key")] = lambda request: httpx.Response(200, text="huitong.local/demo+11111111+BBBB\n")
+    typed(TOKEN)
+    code, _, err = huitong_("login", "http://huitong.test")
+    assert code == 7
+    assert "THE LEDGER'S KEY HAS CHANGED" in err and VKEY in err and "BBBB" in err
+    assert (tmp_path / "profile.toml").read_text("utf-8") == before
+    typed(TOKEN)
+    assert huitong_("login", "http://huitong.test", "--accept-new-ledger-key")[0] == 0
+
+
+def test_a_profile_that_others_can_read_is_refused(huitong_: Run, typed: Callable[[str], None], tmp_path: Path) -> None:
+    typed(TOKEN)
+    huitong_("login", "http://huitong.test")
+    (tmp_path / "profile.toml").chmod(0o644)
+    code, _, err = huitong_("whoami")
+    assert code == 3 and "0644" in err and TOKEN not in err
+
+
+def test_a_wrong_token_is_not_kept(huitong_: Run, typed: Callable[[str], None], tmp_path: Path) -> None:
+    typed("ht_wrong")
+    assert huitong_("login", "http://huitong.test")[0] == 5
+    assert not (tmp_path / "profile.toml").exists()
+
+
+# --- small parts ----------------------------------------------------------------------------------------------------------
+
+
+def test_items_with_masks_are_read_and_all_wrong_ones_are_told_at_once() -> None:
+    assert parse_items(["name phone:partial:first=3,last=4", "born:generalise:to=year", "id:pseudonym"]) == [
+        {"item": "name"},
+        {"item": "phone", "mask": {"kind": "partial", "parameters": {"first": 3, "last": 4}}},
+        {"item": "born", "mask": {"kind": "generalise", "parameters": {"to": "year"}}},
+        {"item": "id", "mask": {"kind": "pseudonym", "parameters": {}}},
+    ]
+    with pytest.raises(InputInvalid) as caught:
+        parse_items(["a:b:c", "ok", ":x"])
+    assert len(caught.value.reasons) == 2
+
+
+def test_chinese_lines_are_broken_by_their_width() -> None:
+    lines = wrap("各部门在同一份可执行的授权之下查找、获得和使用数据，每次使用皆有凭证。", 30)
+    assert all(cells(line) <= 32 for line in lines)
+    assert not any(line.startswith(("，", "。", "、")) for line in lines)
+    assert "".join(lines) == "各部门在同一份可执行的授权之下查找、获得和使用数据，每次使用皆有凭证。"
+    assert wrap("one two three", 7) == ["one two", "three"]
+
+
+def test_help_starts_fast() -> None:
+    """Under 0.3 s on a quiet machine; here the cause is tested: nothing heavy is imported for it."""
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from huitong.cli.root import run; run(['--help']);"
+        "print([m for m in ('httpx', 'django', 'pyarrow', 'duckdb', 'rich', 'sqlglot') if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
