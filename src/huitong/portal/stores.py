@@ -13,15 +13,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from django.db import IntegrityError, connections, transaction
-from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
+from django.db import DataError, IntegrityError, connections, transaction
+from django.db.models import Count, F, Max, Min, Model, Q, QuerySet, Sum
 from django.db.models.functions import Collate
 
 from huitong.catalog.divisions import Divisions
 from huitong.catalog.ports import CatalogStore, PartyStore, SearchPage, Transactions
-from huitong.errors import Conflict, NotFound
+from huitong.errors import Conflict, InputInvalid, NotFound
 from huitong.gateway.answer import Uses
 from huitong.ledger.log import LedgerStore
 from huitong.model.catalog import Dataset, Sharing, Snapshot
@@ -54,7 +54,7 @@ from huitong.portal.rows import (
 from huitong.portal.sharing import models as sharing
 from huitong.sharing.ports import SharingStore, Side
 
-JSON = Any
+Row = TypeVar("Row", bound=Model)
 EDITION_OF_DIVISIONS = "divisions-edition"
 SEQUENCER_LOCK = 0x6875_6974_6F6E_67
 """Key of PostgreSQL's advisory lock of the sequencer: the letters of the product."""
@@ -69,9 +69,16 @@ class DjangoTransactions:
 
     using: str = "default"
 
-    def atomic(self) -> AbstractContextManager[None]:
-        """A transaction, or a savepoint inside one: an exception undoes what was done since it began."""
-        return transaction.atomic(using=self.using)
+    @contextmanager
+    def atomic(self) -> Iterator[None]:
+        """A transaction, or a savepoint inside one: an exception undoes what was done since it began.
+
+        Raises InputInvalid `value-not-storable` for a value that the database cannot hold, e.g. half a character."""
+        try:
+            with transaction.atomic(using=self.using):
+                yield
+        except (DataError, UnicodeEncodeError):
+            raise InputInvalid.because("value-not-storable") from None
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,7 @@ class DjangoCatalogStore:
 
     def dataset(self, dataset_id: str) -> Dataset | None:
         """The entry in force."""
-        row = self._datasets().filter(id=dataset_id).first()
+        row = _one(self._datasets(), id=dataset_id)
         return None if row is None else dataset_of(row)
 
     def put_dataset(self, dataset: Dataset, *, index: Mapping[str, int]) -> None:
@@ -137,6 +144,8 @@ class DjangoCatalogStore:
             narrowing &= Q(sharing__in=[value.value for value in sharing])
         found = catalog.Dataset.objects.using(self.using).filter(narrowing).values("id")
         wanted = set(tokens)
+        if not _storable(*wanted, *(providers or ())):
+            return SearchPage(hits=(), total=0)
         order: list[Any] = [_by_bytes("id", self.using)]
         if wanted:
             found = found.filter(tokens__token__in=wanted)
@@ -196,7 +205,7 @@ class DjangoPartyStore:
 
     def office(self, office_id: str) -> Office | None:
         """The office of that id."""
-        row = parties.Office.objects.using(self.using).filter(id=office_id).first()
+        row = _one(parties.Office.objects.using(self.using), id=office_id)
         return None if row is None else office_of(row)
 
     def offices(
@@ -210,6 +219,8 @@ class DjangoPartyStore:
     ) -> tuple[Sequence[Office], int]:
         """Offices by id whose title or id contains `text`, of that level, of exactly that division; and how many."""
         rows = parties.Office.objects.using(self.using).order_by(_by_bytes("id", self.using))
+        if not _storable(text, division or ""):
+            return [], 0
         if wanted := text.strip():
             rows = rows.filter(Q(id__icontains=wanted) | Q(title_zh__icontains=wanted) | Q(title_en__icontains=wanted))
         if level is not None:
@@ -217,6 +228,11 @@ class DjangoPartyStore:
         if division is not None:
             rows = rows.filter(division_id=division)
         return [office_of(row) for row in rows[offset : offset + limit]], rows.count()
+
+    def offices_of(self, office_ids: Collection[str]) -> Mapping[str, Office]:
+        """Those of these ids that there are, by id, in one statement."""
+        rows = parties.Office.objects.using(self.using).filter(id__in=[part for part in office_ids if _storable(part)])
+        return {row.id: office_of(row) for row in rows}
 
     def put_office(self, office: Office) -> None:
         """Add the office, or replace the one of the same id."""
@@ -228,6 +244,8 @@ class DjangoPartyStore:
 
     def actors_of(self, person: str) -> Sequence[Actor]:
         """The posts that the person holds now, each as the actor it makes; by post. None for an account that is closed."""
+        if not _storable(person):
+            return []
         rows = parties.Post.objects.using(self.using).filter(account__username=person, account__is_active=True, ended_at=None)
         rows = rows.select_related("account", "office").prefetch_related("roles").order_by(_by_bytes("id", self.using))
         return [actor_of(row) for row in rows]
@@ -300,7 +318,7 @@ class DjangoSharingStore:
 
     def request(self, request_id: str) -> Request | None:
         """The request with all its events, oldest first."""
-        row = self._requests().filter(id=request_id).first()
+        row = _one(self._requests(), id=request_id)
         return None if row is None else request_of(row)
 
     def append_event(self, request_id: str, event: RequestEvent, *, expected_events: int) -> None:
@@ -336,7 +354,7 @@ class DjangoSharingStore:
 
     def grant(self, grant_id: str) -> Grant | None:
         """The grant of that id, in any state."""
-        row = sharing.Grant.objects.using(self.using).filter(id=grant_id).first()
+        row = _one(sharing.Grant.objects.using(self.using), id=grant_id)
         return None if row is None else grant_of(row)
 
     def update_grant_state(self, grant: Grant, *, expected_state: GrantState) -> None:
@@ -457,7 +475,7 @@ class DjangoLedgerStore:
 
     def entry(self, index: int) -> Promise:
         """The entry at that place of the tree. Raises NotFound `entry-unknown`."""
-        row = audit.Entry.objects.using(self.using).filter(index=index).first()
+        row = _one(audit.Entry.objects.using(self.using), index=index)
         if row is None:
             raise NotFound.because("entry-unknown", entry=index)
         return promise_of(row)
@@ -471,13 +489,14 @@ class DjangoLedgerStore:
 
     def index_of(self, entry_id: str) -> int | None:
         """Its place in the tree; None while pending or unknown."""
-        return audit.Entry.objects.using(self.using).filter(entry=entry_id).values_list("index", flat=True).first()
+        row = _one(audit.Entry.objects.using(self.using), entry=entry_id)
+        return None if row is None else row.index
 
     def promise(self, entry_id: str) -> Promise | None:
         """The promise, pending or folded."""
-        row = audit.Pending.objects.using(self.using).filter(entry=entry_id).first()
+        row = _one(audit.Pending.objects.using(self.using), entry=entry_id)
         # read the tree last: an entry leaves pending only in the transaction that puts it there
-        row_of_tree = row or audit.Entry.objects.using(self.using).filter(entry=entry_id).first()
+        row_of_tree = row or _one(audit.Entry.objects.using(self.using), entry=entry_id)
         return None if row_of_tree is None else promise_of(row_of_tree)
 
     def latest_checkpoint(self) -> Checkpoint | None:
@@ -529,12 +548,15 @@ class DjangoUses:
 
     def entries_of(self, query: str) -> Sequence[str]:
         """The entries of the query, in order."""
+        if not _storable(query):
+            return []
         rows = audit.UseEntry.objects.using(self.using).filter(use_id=query).order_by("position")
         return list(rows.values_list("entry", flat=True))
 
     def office_of(self, query: str) -> str | None:
         """The office that made the query."""
-        return audit.Use.objects.using(self.using).filter(query=query).values_list("office_id", flat=True).first()
+        row = _one(audit.Use.objects.using(self.using), query=query)
+        return None if row is None else row.office_id
 
 
 class Stores:
@@ -559,6 +581,19 @@ class Stores:
 def _by_bytes(column: str, using: str) -> Collate:
     """Order by code point, as Python does, whatever the database's own language."""
     return Collate(F(column), "C" if connections[using].vendor == "postgresql" else "BINARY")
+
+
+def _storable(*texts: str) -> bool:
+    """Whether a database can hold the texts at all: no NUL, no half characters. What cannot be held cannot be found either."""
+    try:
+        return "\0" not in "".join(texts).encode().decode()
+    except UnicodeEncodeError:
+        return False
+
+
+def _one(rows: QuerySet[Row], **key: str | int) -> Row | None:
+    """The row of that key, if there is one."""
+    return rows.filter(**key).first() if _storable(*(part for part in key.values() if isinstance(part, str))) else None
 
 
 def _next_number(series: str, using: str) -> int:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.portal.examples import ANALYST, CIVIL, MEDICAL, NOON, PROVINCE, Example
+from tests.portal.examples import ANALYST, CIVIL, MEDICAL, NOON, PROVINCE, Example, credit_code
 
 from huitong.errors import Conflict, HuitongError, InputInvalid, NotFound, NotSignedIn, Refused
 from huitong.keystore import FileKeyStore
@@ -21,6 +21,7 @@ from huitong.portal.stores import Stores
 from huitong.testing import MemoryClock
 
 OPERATOR = instance_operator("root")
+TAX = replace(CIVIL, id="gz-tax", credit_code=credit_code(9))
 SUN = NewPerson(
     username="sun.li", name="孙丽", office=CIVIL.id, roles=frozenset({Role.REVIEWER}), password="long and dull enough"
 )
@@ -112,7 +113,7 @@ def test_one_wrong_person_leaves_none_registered(
 
 
 def test_the_ledger_tells_what_was_done_without_names_or_secrets(accounts: Accounts) -> None:
-    accounts.register_offices([CIVIL], by=OPERATOR)
+    accounts.register_offices([TAX], by=OPERATOR)
     accounts.register_people([SUN], by=OPERATOR)
     token = accounts.issue_token("sun.li@gz-civil-affairs", by=OPERATOR, scopes=[Scope.READ])
     accounts.revoke_token(token.prefix, by=OPERATOR)
@@ -142,7 +143,7 @@ def test_the_ledger_tells_what_was_done_without_names_or_secrets(accounts: Accou
 def test_every_change_moves_the_policy_epoch_once(accounts: Accounts) -> None:
     epoch = accounts.stores.epoch.current
     changes = [
-        lambda: accounts.register_offices([CIVIL, MEDICAL], by=OPERATOR),
+        lambda: accounts.register_offices([TAX, MEDICAL], by=OPERATOR),
         lambda: accounts.register_people([SUN], by=OPERATOR),
         lambda: accounts.add_post("sun.li", office=MEDICAL.id, roles=[Role.ANALYST], by=OPERATOR),
         lambda: accounts.issue_token("sun.li@gz-civil-affairs", by=OPERATOR),
@@ -255,3 +256,18 @@ def test_checking_a_token_costs_two_statements_and_notes_its_use_once_an_hour(
     clock.advance(minutes=1)
     accounts.actor_for_token(token)
     assert accounts.tokens_of("wang.wei", by=OPERATOR)[0].last_used_at == NOON + timedelta(hours=1)
+
+
+def test_offices_that_did_not_change_leave_no_trace(accounts: Accounts) -> None:
+    assert accounts.register_offices([CIVIL, MEDICAL], by=OPERATOR) == 0
+    assert accounts.register_offices([CIVIL, TAX], by=OPERATOR) == 1
+    assert [body["office"] for _, body in entries(accounts)] == ["gz-tax"]
+    wrong = replace(TAX, id="Tax Office")
+    assert code_of(lambda: accounts.register_offices([wrong], by=OPERATOR), InputInvalid) == "office-id-invalid"
+
+
+def test_the_longest_names_fit(accounts: Accounts) -> None:
+    person = NewPerson(username="a" * 64, name="名" * 300, office=CIVIL.id, roles=frozenset(Role))
+    accounts.register_people([person], by=OPERATOR)
+    (actor,) = accounts.stores.parties.actors_of("a" * 64)
+    assert (actor.name, actor.roles) == ("名" * 300, frozenset(Role))

@@ -9,7 +9,7 @@ import pytest
 from django.db import IntegrityError, connections, transaction
 from tests.portal.examples import CIVIL, HOUSEHOLDS, MEDICAL, NOON, Example, answer, grant, request
 
-from huitong.errors import Conflict, NotFound
+from huitong.errors import Conflict, InputInvalid, NotFound
 from huitong.model.policy import DivisionRows, GrantState
 from huitong.model.sharing import RequestEventKind, RequestState
 from huitong.portal.sharing import models
@@ -235,3 +235,27 @@ def test_rows_of_a_wish_may_be_absent(asked: Stores) -> None:
     stored = asked.sharing.request("R-000002")
     assert stored is not None and stored.wish.rows is None
     assert asked.sharing.request("R-000001").wish.rows == DivisionRows("户籍地", "520100000000")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("text", ["\0", "a\0b", "\ud800"])
+def test_what_no_database_can_hold_is_refused_in_writing_and_not_found_in_reading(asked: Stores, text: str) -> None:
+    spoken = replace(answer(RequestEventKind.REFUSED), words=text)
+    if text == "\ud800" or connections[asked.using].vendor == "postgresql":
+        with pytest.raises(InputInvalid) as caught, asked.atomic():
+            asked.sharing.append_event("R-000001", spoken, expected_events=1)
+        assert caught.value.reasons[0].code == "value-not-storable"
+    assert asked.sharing.request("R-000001") == request()
+    found = [
+        asked.sharing.request(text),
+        asked.sharing.grant(text),
+        asked.catalog.dataset(text),
+        asked.parties.office(text),
+        asked.ledger.promise(text),
+        asked.ledger.index_of(text),
+        asked.uses.office_of(text),
+    ]
+    assert found == [None] * 7
+    assert list(asked.uses.entries_of(text)) == []
+    assert list(asked.parties.actors_of(text)) == []
+    assert asked.parties.offices(text=text) == ([], 0)
+    assert asked.catalog.search([text]).total == 0

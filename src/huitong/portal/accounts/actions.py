@@ -1,5 +1,6 @@
 """Who may sign in, in which posts, with which tokens. A change is one transaction with its ledger entry and policy epoch."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -61,27 +62,35 @@ class Accounts:
     clock: Clock
     rules: TokenRules = field(default_factory=read_rules)
 
-    def register_offices(self, offices: Iterable[Office], *, by: Actor) -> int:
-        """Add offices or change those that are there; how many. An operator's act."""
+    def register_offices(self, offices: Collection[Office], *, by: Actor) -> int:
+        """Add offices or change those that are there; how many were new or other than before. An operator's act."""
         _only_operator(by)
-        offices = list(offices)
+        store = DjangoPartyStore(self.stores.using)
+        wrong = next((office.id for office in offices if not _is_office_id(office.id)), None)
+        if wrong is not None:
+            raise InputInvalid.because("office-id-invalid", office=wrong)
         with self.stores.atomic():
-            DjangoPartyStore(self.stores.using).put_offices(offices)
-            for office in offices:
+            known = store.offices_of([office.id for office in offices])
+            changed = [office for office in offices if known.get(office.id) != office]
+            if not changed:
+                return 0
+            store.put_offices(changed)
+            for office in changed:
                 body = {"office": office.id, "division": office.division, "credit_code": office.credit_code, "by": by.person}
                 self.ledger.append(kind=EntryKind.OFFICE_REGISTERED, body=body)
             self.stores.epoch.bump()
-        return len(offices)
+        return len(changed)
 
     def register_people(self, people: Iterable[NewPerson], *, by: Actor) -> int:
         """Add accounts, each with its first post; how many. An operator's act. Raises Conflict `account-exists`."""
         _only_operator(by)
-        people = list(people)
+        # hashing a password takes long by design: it is done before the transaction, which keeps other writers waiting
+        hashed = [(person, make_password(person.password)) for person in people]
         with self.stores.atomic():
-            for person in people:
-                self._register(person, by=by)
+            for person, password in hashed:
+                self._register(person, password, by=by)
             self.stores.epoch.bump()
-        return len(people)
+        return len(hashed)
 
     def add_post(self, username: str, *, office: str, roles: Collection[Role], by: Actor, post: str | None = None) -> Actor:
         """Give a person one more post. An operator's act. Raises Conflict `post-exists`."""
@@ -113,8 +122,9 @@ class Accounts:
     def set_password(self, username: str, password: str, *, by: Actor) -> None:
         """A new password; sessions of the old one end. By the person or an operator."""
         _only_self_or_operator(by, username)
+        hashed = make_password(password)
         with self.stores.atomic():
-            if not self._rows(Account).filter(username=username).update(password=make_password(password)):
+            if not self._rows(Account).filter(username=username).update(password=hashed):
                 raise NotFound.because("account-unknown", account=username)
             self._log_act("password-set", by=by, person=username)
             self.stores.epoch.bump()
@@ -235,14 +245,14 @@ class Accounts:
             self._rows(Token).filter(stale, prefix=row.prefix).update(last_used_at=now)
         return actor_of(row.post)
 
-    def _register(self, person: NewPerson, *, by: Actor) -> None:
+    def _register(self, person: NewPerson, password: str, *, by: Actor) -> None:
         if self._rows(Account).filter(username=person.username).exists():
             raise Conflict.because("account-exists", account=person.username)
         if not _is_username(person.username):
             raise InputInvalid.because("account-name-invalid", account=person.username)
         now = self.clock()
         account = self._rows(Account).create(
-            username=person.username, name=person.name, password=make_password(person.password), created_at=now
+            username=person.username, name=person.name, password=password, created_at=now
         )
         actor = self._add_post(account, office=person.office, roles=person.roles, post=person.post, at=now)
         body = {
@@ -285,6 +295,10 @@ class Accounts:
 
 def _names(values: Collection[Role] | Collection[Scope]) -> list[str]:
     return sorted(value.value for value in values)
+
+
+def _is_office_id(value: str) -> bool:
+    return re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", value) is not None
 
 
 def _is_username(value: str) -> bool:

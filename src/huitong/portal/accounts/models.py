@@ -16,7 +16,7 @@ class Division(models.Model):
     """An administrative division with its 12-digit code, valid in [valid_from, valid_to)."""
 
     code = models.CharField(max_length=12, primary_key=True)
-    name = models.CharField(max_length=120)
+    name = models.TextField()
     level = models.CharField(max_length=10, choices=LEVELS)
     parent = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="children")
     valid_from = models.DateField()
@@ -39,8 +39,8 @@ class Office(models.Model):
     """A department with its division, level and unified social credit code."""
 
     id = models.CharField(max_length=64, primary_key=True)
-    title_zh = models.CharField(max_length=200)
-    title_en = models.CharField(max_length=200)
+    title_zh = models.TextField()
+    title_en = models.TextField()
     division = models.ForeignKey(Division, on_delete=models.PROTECT, related_name="+")
     level = models.CharField(max_length=10, choices=LEVELS)
     credit_code = models.CharField(max_length=18, unique=True)
@@ -66,7 +66,7 @@ class Account(AbstractBaseUser):
 
     last_login = None
     username = models.CharField(max_length=64, unique=True)
-    name = models.CharField(max_length=120)
+    name = models.TextField()
     is_active = models.BooleanField(default=True)
     is_staff = models.BooleanField(default=False)
     created_at = models.DateTimeField()
@@ -82,7 +82,7 @@ class Account(AbstractBaseUser):
 class Post(models.Model):
     """A person's place in an office; ended posts stay, for the record of what was done in them."""
 
-    id = models.CharField(max_length=64, primary_key=True)
+    id = models.CharField(max_length=130, primary_key=True)
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="posts")
     office = models.ForeignKey(Office, on_delete=models.PROTECT, related_name="posts")
     created_at = models.DateTimeField()
@@ -120,7 +120,7 @@ class Token(models.Model):
     prefix = models.CharField(max_length=16, primary_key=True)
     digest = models.BinaryField(max_length=32)
     post = models.ForeignKey(Post, on_delete=models.PROTECT, related_name="tokens")
-    label = models.CharField(max_length=120)
+    label = models.TextField()
     scopes = models.JSONField()
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()

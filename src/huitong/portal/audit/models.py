@@ -56,7 +56,7 @@ class Checkpoint(models.Model):
     """A signed tree head."""
 
     size = models.PositiveBigIntegerField(db_index=True)
-    origin = models.CharField(max_length=200)
+    origin = models.TextField()
     root = models.BinaryField(max_length=32)
     at = models.DateTimeField()
     note = models.TextField()
@@ -70,7 +70,7 @@ class Use(models.Model):
 
     query = models.CharField(max_length=64, primary_key=True)
     person = models.CharField(max_length=64)
-    post = models.CharField(max_length=64)
+    post = models.CharField(max_length=130)
     office = models.ForeignKey("accounts.Office", on_delete=models.PROTECT, related_name="+")
     at = models.DateTimeField()
 

@@ -19,11 +19,11 @@ class Dataset(models.Model):
     """A catalogue entry in force. There are no drafts."""
 
     id = models.CharField(max_length=130, primary_key=True)
-    title_zh = models.CharField(max_length=300)
-    title_en = models.CharField(max_length=300)
+    title_zh = models.TextField()
+    title_en = models.TextField()
     abstract_zh = models.TextField()
     abstract_en = models.TextField()
-    classification = models.CharField(max_length=60)
+    classification = models.TextField()
     provider = models.ForeignKey("accounts.Office", on_delete=models.PROTECT, related_name="+")
     collector = models.ForeignKey("accounts.Office", on_delete=models.PROTECT, related_name="+")
     sharing = models.CharField(max_length=16, choices=SHARING)
@@ -67,11 +67,11 @@ class Item(models.Model):
     dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="items")
     position = models.PositiveSmallIntegerField()
     name = models.CharField(max_length=63)
-    title_zh = models.CharField(max_length=300)
-    title_en = models.CharField(max_length=300)
+    title_zh = models.TextField()
+    title_en = models.TextField()
     type = models.CharField(max_length=10, choices=TYPES)
     grade = models.PositiveSmallIntegerField(choices=GRADES)
-    meaning = models.CharField(max_length=60, null=True)
+    meaning = models.TextField(null=True)
 
     class Meta:
         constraints: ClassVar = [

@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('password', models.CharField(max_length=128, verbose_name='password')),
                 ('username', models.CharField(max_length=64, unique=True)),
-                ('name', models.CharField(max_length=120)),
+                ('name', models.TextField()),
                 ('is_active', models.BooleanField(default=True)),
                 ('is_staff', models.BooleanField(default=False)),
                 ('created_at', models.DateTimeField()),
@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
             name='Division',
             fields=[
                 ('code', models.CharField(max_length=12, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=120)),
+                ('name', models.TextField()),
                 ('level', models.CharField(choices=[('province', 'province'), ('city', 'city'), ('county', 'county'), ('township', 'township'), ('village', 'village')], max_length=10)),
                 ('valid_from', models.DateField()),
                 ('valid_to', models.DateField(null=True)),
@@ -43,8 +43,8 @@ class Migration(migrations.Migration):
             name='Office',
             fields=[
                 ('id', models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ('title_zh', models.CharField(max_length=200)),
-                ('title_en', models.CharField(max_length=200)),
+                ('title_zh', models.TextField()),
+                ('title_en', models.TextField()),
                 ('level', models.CharField(choices=[('province', 'province'), ('city', 'city'), ('county', 'county'), ('township', 'township'), ('village', 'village')], max_length=10)),
                 ('credit_code', models.CharField(max_length=18, unique=True)),
                 ('division', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.division')),
@@ -54,7 +54,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Post',
             fields=[
-                ('id', models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ('id', models.CharField(max_length=130, primary_key=True, serialize=False)),
                 ('created_at', models.DateTimeField()),
                 ('ended_at', models.DateTimeField(null=True)),
                 ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='posts', to=settings.AUTH_USER_MODEL)),
@@ -74,7 +74,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('prefix', models.CharField(max_length=16, primary_key=True, serialize=False)),
                 ('digest', models.BinaryField(max_length=32)),
-                ('label', models.CharField(max_length=120)),
+                ('label', models.TextField()),
                 ('scopes', models.JSONField()),
                 ('created_at', models.DateTimeField()),
                 ('expires_at', models.DateTimeField()),

@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('size', models.PositiveBigIntegerField(db_index=True)),
-                ('origin', models.CharField(max_length=200)),
+                ('origin', models.TextField()),
                 ('root', models.BinaryField(max_length=32)),
                 ('at', models.DateTimeField()),
                 ('note', models.TextField()),
@@ -65,7 +65,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('query', models.CharField(max_length=64, primary_key=True, serialize=False)),
                 ('person', models.CharField(max_length=64)),
-                ('post', models.CharField(max_length=64)),
+                ('post', models.CharField(max_length=130)),
                 ('at', models.DateTimeField()),
                 ('office', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.office')),
             ],
