@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +20,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from huitong.demo.counter import happens, key_of, noise
-from huitong.demo.makers import MAKERS, Rows, Source, make
+from huitong.demo.makers import Rows, Source, make
 from huitong.demo.population import Population
 from huitong.demo.registers import Register, registers
 from huitong.errors import InputInvalid
@@ -69,21 +70,21 @@ class GenerationReport:
     cpu_seconds: float
 
 
-def rows_of(rows: int) -> dict[str, int]:
-    """How many rows each register gets out of `rows`; together exactly `rows`.
+def shared_out(rows: int, *, seed: int) -> tuple[dict[str, int], Population]:
+    """How many rows each register gets out of `rows`, together exactly `rows`, and the population that the rows are about.
 
     The registers of people and households follow from each other (190 people in 60 households), the rest from their shares."""
     made = [register for register in registers() if register.share]
     counts = {register.dataset.id: max(1, rows * register.share // SHARES_TOTAL) for register in made}
     persons = next(register.dataset.id for register in made if register.about == "every-person")
-    population = Population(seed=0, persons=counts[persons])
+    population = Population(seed=key_of(seed, "population"), persons=counts[persons])
     for register in made:
         if register.about == "every-household":
             counts[register.dataset.id] = population.households
         elif register.about.endswith("-once"):
             counts[register.dataset.id] = min(counts[register.dataset.id], population.households)
     counts[LARGEST] += rows - sum(counts.values())
-    return counts
+    return counts, population
 
 
 class _Job:
@@ -146,9 +147,17 @@ class _Job:
         else:
             self.writer.write_table(table)
 
+    def abandon(self) -> None:
+        """Let go of a file that was not finished; nothing to do if it was."""
+        if self.writer is not None:
+            with suppress(Exception):
+                self.writer.close()
+        self.temporary.unlink(missing_ok=True)
+
     def finish(self) -> None:
         """The file is whole: give it its name."""
         self.writer.close()
+        self.writer = None
         self.temporary.replace(self.path)
 
 
@@ -173,13 +182,15 @@ class _Crew:
             helper.start()
         try:
             self._work()
+            for helper in helpers:
+                helper.join()
         except BaseException as failure:
             self._fail(failure)
         finally:
             for helper in helpers:
                 helper.join()
             for job in everything:
-                job.temporary.unlink(missing_ok=True)
+                job.abandon()
         if self.failure is not None:
             raise self.failure
 
@@ -259,13 +270,11 @@ def generate(
     if rows < FEWEST_ROWS:
         raise InputInvalid.because("demo-rows-too-few", rows=rows, fewest=FEWEST_ROWS)
     started, cpu_started = time.monotonic(), time.process_time()
-    counts = rows_of(rows)
+    counts, population = shared_out(rows, seed=seed)
     for dataset in only or ():
         if dataset not in counts:
             raise InputInvalid.because("demo-dataset-unknown", dataset=dataset)
     made = [register for register in registers() if register.dataset.id in counts]
-    persons = next(counts[register.dataset.id] for register in made if register.about == "every-person")
-    population = Population(seed=key_of(seed, "population"), persons=persons)
     out.mkdir(parents=True, exist_ok=True)
     jobs = []
     for register in made:
@@ -277,6 +286,7 @@ def generate(
             rows=counts[name],
             about=register.about,
             ages=register.ages,
+            lean=register.lean,
             population=population,
             companies=counts.get("market.company", 1),
         )
@@ -292,4 +302,4 @@ def generate(
     )
 
 
-__all__ = ["MAKERS", "GeneratedTable", "GenerationReport", "generate", "rows_of"]
+__all__ = ["GeneratedTable", "GenerationReport", "generate", "shared_out"]

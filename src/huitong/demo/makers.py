@@ -40,9 +40,17 @@ class Source:
     """What the rows of one dataset have in common: its name, size, whom they are about, the population and the companies."""
 
     def __init__(
-        self, *, dataset: str, rows: int, about: str, ages: tuple[int, int], population: Population, companies: int
+        self,
+        *,
+        dataset: str,
+        rows: int,
+        about: str,
+        ages: tuple[int, int],
+        lean: str,
+        population: Population,
+        companies: int,
     ) -> None:
-        self.dataset, self.rows, self.about, self.ages = dataset, rows, about, ages
+        self.dataset, self.rows, self.about, self.ages, self.lean = dataset, rows, about, ages, lean
         self.population, self.companies = population, companies
         size = {"every-person": population.persons, "household-once": population.households}
         size |= {"person-once": population.households, "every-household": population.households}
@@ -73,7 +81,7 @@ class Rows:
         if source.about == "every-person":
             return population.person(source.order(self.index))
         if source.about in ("person", "company"):
-            return population.draw(source.key("who"), self.index, source.ages)
+            return population.draw(source.key("who"), self.index, source.ages, lean=source.lean)
         if source.about == "person-once":
             return population.member_of_age(population.locate(source.order(self.index)), source.ages, source.key("which"))
         return population.heads(self.households)
@@ -85,7 +93,7 @@ class Rows:
         if source.about in ("every-household", "household-once"):
             return population.locate(source.order(self.index))
         if source.about == "household":
-            return population.locate(below(self.bits("who"), population.households))
+            return population.locate(population.draw_households(source.key("who"), self.index, lean=source.lean))
         return self.persons.households
 
 
@@ -297,7 +305,7 @@ def _steady_bits(rows: Rows, name: str, spec: Spec) -> Counters:
     steady = int(spec.get("steady", 0))
     if not steady:
         return bits
-    family = noise(key_of(rows.source.population.seed, "means"), rows.households.number)
+    family = rows.source.population.means(rows.households.number)
     return np.where((bits & np.uint64(127)) < np.uint64(steady * 128 // 100), family, bits)
 
 

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache, cached_property
 from importlib.resources import files
+from itertools import pairwise
 from math import gcd
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from huitong.demo.counter import Permutation, below, key_of, noise
+from huitong.demo.counter import Counters, Permutation, below, key_of, noise
 from huitong.demo.province_tables import Villages, villages
 from huitong.errors import InputInvalid
 
@@ -227,14 +228,21 @@ class Population:
     @cached_property
     def _head_days(self) -> Integers:
         """The day on which each of 1,024 equal shares of all heads begins to be born, oldest first, and the end."""
-        ages = [age + step / 12 for age in range(HEAD_AGES[0][0], HEAD_AGES[-1][0]) for step in range(12)]
-        density = np.interp(ages, [age for age, _ in HEAD_AGES], [weight for _, weight in HEAD_AGES])
-        share = np.concatenate([[0.0], np.cumsum(density[::-1])])
-        oldest = np.array(ages[::-1])
-        ends = np.concatenate([oldest + 1 / 12, [ages[0]]])
-        at = np.interp(np.arange(_SLOTS + 1) / _SLOTS * share[-1], share, ends)
-        days = day_number(REFERENCE_DAY) - np.floor(at * 365.25 + 0.5).astype(np.int64)
-        return np.maximum.accumulate(days)
+        months: list[tuple[int, int]] = []
+        for (young, thin), (old, thick) in pairwise(HEAD_AGES):
+            span = (old - young) * 12
+            months += [(young * 12 + step, 1000 * thin + 1000 * (thick - thin) * step // span) for step in range(span)]
+        months.reverse()
+        total = sum(density for _, density in months)
+        days, passed, place = [], 0, 0
+        for slot in range(_SLOTS + 1):
+            while place < len(months) - 1 and slot * total >= (passed + months[place][1]) * _SLOTS:
+                passed += months[place][1]
+                place += 1
+            month, density = months[place]
+            age = ((month + 1) * density * _SLOTS - (slot * total - passed * _SLOTS)) * 36525 // (density * _SLOTS * 1200)
+            days.append(day_number(REFERENCE_DAY) - age)
+        return np.array(days)
 
     @cached_property
     def _shortest_slot(self) -> int:
@@ -330,8 +338,29 @@ class Population:
         """The head of each household."""
         return self.members(households, np.zeros_like(households.number))
 
-    def draw(self, key: int, index: Integers, ages: tuple[int, int], tries: int = 40) -> Persons:
-        """A person for each index, drawn among those whose age in years lies in `ages`; may draw the same person twice."""
+    def means(self, household: Integers) -> Counters:
+        """What decides how well off the households of these numbers are: 64 bits, the poorest lowest."""
+        return noise(key_of(self.seed, "means"), household)
+
+    def draw_households(self, key: int, index: Integers, *, lean: str = "") -> Integers:
+        """The number of a household for each index. Leaning `poor` or `rich` takes the poorest or richest of three."""
+        chosen = below(noise(key, index), self.households)
+        for attempt in (1, 2) if lean else ():
+            other = below(noise(key + attempt, index), self.households)
+            better = self.means(other) < self.means(chosen)
+            chosen = np.where(better if lean == "poor" else ~better, other, chosen)
+        return chosen
+
+    def draw(self, key: int, index: Integers, ages: tuple[int, int], *, lean: str = "", tries: int = 40) -> Persons:
+        """A person for each index, drawn among those whose age in years lies in `ages`; may draw the same person twice.
+
+        Leaning `poor` or `rich` takes the one of the poorer or richer household of two."""
+        if lean:
+            one, other = self.draw(key, index, ages, tries=tries), self.draw(key ^ 1 << 40, index, ages, tries=tries)
+            poorer = self.means(other.households.number) < self.means(one.households.number)
+            swap = poorer if lean == "poor" else ~poorer
+            households = self.locate(np.where(swap, other.households.number, one.households.number))
+            return self.members(households, np.where(swap, other.member, one.member))
         chosen = np.empty(len(index), dtype=np.int64)
         waiting = np.arange(len(index))
         last = day_number(REFERENCE_DAY) - ages[0] * 36525 // 100

@@ -6,6 +6,7 @@
 - `about`: whom a row is about: `every-person`, `every-household`, `person`, `household` (drawn, may recur), `person-once`,
   `household-once` (each at most once), `company` (each once)
 - `ages`: years of age that a drawn person has, first and last
+- `lean`: whether drawn people or households are more often `poor` or `rich` than the rest (money with `steady` follows the same)
 - `again`: rows in 100,000 that repeat another row of the table, whole
 
 `item` is a list; each holds name, titles, type, grade, meaning and `make`: the kind of value with its parameters (see
@@ -34,6 +35,7 @@ class Register:
     share: int
     about: str
     ages: tuple[int, int]
+    lean: str
     again: int
     makers: Mapping[str, Mapping[str, Any]]
     file: str | None
@@ -78,6 +80,7 @@ def _register(entry: Mapping[str, Any]) -> Register:
         share=entry.get("share", 0),
         about=entry.get("about", ""),
         ages=(entry.get("ages", [0, 120])[0], entry.get("ages", [0, 120])[1]),
+        lean=entry.get("lean", ""),
         again=entry.get("again", 0),
         makers={item["name"]: item["make"] for item in entry["item"] if "make" in item},
         file=entry.get("file"),
