@@ -1,19 +1,18 @@
 """Who may sign in, in which posts, with which tokens. A change is one transaction with its ledger entry and policy epoch."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hmac import compare_digest
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 from django.contrib.auth.hashers import check_password, make_password
 from django.db.models import Model, Q, QuerySet
 
-from huitong.catalog.ports import EntryLog
 from huitong.errors import Conflict, InputInvalid, NotFound, NotSignedIn, Refused
 from huitong.keystore import TOKEN_SALT, KeyStore
-from huitong.model.ledger import EntryKind
+from huitong.model.ledger import EntryKind, Promise
 from huitong.model.party import Actor, Office, Role
 from huitong.portal.accounts.models import Account, Post, PostRole, Token
 from huitong.portal.accounts.tokens import (
@@ -32,6 +31,16 @@ from huitong.portal.stores import DjangoPartyStore, Stores
 
 Row = TypeVar("Row", bound=Model)
 Clock = Callable[[], datetime]
+
+
+class EntryLog(Protocol):
+    """The writing side of the ledger (`huitong.ledger.log.Ledger`)."""
+
+    def append(self, *, kind: EntryKind, body: Mapping[str, Any]) -> Promise:
+        """Write an entry inside the caller's transaction."""
+
+    def append_all(self, entries: Sequence[tuple[EntryKind, Mapping[str, Any]]]) -> list[Promise]:
+        """Write several of one instant."""
 
 
 def instance_operator(name: str) -> Actor:
@@ -75,9 +84,15 @@ class Accounts:
             if not changed:
                 return 0
             store.put_offices(changed)
-            for office in changed:
-                body = {"office": office.id, "division": office.division, "credit_code": office.credit_code, "by": by.person}
-                self.ledger.append(kind=EntryKind.OFFICE_REGISTERED, body=body)
+            self.ledger.append_all(
+                [
+                    (
+                        EntryKind.OFFICE_REGISTERED,
+                        {"office": office.id, "division": office.division, "credit_code": office.credit_code, "by": by.person},
+                    )
+                    for office in changed
+                ]
+            )
             self.stores.epoch.bump()
         return len(changed)
 
