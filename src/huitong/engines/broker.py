@@ -1,7 +1,8 @@
 """The engine broker: one unix socket, one loop, one forked and sandboxed process per query.
 
 Single-threaded on purpose: a process forked from it starts with no foreign thread and no foreign lock. Whatever a child does or a
-client sends, the broker goes on; it never opens a connection of its own and never reads a row. It ends with whoever started it.
+client sends, the broker goes on. It holds one unused database connection, for children to inherit, and never reads a row. It ends
+with whoever started it.
 
     python -m huitong.engines.broker --socket S --lake DIR --processes N
 """
@@ -32,7 +33,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 import huitong
-from huitong.engines import frames, process, sandbox
+from huitong.engines import duckdb, frames, probes, process, sandbox
 from huitong.errors import Reason, Unavailable
 from huitong.model.query import EngineLimits, GovernedQuery, GovernedTable
 from huitong.settings import Settings
@@ -98,7 +99,13 @@ class Broker:
         self._peers: dict[int, _Peer] = {}
         self._waiting: deque[_Peer] = deque()
         self._children: dict[int, _Peer] = {}
-        self._around = process.Surroundings(self._settings.lake, settings.temporary_megabytes, False, walls or sandbox.Walls())
+        self._around = process.Surroundings(
+            lake=self._settings.lake,
+            temporary_megabytes=settings.temporary_megabytes,
+            network_left=False,
+            walls=walls or sandbox.Walls(),
+            connection=duckdb.open_unused(),
+        )
         self._stop = False
         self._served = 0
         self.found: Mapping[str, Any] = {}
@@ -138,9 +145,8 @@ class Broker:
     def _probe(self) -> Mapping[str, Any]:
         """Run every attack of `probes` in a child that was made exactly like the child of a query."""
         with tempfile.TemporaryDirectory(dir=self._temporary) as outside, tempfile.TemporaryDirectory(dir=self._settings.lake) as inside:
-            forbidden = Path(outside) / "forbidden"
-            forbidden.write_text("a\n1\n", "utf-8")
-            Path(outside).chmod(0o755)
+            forbidden = Path(outside)
+            probes.write_forbidden(forbidden)
             planned = Path(inside) / "probe.parquet"
             parquet.write_table(pa.table({"a": [1]}), planned)
             query = GovernedQuery(
@@ -160,7 +166,7 @@ class Broker:
                 said = pipe.read()
             os.waitpid(pid, 0)
             shutil.rmtree(temporary, ignore_errors=True)
-            if (Path(outside) / "probe-written").exists():
+            if any(name.startswith("written") for name in os.listdir(outside)):
                 raise NotSafeError("an engine process wrote outside its own folder")
         found: dict[str, Any] = json.loads(said) if said else {}
         if "sandbox" not in found:

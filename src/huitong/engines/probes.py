@@ -10,36 +10,53 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as parquet
+
 from huitong.engines.duckdb import quote_text
 from huitong.engines.sandbox import SandboxReport
 
 
+def write_forbidden(folder: Path) -> None:
+    """Fill a folder with files that anyone may read and no plan names."""
+    table = pa.table({"a": [1]})
+    parquet.write_table(table, folder / "f.parquet")
+    (folder / "f.csv").write_text("a,b\n1,2\n3,4\n", "utf-8")
+    (folder / "f.json").write_text('[{"a": 1}]', "utf-8")
+    folder.chmod(0o777)
+    for file in folder.iterdir():
+        file.chmod(0o644)
+
+
 def sql_attacks(forbidden: Path) -> Mapping[str, str]:
-    """Name -> statement; `forbidden` is a real readable file outside every plan."""
-    file = quote_text(str(forbidden))
-    folder = quote_text(str(forbidden.parent / "*"))
-    written = quote_text(str(forbidden.parent / "probe-written"))
+    """Name -> statement; `forbidden` is a folder of `write_forbidden`. Each would work if nothing held it."""
+
+    def at(name: str) -> str:
+        return quote_text(str(forbidden / name))
+
+    inner = f"SELECT * FROM read_text({at('f.csv')})"
     return {
-        "read-text": f"SELECT * FROM read_text({file})",
-        "read-blob": f"SELECT * FROM read_blob({file})",
-        "read-csv": f"SELECT * FROM read_csv({file})",
-        "sniff-csv": f"SELECT * FROM sniff_csv({file})",
-        "read-json": f"SELECT * FROM read_json_auto({file})",
-        "read-parquet": f"SELECT * FROM read_parquet({file})",
-        "relation-as-file": f"SELECT * FROM {file}",
-        "glob": f"SELECT file FROM glob({folder})",
-        "query-function": "SELECT * FROM query('SELECT * FROM read_text(''" + str(forbidden).replace("'", "''''") + "'')')",
-        "proc-environment": "SELECT * FROM read_text('/proc/self/environ')",
+        "read-text": f"SELECT content FROM read_text({at('f.csv')})",
+        "read-blob": f"SELECT content FROM read_blob({at('f.csv')})",
+        "read-csv": f"SELECT * FROM read_csv({at('f.csv')})",
+        "sniff-csv": f"SELECT * FROM sniff_csv({at('f.csv')})",
+        "read-json": f"SELECT * FROM read_json_auto({at('f.json')})",
+        "read-parquet": f"SELECT * FROM read_parquet({at('f.parquet')})",
+        "parquet-metadata": f"SELECT * FROM parquet_metadata({at('f.parquet')})",
+        "relation-as-file": f"SELECT * FROM {at('f.parquet')}",
+        "glob": f"SELECT file FROM glob({at('*')})",
+        "query-function": f"SELECT * FROM query({quote_text(inner)})",
+        "proc-environment": "SELECT content FROM read_blob('/proc/self/environ')",
+        "system-file": "SELECT content FROM read_text('/etc/passwd')",
         "environment": "SELECT getenv('PATH')",
-        "copy-to": f"COPY (SELECT 1) TO {written}",
-        "export": f"EXPORT DATABASE {written}",
-        "attach": f"ATTACH {written} AS stolen",
-        "attach-read": f"ATTACH {file} AS stolen (READ_ONLY)",
+        "copy-to": f"COPY (SELECT 1) TO {at('written.csv')}",
+        "export": f"EXPORT DATABASE {at('written')}",
+        "attach": f"ATTACH {at('written.db')} AS stolen",
         "install": "INSTALL httpfs",
         "load": "LOAD httpfs",
         "http": "SELECT * FROM read_text('http://127.0.0.1:9/x')",
         "set-external-access": "SET enable_external_access=true",
-        "set-allowed-paths": f"SET allowed_paths=[{file}]",
+        "set-allowed-paths": f"SET allowed_paths=[{at('f.csv')}]",
         "set-memory": "SET memory_limit='1TB'",
         "reset-lock": "RESET lock_configuration",
         "secret": "CREATE PERSISTENT SECRET probe (TYPE http)",
@@ -49,11 +66,13 @@ def sql_attacks(forbidden: Path) -> Mapping[str, str]:
 
 def attacks_that_pass(connection: Any, report: SandboxReport, *, forbidden: Path) -> list[str]:
     """The names of all attacks that went through; empty is good."""
-    probe_secret = [{"a": 1}]  # noqa: F841 - what `python-variable` would find
+    probe_secret = pa.table({"a": [1]})  # noqa: F841 - what `python-variable` would find
     passed = []
     for name, statement in sql_attacks(forbidden).items():
         try:
-            connection.execute(statement).fetchall()
+            connection.execute(statement)
+            if connection.description:
+                connection.to_arrow_table()
         except Exception:  # noqa: S112 - every failure of an attack is what we want
             continue
         passed.append(name)
@@ -71,9 +90,9 @@ def attacks_that_pass(connection: Any, report: SandboxReport, *, forbidden: Path
 def _system_attacks(report: SandboxReport, forbidden: Path) -> Mapping[str, Callable[[], object]]:
     attacks: dict[str, Callable[[], object]] = {}
     if report.landlock:
-        attacks["open-file"] = lambda: os.close(os.open(forbidden, os.O_RDONLY))
-        attacks["list-folder"] = lambda: os.listdir(forbidden.parent)
-        attacks["write-file"] = lambda: os.close(os.open(forbidden.parent / "probe-written", os.O_WRONLY | os.O_CREAT))
+        attacks["open-file"] = lambda: os.close(os.open(forbidden / "f.csv", os.O_RDONLY))
+        attacks["list-folder"] = lambda: os.listdir(forbidden)
+        attacks["write-file"] = lambda: os.close(os.open(forbidden / "written", os.O_WRONLY | os.O_CREAT))
         attacks["open-environment"] = lambda: os.close(os.open("/proc/self/environ", os.O_RDONLY))
         attacks["open-system-file"] = lambda: os.close(os.open("/etc/passwd", os.O_RDONLY))
     if report.network_namespace:

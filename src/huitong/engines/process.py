@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pyarrow as pa
 import pyarrow.ipc
@@ -33,6 +33,8 @@ class Surroundings:
     temporary_megabytes: int
     network_left: bool
     walls: sandbox.Walls
+    connection: Any
+    """An unused connection of `duckdb.open_unused`; after the fork the child's own."""
 
 
 class FrameWriter(io.RawIOBase):
@@ -98,12 +100,7 @@ def _answer(
     files = sorted({descriptor for table in opened for descriptor in table})
     folder = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     enter(around, query, files=files, folder=folder, keep=[*files, folder, peer.fileno()], parent=parent)
-    connection = duckdb.open_locked(
-        limits=query.limits,
-        readable=[_by_descriptor(descriptor) for descriptor in files],
-        temporary=_by_descriptor(folder),
-        temporary_megabytes=around.temporary_megabytes,
-    )
+    connection = _locked(around, query, files, folder)
     watch = threading.Timer(max(0.0, deadline - time.monotonic()), connection.interrupt)
     watch.daemon = True
     watch.start()
@@ -149,12 +146,7 @@ def probe(*, out: int, temporary: Path, around: Surroundings, forbidden: Path, q
         opened = [_open_planned(around.lake, file) for table in query.tables for file in table.files]
         folder = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         report = enter(around, query, files=opened, folder=folder, keep=[*opened, folder, out], parent=parent)
-        connection = duckdb.open_locked(
-            limits=query.limits,
-            readable=[_by_descriptor(descriptor) for descriptor in opened],
-            temporary=_by_descriptor(folder),
-            temporary_megabytes=around.temporary_megabytes,
-        )
+        connection = _locked(around, query, opened, folder)
         for table in query.tables:
             duckdb.create_view(connection, table, [_by_descriptor(descriptor) for descriptor in opened])
         passed = probes.attacks_that_pass(connection, report, forbidden=forbidden)
@@ -167,6 +159,17 @@ def probe(*, out: int, temporary: Path, around: Surroundings, forbidden: Path, q
             os.write(out, json.dumps({"broken": type(error).__name__}).encode())
     finally:
         os._exit(status)
+
+
+def _locked(around: Surroundings, query: GovernedQuery, files: Sequence[int], folder: int) -> Any:
+    duckdb.lock(
+        around.connection,
+        limits=query.limits,
+        readable=[_by_descriptor(descriptor) for descriptor in files],
+        temporary=_by_descriptor(folder),
+        temporary_megabytes=around.temporary_megabytes,
+    )
+    return around.connection
 
 
 def _leave_parent(parent: int) -> None:

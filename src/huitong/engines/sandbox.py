@@ -220,9 +220,6 @@ _FS_ALL_NEWEST = (1 << 16) - 1
 _FS_READ_FILE, _FS_READ_DIR, _FS_WRITE_FILE = 1 << 2, 1 << 3, 1 << 1
 _FS_REMOVE_FILE, _FS_REMOVE_DIR, _FS_MAKE_DIR, _FS_MAKE_REG, _FS_TRUNCATE = 1 << 5, 1 << 4, 1 << 7, 1 << 8, 1 << 14
 _NET_ALL = 0b11
-_MACHINE_FILES = ("/proc/self/cgroup", "/sys/fs/cgroup")
-"""What DuckDB 2.0 must be able to read to start: it aborts if these are there and cannot be opened. They tell the processor and
-memory share of control groups, nothing of the instance."""
 _SCOPE_ALL = 0b11
 
 
@@ -244,8 +241,6 @@ def _landlock(read_files: Sequence[int], temporary_folder: int | None) -> int:
     try:
         for descriptor in read_files:
             _allow(rules, descriptor, _FS_READ_FILE)
-        for name in _MACHINE_FILES:
-            _allow_path(rules, name, _FS_READ_FILE)
         if temporary_folder is not None:
             allowed = _FS_READ_FILE | _FS_READ_DIR | _FS_WRITE_FILE | _FS_REMOVE_FILE | _FS_REMOVE_DIR | _FS_MAKE_DIR
             _allow(rules, temporary_folder, (allowed | _FS_MAKE_REG | _FS_TRUNCATE) & everything)
@@ -254,17 +249,6 @@ def _landlock(read_files: Sequence[int], temporary_folder: int | None) -> int:
     finally:
         os.close(rules)
     return version
-
-
-def _allow_path(rules: int, name: str, access: int) -> None:
-    try:
-        descriptor = os.open(name, os.O_PATH | os.O_CLOEXEC)
-    except OSError:
-        return
-    try:
-        _allow(rules, descriptor, access)
-    finally:
-        os.close(descriptor)
 
 
 def _allow(rules: int, descriptor: int, access: int) -> None:

@@ -127,8 +127,7 @@ class _Rejected:
         if self.rows <= limit:
             return
         first = [
-            Reason("intake-row-rejected", {"line": one.line, "item": one.item or "-", "why": one.reason})
-            for one in self.named[:NAMED_IN_ERROR]
+            Reason(one.reason, {"line": one.line, **({"item": one.item} if one.item else {})}) for one in self.named[:NAMED_IN_ERROR]
         ]
         raise InputInvalid(
             Reason("intake-too-many-rejects", {"dataset": dataset.id, "rows": self.rows, "limit": limit, "named": len(first)}), *first
@@ -151,10 +150,7 @@ def _load_fast(file: text.TextFile, header: text.Header, writing: SnapshotWritin
     for item in dataset.items:
         source = names[header.columns[item.name]]
         reader = reader_of_text(source, item.type)
-        value = reader.value
-        if reader.unfit != "false":
-            value = f"CASE WHEN {reader.unfit} THEN error({quote_name(source)}) ELSE {value} END"
-        shown.append(f"{value} AS {quote_name(item.name)}")
+        shown.append(f"{reader.value_or_error(source)} AS {quote_name(item.name)}")
     select = (
         f"SELECT {', '.join(shown)} FROM read_csv({quote_text(str(file.path.resolve()))}, auto_detect=false, header=false, "
         f"skip={header.last_line}, delim={quote_text(header.delimiter)}, quote='\"', escape='\"', columns={{{columns}}}, "
@@ -277,7 +273,7 @@ def _write_fitting(
 ) -> list[tuple[int, tuple[tuple[str, str | None], ...]]]:
     """Write the rows whose every value fits; give back the others with their line and causes."""
     connection.register("batch", batch.rename_columns(["huitong line", *batch.column_names[1:]]))
-    unfit = {name: reader.unfit for name, reader in readers.items() if reader.unfit != "false"}
+    unfit = {name: reader.unfit for name, reader in readers.items() if not reader.always_fits}
     any_unfit = " OR ".join(unfit.values()) or "false"
     bad: list[tuple[int, tuple[tuple[str, str | None], ...]]] = []
     if unfit:
@@ -317,7 +313,7 @@ def _load_parquet(path: Path, dataset: Dataset, lake: Lake, progress: Progress, 
     with lake.writing(dataset) as writing:
         rejected = _Rejected()
         scan = f"read_parquet({quote_text(str(path.resolve()))}, hive_partitioning=false)"
-        unfit = {name: reader.unfit for name, reader in readers.items() if reader.unfit != "false"}
+        unfit = {name: reader.unfit for name, reader in readers.items() if not reader.always_fits}
         any_unfit = " OR ".join(unfit.values()) or "false"
         kinds = {item.name: item.type for item in dataset.items}
         with open_writer(read=[path.resolve()], write=writing.staging, memory_megabytes=lake.memory_megabytes) as connection:

@@ -23,56 +23,75 @@ REASONS: Mapping[ItemType, str] = {
 
 @dataclass(frozen=True)
 class Reader:
-    """Two SQL expressions over one column: the typed value (NULL if missing or unfit) and whether a value is there but unfit."""
+    """SQL expressions over one column: the typed value, NULL if missing or unfit, and whether something is there."""
 
     value: str
-    unfit: str
+    there: str
+    always_fits: bool = False
+
+    @property
+    def unfit(self) -> str:
+        """Whether something is there that is no value."""
+        return "false" if self.always_fits else f"({self.there} AND ({self.value}) IS NULL)"
+
+    def value_or_error(self, column: str) -> str:
+        """The value; stops the whole statement at the first unfit one."""
+        if self.always_fits:
+            return self.value
+        return f"CASE WHEN ({self.value}) IS NULL AND {self.there} THEN error({quote_name(column)}) ELSE {self.value} END"
 
 
 def reader_of_text(column: str, kind: ItemType) -> Reader:
-    """How a text column becomes values of an item type."""
+    """How a text column becomes values of an item type.
+
+    The first branch of each CASE is the usual form, recognised without a regular expression: a million rows a second need it."""
     source = quote_name(column)
     text = f"trim({source})"
     there = f"({source} IS NOT NULL AND {text} <> '')"
     if kind is ItemType.TEXT:
-        return Reader(source, "false")
+        return Reader(f"nullif({source}, '')", there, always_fits=True)
     if kind is ItemType.INTEGER:
         value = f"TRY_CAST({text} AS BIGINT)"
-        return Reader(value, f"({there} AND CAST({value} AS VARCHAR) IS DISTINCT FROM {text})")
+        return Reader(f"CASE WHEN CAST({value} AS VARCHAR) = {text} THEN {value} END", there)
     if kind is ItemType.DECIMAL:
         value = f"TRY_CAST({text} AS DOUBLE)"
-        shape = f"regexp_full_match({text}, '-?[0-9]+(\\.[0-9]+)?([eE][+-]?[0-9]{{1,3}})?')"
-        digits = f"length(ltrim(regexp_replace(regexp_replace({text}, '[eE].*', ''), '[^0-9]', '', 'g'), '0')) <= 15"
-        fits = f"coalesce({shape} AND isfinite({value}) AND ({digits} OR CAST({value} AS VARCHAR) = {text}), false)"
-        return Reader(value, f"({there} AND NOT {fits})")
+        shape = "-?[0-9]+(\\.[0-9]+)?([eE][+-]?[0-9]{1,3})?"
+        digits = f"length(ltrim(regexp_replace(regexp_replace({text}, '[eE].*', ''), '[^0-9]', '', 'g'), '0'))"
+        return Reader(
+            f"CASE WHEN CAST({value} AS VARCHAR) = {text} AND isfinite({value}) THEN {value} "
+            f"WHEN CAST(TRY_CAST({text} AS BIGINT) AS VARCHAR) = {text} AND length({text}) <= 15 THEN {value} "
+            f"WHEN regexp_full_match({text}, '{shape}') AND {digits} <= 15 AND isfinite({value}) THEN {value} END",
+            there,
+        )
     if kind is ItemType.BOOLEAN:
-        value = (
-            f"CASE WHEN lower({text}) IN ('true', '1', 'yes', '是') THEN true "
-            f"WHEN lower({text}) IN ('false', '0', 'no', '否') THEN false END"
+        return Reader(
+            f"CASE WHEN {text} IN ('true', '1', '是') THEN true WHEN {text} IN ('false', '0', '否') THEN false "
+            f"WHEN lower({text}) IN ('true', 'yes') THEN true WHEN lower({text}) IN ('false', 'no') THEN false END",
+            there,
         )
-    elif kind is ItemType.DATE:
-        value = (
-            f"CASE WHEN regexp_full_match({text}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') THEN TRY_CAST({text} AS DATE) "
-            f"WHEN regexp_full_match({text}, '[0-9]{{4}}-[0-9]{{1,2}}-[0-9]{{1,2}}( 00:00:00)?') "
-            f"THEN CAST(try_strptime(replace({text}, ' 00:00:00', ''), '%Y-%m-%d') AS DATE) "
-            f"WHEN regexp_full_match({text}, '[0-9]{{4}}/[0-9]{{1,2}}/[0-9]{{1,2}}') THEN CAST(try_strptime({text}, '%Y/%m/%d') AS DATE) "
-            f"WHEN regexp_full_match({text}, '[0-9]{{8}}') THEN CAST(try_strptime({text}, '%Y%m%d') AS DATE) "
-            f"WHEN regexp_full_match({text}, '[0-9]{{4}}年[0-9]{{1,2}}月[0-9]{{1,2}}日') "
-            f"THEN CAST(try_strptime({text}, '%Y年%m月%d日') AS DATE) END"
+    if kind is ItemType.DATE:
+        value = f"TRY_CAST({text} AS DATE)"
+        forms = (("-{1,2}-{1,2}( 00:00:00)?", "%Y-%m-%d"), ("/{1,2}/{1,2}", "%Y/%m/%d"), ("{4}", "%Y%m%d"), ("年{1,2}月{1,2}日", "%Y年%m月%d日"))
+        slow = " ".join(
+            f"WHEN regexp_full_match({text}, '[0-9]{{4}}{form.replace('{', '[0-9]{')}') "
+            f"THEN CAST(try_strptime(replace({text}, ' 00:00:00', ''), '{pattern}') AS DATE)"
+            for form, pattern in forms
         )
-    else:
-        shape = "[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}(:[0-9]{2})?)"
-        value = f"CASE WHEN regexp_full_match({text}, '{shape}') THEN TRY_CAST({text} AS TIMESTAMPTZ) END"
-    return Reader(value, f"({there} AND ({value}) IS NULL)")
+        return Reader(f"CASE WHEN CAST({value} AS VARCHAR) = {text} AND isfinite({value}) THEN {value} {slow} END", there)
+    value = f"TRY_CAST({text} AS TIMESTAMPTZ)"
+    usual = " OR ".join(f"{text} LIKE '____-__-__{gap}__:__:__{zone}'" for gap in "T " for zone in ("Z", "+__", "+__:__"))
+    shape = "[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}(:[0-9]{2})?)"
+    return Reader(f"CASE WHEN {usual} THEN {value} WHEN regexp_full_match({text}, '{shape}') THEN {value} END", there)
 
 
 def reader_of_typed(column: str, kind: ItemType) -> Reader:
     """How a column of a matching Parquet type becomes values of an item type."""
     source = quote_name(column)
+    there = f"({source} IS NOT NULL)"
     if kind is ItemType.INTEGER:
-        return Reader(f"TRY_CAST({source} AS BIGINT)", f"({source} IS NOT NULL AND TRY_CAST({source} AS BIGINT) IS NULL)")
+        return Reader(f"TRY_CAST({source} AS BIGINT)", there)
     if kind is ItemType.DECIMAL:
         value = f"CAST({source} AS DOUBLE)"
-        return Reader(value, f"({source} IS NOT NULL AND NOT isfinite({value}))")
+        return Reader(f"CASE WHEN isfinite({value}) THEN {value} END", there)
     target = {ItemType.TEXT: "VARCHAR", ItemType.BOOLEAN: "BOOLEAN", ItemType.DATE: "DATE", ItemType.INSTANT: "TIMESTAMPTZ"}[kind]
-    return Reader(f"CAST({source} AS {target})", "false")
+    return Reader(f"CAST({source} AS {target})", there, always_fits=True)
