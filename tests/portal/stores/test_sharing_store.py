@@ -1,6 +1,5 @@
 """Requests, grants, numbers and the policy epoch at rest; of two changes at once exactly one wins."""
 
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -8,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.db import IntegrityError, connections, transaction
 from tests.portal.examples import CIVIL, HOUSEHOLDS, MEDICAL, NOON, Example, answer, grant, request
+from tests.portal.threads import at_once
 
 from huitong.errors import Conflict, InputInvalid, NotFound
 from huitong.model.policy import DivisionRows, GrantState
@@ -15,29 +15,6 @@ from huitong.model.sharing import RequestEventKind, RequestState
 from huitong.portal.sharing import models
 from huitong.portal.stores import Stores
 from huitong.sharing.ports import Side
-
-
-def at_once(using: str, *acts: Callable[[], object]) -> list[object]:
-    """Run the acts in threads that start together, each in a transaction of its own connection; what each gave or raised."""
-    outcomes: list[object] = [None] * len(acts)
-    gate = threading.Barrier(len(acts))
-
-    def run(place: int) -> None:
-        try:
-            gate.wait(10)
-            with transaction.atomic(using=using):
-                outcomes[place] = acts[place]()
-        except Exception as error:
-            outcomes[place] = error
-        finally:
-            connections[using].close()
-
-    threads = [threading.Thread(target=run, args=(place,)) for place in range(len(acts))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    return outcomes
 
 
 @pytest.fixture

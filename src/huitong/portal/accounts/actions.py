@@ -1,7 +1,8 @@
 """Who may sign in, in which posts, with which tokens. A change is one transaction with its ledger entry and policy epoch."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hmac import compare_digest
@@ -78,11 +79,11 @@ class Accounts:
         wrong = next((office.id for office in offices if not _is_office_id(office.id)), None)
         if wrong is not None:
             raise InputInvalid.because("office-id-invalid", office=wrong)
-        with self.stores.atomic():
-            known = store.offices_of([office.id for office in offices])
-            changed = [office for office in offices if known.get(office.id) != office]
-            if not changed:
-                return 0
+        known = store.offices_of([office.id for office in offices])
+        changed = [office for office in offices if known.get(office.id) != office]
+        if not changed:
+            return 0
+        with self._change():
             store.put_offices(changed)
             self.ledger.append_all(
                 [
@@ -93,7 +94,6 @@ class Accounts:
                     for office in changed
                 ]
             )
-            self.stores.epoch.bump()
         return len(changed)
 
     def register_people(self, people: Iterable[NewPerson], *, by: Actor) -> int:
@@ -101,48 +101,43 @@ class Accounts:
         _only_operator(by)
         # hashing a password takes long by design: it is done before the transaction, which keeps other writers waiting
         hashed = [(person, make_password(person.password)) for person in people]
-        with self.stores.atomic():
+        with self._change():
             for person, password in hashed:
                 self._register(person, password, by=by)
-            self.stores.epoch.bump()
         return len(hashed)
 
     def add_post(self, username: str, *, office: str, roles: Collection[Role], by: Actor, post: str | None = None) -> Actor:
         """Give a person one more post. An operator's act. Raises Conflict `post-exists`."""
         _only_operator(by)
-        with self.stores.atomic():
+        with self._change():
             actor = self._add_post(self._account(username), office=office, roles=roles, post=post, at=self.clock())
             self._log_act("post-added", by=by, person=username, post=actor.post, office=office, roles=_names(roles))
-            self.stores.epoch.bump()
         return actor
 
     def end_post(self, post: str, *, by: Actor) -> None:
         """End a post; its tokens end with it. An operator's act. Raises NotFound `post-unknown`."""
         _only_operator(by)
-        with self.stores.atomic():
+        with self._change():
             if not self._rows(Post).filter(id=post, ended_at=None).update(ended_at=self.clock()):
                 raise NotFound.because("post-unknown", post=post)
             self._log_act("post-ended", by=by, post=post)
-            self.stores.epoch.bump()
 
     def close_account(self, username: str, *, by: Actor) -> None:
         """Nothing of this account works from now on. An operator's act. Raises NotFound `account-unknown`."""
         _only_operator(by)
-        with self.stores.atomic():
+        with self._change():
             if not self._rows(Account).filter(username=username, is_active=True).update(is_active=False):
                 raise NotFound.because("account-unknown", account=username)
             self._log_act("account-closed", by=by, person=username)
-            self.stores.epoch.bump()
 
     def set_password(self, username: str, password: str, *, by: Actor) -> None:
         """A new password; sessions of the old one end. By the person or an operator."""
         _only_self_or_operator(by, username)
         hashed = make_password(password)
-        with self.stores.atomic():
+        with self._change():
             if not self._rows(Account).filter(username=username).update(password=hashed):
                 raise NotFound.because("account-unknown", account=username)
             self._log_act("password-set", by=by, person=username)
-            self.stores.epoch.bump()
 
     def sign_in(self, username: str, password: str) -> Sequence[Actor]:
         """The posts of the person, if the password is right: one actor for each. Raises NotSignedIn `password-wrong`.
@@ -179,7 +174,7 @@ class Accounts:
             raise InputInvalid.because("token-lifetime-invalid", days=lasting.days, longest=self.rules.longest.days)
         if not scopes:
             raise InputInvalid.because("token-without-scope")
-        with self.stores.atomic():
+        with self._change():
             row = self._rows(Post).filter(id=post, ended_at=None, account__is_active=True).select_related("account").first()
             if row is None:
                 raise NotFound.because("post-unknown", post=post)
@@ -204,18 +199,16 @@ class Accounts:
                 "by": by.person,
             }
             self.ledger.append(kind=EntryKind.TOKEN_ISSUED, body=body)
-            self.stores.epoch.bump()
         return IssuedToken(text=text, prefix=prefix, expires_at=now + lasting)
 
     def revoke_token(self, prefix: str, *, by: Actor) -> None:
         """The token works no more, from the next request on. By its holder or an operator. Raises NotFound `token-not-found`."""
-        with self.stores.atomic():
+        with self._change():
             row = self._rows(Token).filter(prefix=prefix, revoked_at=None).select_related("post__account").first()
             if row is None or not _is_self_or_operator(by, row.post.account.username):
                 raise NotFound.because("token-not-found", token=prefix)
             self._rows(Token).filter(prefix=prefix, revoked_at=None).update(revoked_at=self.clock(), revoked_by=by.person)
             self.ledger.append(kind=EntryKind.TOKEN_REVOKED, body={"token": prefix, "by": by.person})
-            self.stores.epoch.bump()
 
     def tokens_of(self, username: str, *, by: Actor) -> list[TokenSummary]:
         """The tokens of a person, newest first, without what makes them work. By the person or an operator."""
@@ -259,6 +252,13 @@ class Accounts:
             stale = Q(last_used_at=None) | Q(last_used_at__lt=now)
             self._rows(Token).filter(stale, prefix=row.prefix).update(last_used_at=now)
         return actor_of(row.post)
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        """One transaction. The epoch is bumped first: its row is locked, so that changes of rules run one after the other."""
+        with self.stores.atomic():
+            self.stores.epoch.bump()
+            yield
 
     def _register(self, person: NewPerson, password: str, *, by: Actor) -> None:
         if self._rows(Account).filter(username=person.username).exists():
