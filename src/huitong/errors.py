@@ -37,7 +37,7 @@ class HuitongError(Exception):
         self.reasons: tuple[Reason, ...] = reasons
 
     @classmethod
-    def because(cls, code: str, **parameters: str | int) -> "HuitongError":
+    def because(cls, code: str, /, **parameters: str | int) -> "HuitongError":
         """The error with a single reason, as a sentence: `raise Refused.because("grant-missing", dataset=...)`."""
         return cls(Reason(code, parameters))
 
