@@ -104,7 +104,7 @@ OPERATORS: Mapping[type[exp.Expr], Shape] = {
     exp.Case: _shape("this ifs default"),
     exp.If: _shape("this true false"),
     exp.Cast: _shape("this to"),
-    exp.TryCast: _shape("this to", requires_string=True),
+    exp.TryCast: _shape("this to", safe=True, requires_string=True),
 }
 
 AGGREGATES: Mapping[type[exp.Expr], Shape] = {
@@ -170,6 +170,7 @@ FUNCTIONS: Mapping[type[exp.Expr], Shape] = {
     exp.Quarter: _UNARY,
     exp.Extract: _BINARY,
     exp.TimestampTrunc: _shape("this unit"),
+    exp.DateTrunc: _shape("this unit"),
     exp.DateDiff: _shape("this expression unit", date_part_boundary=True),
     exp.LastDay: _UNARY,
     exp.TimeToStr: _shape("this format"),

@@ -1,5 +1,5 @@
-"""The list of steps of one governed query, and nothing but the list: parse, resolve, authorise, rewrite, verify, intent, run, gate,
-outcome. Only this file knows the order; nothing calls back.
+"""The list of steps of one governed query, and nothing but the list: parse, resolve, authorise, rewrite, verify, intent, run,
+gate, outcome. Only this file knows the order; nothing calls back.
 
 Refusals leave as `errors.Refused` with every reason and the number of the query, after a `use-refused` entry is in the ledger. If
 the ledger cannot be written, nothing runs and nothing leaves."""
@@ -240,7 +240,8 @@ class Gateway:
     def _plan(self, query: str, request: QueryRequest, actor: Actor) -> Plan:
         """A verified plan, from the cache when nothing that it rests on has changed. Refusals are recorded here."""
         at = self._clock()
-        key = (hashlib.sha256(request.sql.encode("utf-8", "surrogatepass")).digest(), request.purpose, actor.office, self._epoch.policy_epoch())
+        text = hashlib.sha256(request.sql.encode("utf-8", "surrogatepass")).digest()
+        key = (text, request.purpose, actor.office, self._epoch.policy_epoch())
         kept = self._plans.get(key)
         if kept is not None and fault_of_actor(actor) is None and self._still_holds(kept, at):
             return kept
@@ -323,7 +324,8 @@ class Gateway:
             grant, dataset, snapshot = considered.decision.grants[name], considered.datasets[name], considered.snapshots[name]
             codes: frozenset[str] | None = None
             if grant.terms.rows is not None:
-                codes = self._divisions.codes_under(grant.terms.rows.division, snapshot.taken_at.astimezone(self._time_zone).date())
+                day = snapshot.taken_at.astimezone(self._time_zone).date()
+                codes = self._divisions.codes_under(grant.terms.rows.division, day)
             parts[name] = DatasetPlan(dataset=name, described=dataset, grant=grant, read=snapshot, codes=codes)
         plan = rewrite(
             considered.resolution,

@@ -13,12 +13,12 @@ from importlib.resources import files
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ParseError, SqlglotError, TokenError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from huitong.errors import Reason, Refused
 from huitong.gateway.allowed import ALLOWED, CAST_TYPES, CONSTRUCTS, FUNCTIONS_INSTEAD, UNITS
 
-logging.getLogger("sqlglot").addFilter(lambda record: False)
+logging.getLogger("sqlglot").addFilter(lambda _record: False)
 # The parser warns with the statement's own text, which may hold personal literals; a log is no place for them.
 
 NAME = re.compile(r"[A-Za-z0-9_\u3400-\u4dbf\u4e00-\u9fff]{1,63}")
@@ -140,7 +140,7 @@ def _faults(tree: exp.Expr, caps: Caps) -> Iterable[Reason]:
             if value is None or value is False or value == [] or value == "":
                 continue
             if name in shape.words and isinstance(value, str | bool):
-                if value not in shape.words[name]:
+                if (value.upper() if isinstance(value, str) else value) not in shape.words[name]:
                     yield _construct(f"{kind.__name__}.{name}")
             elif name in shape.children and isinstance(value, exp.Expr):
                 waiting.append((value, depth + 1))
@@ -174,7 +174,7 @@ def _construct(name: str) -> Reason:
     return Reason("construct-refused", {"construct": shown})
 
 
-def _identifier(node: exp.Expr, caps: Caps) -> Reason | None:
+def _identifier(node: exp.Expr, _caps: Caps) -> Reason | None:
     if any(value for name, value in node.args.items() if name not in ("this", "quoted")):
         return _construct("Identifier")
     if not isinstance(node.this, str) or NAME.fullmatch(node.this) is None:
@@ -198,13 +198,13 @@ def _literal(node: exp.Expr, caps: Caps) -> Reason | None:
     return None
 
 
-def _var(node: exp.Expr, caps: Caps) -> Reason | None:
+def _var(node: exp.Expr, _caps: Caps) -> Reason | None:
     if str(node.this).upper() not in UNITS or not isinstance(node.parent, _TAKES_UNIT):
         return Reason("unit-refused", {"units": ", ".join(sorted(unit.lower() for unit in UNITS))})
     return None
 
 
-def _data_type(node: exp.Expr, caps: Caps) -> Reason | None:
+def _data_type(node: exp.Expr, _caps: Caps) -> Reason | None:
     listed = ", ".join(sorted({kind.value for kind in CAST_TYPES} - {"VARCHAR", "TIMESTAMPNTZ"}))
     if not isinstance(node.this, exp.DType) or node.this not in CAST_TYPES or not isinstance(node.parent, exp.Cast | exp.TryCast):
         return Reason("type-refused", {"types": listed})
@@ -213,7 +213,7 @@ def _data_type(node: exp.Expr, caps: Caps) -> Reason | None:
     return None
 
 
-def _data_type_parameter(node: exp.Expr, caps: Caps) -> Reason | None:
+def _data_type_parameter(node: exp.Expr, _caps: Caps) -> Reason | None:
     inner = node.this
     if not isinstance(inner, exp.Literal) or inner.is_string or not inner.this.isdigit() or int(inner.this) > 38:
         return Reason("type-refused", {"types": "DECIMAL(38, 0)"})
@@ -222,11 +222,11 @@ def _data_type_parameter(node: exp.Expr, caps: Caps) -> Reason | None:
     return None
 
 
-def _boolean(node: exp.Expr, caps: Caps) -> Reason | None:
+def _boolean(node: exp.Expr, _caps: Caps) -> Reason | None:
     return None if isinstance(node.this, bool) else _construct("Boolean")
 
 
-def _bare(node: exp.Expr, caps: Caps) -> Reason | None:
+def _bare(node: exp.Expr, _caps: Caps) -> Reason | None:
     used = [name for name, value in node.args.items() if value]
     return _construct(f"{type(node).__name__}.{used[0]}") if used else None
 

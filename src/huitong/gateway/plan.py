@@ -49,8 +49,8 @@ class Plan:
 
 
 class PlanCache:
-    """The plans used last, at most `size`. The key holds whatever may change a plan but snapshots and the clock, which the gateway
-    checks on each hit."""
+    """The plans used last, at most `size`. The key holds whatever may change a plan but snapshots and the clock, which the
+    gateway checks on each hit."""
 
     def __init__(self, size: int) -> None:
         self._size = size

@@ -12,7 +12,7 @@ from datetime import date, datetime
 from sqlglot import exp
 
 from huitong.errors import Reason, Refused
-from huitong.gateway.allowed import AGGREGATES, RANKINGS
+from huitong.gateway.allowed import AGGREGATES, RANKINGS, UNITS
 from huitong.gateway.parse import Caps
 from huitong.masks import masked_type, sql_type
 from huitong.model.catalog import Dataset, ItemType
@@ -230,7 +230,7 @@ class _Binder:
             if isinstance(key, exp.Column) and not key.table:
                 position = self._position(key.name, outputs)
                 if position is None:
-                    self.fault("item-unknown", item=key.name)
+                    self.fault("item-not-found", item=key.name)
                 else:
                     key.replace(exp.Literal.number(position))
             elif not self._is_position(key, len(outputs)):
@@ -243,7 +243,7 @@ class _Binder:
         scope = _Scope(outer)
         from_ = node.args.get("from_")
         if from_ is not None:
-            self._add(scope, self._source(from_.this, ctes, scope))
+            self._add(scope, self._source(from_.this, ctes))
         for join in node.args.get("joins") or ():
             self._join(join, ctes, scope)
         where = node.args.get("where")
@@ -265,7 +265,7 @@ class _Binder:
 
     def _join(self, join: exp.Join, ctes: Mapping[str, _Common], scope: _Scope) -> None:
         before = scope.aliases()
-        added = self._source(join.this, ctes, scope)
+        added = self._source(join.this, ctes)
         on, using = join.args.get("on"), join.args.get("using")
         if on is None and not using:
             self.fault("join-without-condition")
@@ -291,7 +291,7 @@ class _Binder:
             right = added.columns.get(name)
             if left is None or right is None or name in added.ambiguous:
                 if not added.unknown and not any(source.unknown for source in scope.sources):
-                    self.fault("item-unknown", item=identifier.name)
+                    self.fault("item-not-found", item=identifier.name)
                 continue
             make_left, left_type, left_column = left
             if right.use is not None:
@@ -319,7 +319,7 @@ class _Binder:
                 self.fault("name-twice", name=min(other.names & source.names))
         scope.sources.append(source)
 
-    def _source(self, node: exp.Expr, ctes: Mapping[str, _Common], scope: _Scope) -> _Source:
+    def _source(self, node: exp.Expr, ctes: Mapping[str, _Common]) -> _Source:
         alias = self._fresh("s")
         written = node.args.get("alias")
         name = written.name.lower() if written is not None else ""
@@ -604,7 +604,7 @@ class _Binder:
         if qualifier is not None and not known:
             self.fault("source-unknown", source=qualifier)
         else:
-            self.fault("item-unknown", item=node.name)
+            self.fault("item-not-found", item=node.name)
 
     # --- expressions --------------------------------------------------------------------------------------------------
 
@@ -629,15 +629,15 @@ class _Binder:
                 kinds.append(self._expression(value, place))
         return kinds
 
-    def literal(self, node: exp.Expr, place: _Place) -> Type:
+    def literal(self, node: exp.Expr, _place: _Place) -> Type:
         if node.args.get("is_string"):
             return _TEXT
         return _INTEGER if node.this.isdigit() else _DECIMAL
 
-    def nothing(self, node: exp.Expr, place: _Place) -> Type:
+    def nothing(self, _node: exp.Expr, _place: _Place) -> Type:
         return None
 
-    def star(self, node: exp.Expr, place: _Place) -> Type:
+    def star(self, _node: exp.Expr, _place: _Place) -> Type:
         self.fault("construct-refused", construct="*")
         return None
 
@@ -679,7 +679,7 @@ class _Binder:
         except ValueError:
             self.fault("date-literal-invalid")
 
-    def interval(self, node: exp.Expr, place: _Place) -> Type:
+    def interval(self, node: exp.Expr, _place: _Place) -> Type:
         amount = node.this
         if (
             not isinstance(amount, exp.Literal)
@@ -692,7 +692,11 @@ class _Binder:
 
     def _as_type(self, node: exp.Expr, kind: ItemType) -> exp.Expr:
         """The node, read as `kind` where it can be and NULL where it cannot."""
-        cast = exp.TryCast(this=exp.Null(), to=sql_type(kind))
+        return self._cast(node, sql_type(kind))
+
+    @staticmethod
+    def _cast(node: exp.Expr, to: exp.DataType) -> exp.Expr:
+        cast = exp.TryCast(this=exp.Null(), to=to)
         if node.parent is not None:
             node.replace(cast)
         cast.set("this", node)
@@ -762,6 +766,9 @@ class _Binder:
         if isinstance(node, exp.Div):
             return _DECIMAL
         if _DATE in (a, b) and isinstance(node, exp.Add | exp.Sub):
+            for days, kind in ((node.this, a), (node.expression, b)):
+                if kind is _INTEGER:
+                    self._cast(days, exp.DataType(this=exp.DType.INT, nested=False))
             return _INTEGER if a is b else _DATE
         if a is None or b is None:
             return None
@@ -807,7 +814,9 @@ class _Binder:
                 elif kind in (_INTEGER, _DECIMAL):
                     self.fault("date-expected", function=_called(node))
         unit = node.args.get("unit")
-        if isinstance(node, exp.TimestampTrunc | exp.DateDiff) and not isinstance(unit, exp.Var):
+        if isinstance(node, exp.DateTrunc) and isinstance(unit, exp.Literal) and unit.this.upper() in UNITS:
+            unit.replace(exp.Literal.string(unit.this.upper()))
+        elif isinstance(node, exp.TimestampTrunc | exp.DateTrunc | exp.DateDiff) and not isinstance(unit, exp.Var):
             self.fault("unit-refused", units="year, month, day")
         if isinstance(node, exp.TimeToStr):
             form = node.args.get("format")
@@ -818,7 +827,7 @@ class _Binder:
             ):
                 self.fault("date-format-refused")
             return _TEXT
-        if isinstance(node, exp.TimestampTrunc):
+        if isinstance(node, exp.TimestampTrunc | exp.DateTrunc):
             return _INSTANT
         return _DATE if isinstance(node, exp.LastDay) else _INTEGER
 
@@ -861,7 +870,7 @@ class _Binder:
         self._expression(node.expression.this, _Place(place.scope, place.ctes))
         return self._expression(node.this, place)
 
-    def ranking(self, node: exp.Expr, place: _Place) -> Type:
+    def ranking(self, node: exp.Expr, _place: _Place) -> Type:
         self.fault("function-needs-window", function=_called(node))
         return None
 
@@ -949,21 +958,18 @@ def _handlers(binder: _Binder) -> dict[type[exp.Expr], Callable[[exp.Expr, _Plac
         exp.ConcatWs: binder.concatenation,
         exp.DPipe: binder.concatenation,
     }
-    for kind in (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ):
-        found[kind] = binder.comparison
-    for kind in (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Pow):
-        found[kind] = binder.arithmetic
-    for kind in (
-        exp.Like, exp.ILike, exp.Length, exp.Lower, exp.Upper, exp.Trim, exp.Substring, exp.Left, exp.Right, exp.Replace,
-        exp.StartsWith, exp.EndsWith, exp.Contains, exp.StrPosition, exp.Reverse,
-    ):  # fmt: skip
-        found[kind] = binder.text
-    for kind in (exp.Year, exp.Month, exp.Day, exp.Quarter, exp.TimestampTrunc, exp.DateDiff, exp.LastDay, exp.TimeToStr):
-        found[kind] = binder.calendar
-    for aggregate in AGGREGATES:
-        found[aggregate] = binder.aggregate
-    for ranking in RANKINGS:
-        found[ranking] = binder.ranking
+    groups: Sequence[tuple[Callable[[exp.Expr, _Place], Type], Sequence[type[exp.Expr]]]] = (
+        (binder.comparison, (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ)),
+        (binder.arithmetic, (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Pow)),
+        (binder.text, (exp.Like, exp.ILike, exp.Length, exp.Lower, exp.Upper, exp.Trim, exp.Substring, exp.Left, exp.Right)),
+        (binder.text, (exp.Replace, exp.StartsWith, exp.EndsWith, exp.Contains, exp.StrPosition, exp.Reverse)),
+        (binder.calendar, (exp.Year, exp.Month, exp.Day, exp.Quarter, exp.TimestampTrunc, exp.DateTrunc)),
+        (binder.calendar, (exp.DateDiff, exp.LastDay, exp.TimeToStr)),
+        (binder.aggregate, tuple(AGGREGATES)),
+        (binder.ranking, tuple(RANKINGS)),
+    )
+    for handler, kinds in groups:
+        found.update(dict.fromkeys(kinds, handler))
     return found
 
 
@@ -976,7 +982,7 @@ def _common_type(kinds: Sequence[Type]) -> Type:
 
 
 def _always(kind: ItemType) -> Callable[[Sequence[Type]], Type]:
-    return lambda kinds: kind
+    return lambda _kinds: kind
 
 
 _RETURNS: Mapping[type[exp.Expr], Callable[[Sequence[Type]], Type]] = {

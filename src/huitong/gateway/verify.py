@@ -29,8 +29,8 @@ class SeenNames(Protocol):
 
 
 SecondParser = Callable[[str], SeenNames | frozenset[str]]
-"""Parses one SELECT without binding or running it, in the engine's own way; raises on anything else. One that gives only the tables
-serves too, but then functions are checked by the first parser alone."""
+"""Parses one SELECT without binding or running it, in the engine's own way; raises on anything else. One that gives only the
+tables serves too, but then functions are checked by the first parser alone."""
 
 ENGINE_FUNCTIONS = frozenset(
     [
@@ -38,11 +38,14 @@ ENGINE_FUNCTIONS = frozenset(
         *("like_escape", "not_like_escape", "ilike_escape", "not_ilike_escape"),
         *("count", "count_star", "sum", "avg", "min", "max", "median", "quantile_cont", "count_if", "corr"),
         *("stddev", "stddev_pop", "stddev_samp", "variance", "var_samp", "var_pop"),
-        *("abs", "round", "floor", "ceil", "sign", "sqrt", "ln", "power", "pow", "greatest", "least"),
-        *("length", "lower", "upper", "trim", "substring", "left", "right", "repeat", "replace", "reverse", "concat", "concat_ws"),
+        *("abs", "round", "floor", "ceil", "trunc", "sign", "sqrt", "ln", "power", "pow"),
+        *("greatest", "least", "nullif"),
+        *("length", "lower", "upper", "trim", "substring", "left", "right", "repeat", "replace", "reverse"),
+        *("concat", "concat_ws"),
         *("starts_with", "ends_with", "suffix", "prefix", "contains", "strpos", "regexp_full_match"),
         *("year", "month", "day", "quarter", "date_part", "date_trunc", "date_diff", "last_day", "strftime"),
         *("to_years", "to_quarters", "to_months", "to_weeks", "to_days", "to_hours", "to_minutes", "to_seconds"),
+        "timezone",
         *("row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "lag", "lead", "first_value", "last_value"),
         *("unnest", "string_split"),
     ]
@@ -51,7 +54,7 @@ ENGINE_FUNCTIONS = frozenset(
 
 
 def verify(plan: Plan, second_parser: SecondParser) -> None:
-    """Raises Refused `rewrite-differs` if the second parser sees other tables or functions than planned, or cannot read the SQL."""
+    """Raises Refused `rewrite-differs` if the second parser sees other tables or functions than planned, or cannot read it."""
     functions: frozenset[str] = frozenset()
     table_functions: frozenset[str] = frozenset()
     try:

@@ -6,7 +6,7 @@ have the shape its mask expects (a division code of seven digits, say) becomes N
 import math
 import re
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -27,7 +27,8 @@ DIVISION_CODE_LENGTH = 12
 DIVISION_CODE_SHAPE = "[0-9]{12}"
 RESIDENT_ID_SHAPE = "[0-9]{17}[0-9X]"
 LOCAL_HOURS = 8
-"""China Standard Time is UTC+8 all year; year and month of an instant are those of the calendar on the wall there."""
+"""China Standard Time is UTC+8 all year; year and month of an instant are those of the calendar on the wall there. POSIX names
+such a zone with the sign turned round."""
 LARGEST_STEP = 10**12
 LARGEST_KEPT = 64
 BIGINT_LOWEST = -(2**63)
@@ -113,7 +114,7 @@ def _try_cast(value: exp.Expr, kind: exp.DType) -> exp.Expr:
     return exp.TryCast(this=value, to=exp.DataType(this=kind, nested=False))
 
 
-def _number(value: int) -> exp.Literal:
+def _number(value: int) -> exp.Expr:
     return exp.Literal.number(value)
 
 
@@ -121,8 +122,7 @@ def _local(item: Item, column: exp.Expr) -> exp.Expr:
     """The date or the local wall-clock instant of the column."""
     if item.type is ItemType.DATE:
         return column
-    hours = exp.Interval(this=exp.Literal.string(str(LOCAL_HOURS)), unit=exp.Var(this="HOUR"))
-    return exp.Paren(this=exp.Add(this=_try_cast(column, exp.DType.TIMESTAMPNTZ), expression=hours))
+    return exp.AtTimeZone(this=column, zone=exp.Literal.string(f"Etc/GMT-{LOCAL_HOURS}"))
 
 
 def _matches(column: exp.Expr, shape: str) -> exp.Expr:
@@ -195,7 +195,7 @@ def _python_change(item: Item, mask: Mask, token: Callable[[str], int | None] | 
     if mask.kind is MaskKind.CLEAR:
         return lambda value: value
     if mask.kind is MaskKind.HIDE:
-        return lambda value: None
+        return lambda _value: None
     if mask.kind is MaskKind.PSEUDONYM:
         if token is None:
             raise _unfit(item, mask)
@@ -234,6 +234,9 @@ def _python_change(item: Item, mask: Mask, token: Callable[[str], int | None] | 
         return lambda value: value[:prefix] + zeros if re.fullmatch(DIVISION_CODE_SHAPE, value) else None
 
     def local(value: date | datetime) -> date:
-        return (value + timedelta(hours=LOCAL_HOURS)).date() if isinstance(value, datetime) else value
+        if isinstance(value, datetime):
+            aware = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+            return aware.astimezone(timezone(timedelta(hours=LOCAL_HOURS))).date()
+        return value
 
     return (lambda value: local(value).year) if to == "year" else (lambda value: local(value).replace(day=1))

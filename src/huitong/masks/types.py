@@ -12,12 +12,12 @@ ENGINE_TYPES: Mapping[ItemType, str] = {
     ItemType.DECIMAL: "DOUBLE",
     ItemType.BOOLEAN: "BOOLEAN",
     ItemType.DATE: "DATE",
-    ItemType.INSTANT: "TIMESTAMP",
+    ItemType.INSTANT: "TIMESTAMP WITH TIME ZONE",
 }
 
 
 def engine_type(item_type: ItemType) -> str:
-    """The DuckDB type of an item of this logical type; instants are UTC without a zone."""
+    """The DuckDB type of an item of this logical type."""
     return ENGINE_TYPES[item_type]
 
 
@@ -27,7 +27,7 @@ _NODE_TYPES: Mapping[ItemType, exp.DType] = {
     ItemType.DECIMAL: exp.DType.DOUBLE,
     ItemType.BOOLEAN: exp.DType.BOOLEAN,
     ItemType.DATE: exp.DType.DATE,
-    ItemType.INSTANT: exp.DType.TIMESTAMPNTZ,
+    ItemType.INSTANT: exp.DType.TIMESTAMPTZ,
 }
 
 

@@ -61,9 +61,8 @@ def decide(
         if not candidates:
             reasons.append(_without_grant(actor, dataset))
             continue
-        judged = [
-            (_faults(grant, dataset, uses[dataset_id], actor, purpose if purpose_known else None, at), grant) for grant in candidates
-        ]
+        stated = purpose if purpose_known else None
+        judged = [(_faults(grant, dataset, uses[dataset_id], actor, stated, at), grant) for grant in candidates]
         faultless = [grant for faults, grant in judged if not faults]
         if faultless:
             chosen[dataset_id] = min(faultless, key=lambda grant: _width(grant, uses[dataset_id]))

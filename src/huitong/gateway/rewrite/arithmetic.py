@@ -9,8 +9,8 @@ from huitong.gateway.allowed import AGGREGATES
 
 _DIVIDING = (exp.Div, exp.IntDiv, exp.Mod)
 _FALLIBLE = (
-    exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Neg, exp.Abs, exp.Sqrt, exp.Ln, exp.Pow, exp.Round, exp.LastDay,
-    exp.DateDiff, exp.TimestampTrunc, exp.TimeToStr,
+    exp.Add, exp.Sub, exp.Mul, exp.IntDiv, exp.Mod, exp.Neg, exp.Abs, exp.Pow, exp.LastDay, exp.DateDiff, exp.TimestampTrunc,
+    exp.DateTrunc, exp.TimeToStr,
 )  # fmt: skip
 _NOT_WITHIN_TRY = (*AGGREGATES, exp.Window, exp.Select, exp.SetOperation, exp.Subquery)
 
@@ -18,12 +18,15 @@ _NOT_WITHIN_TRY = (*AGGREGATES, exp.Window, exp.Select, exp.SetOperation, exp.Su
 def make_safe(tree: exp.Expr) -> None:
     """Change the tree in place."""
     dividing: list[exp.Expr] = []
+    rooted: list[exp.Expr] = []
     outermost: list[exp.Expr] = []
     waiting: list[tuple[exp.Expr, bool]] = [(tree, False)]
     while waiting:
         node, covered = waiting.pop()
         if isinstance(node, _DIVIDING):
             dividing.append(node)
+        elif isinstance(node, exp.Sqrt | exp.Ln):
+            rooted.append(node)
         if isinstance(node, _FALLIBLE) and not covered and not _is_plain_number(node) and _may_be_tried(node):
             outermost.append(node)
             covered = True
@@ -37,6 +40,12 @@ def make_safe(tree: exp.Expr) -> None:
         if isinstance(divisor, exp.Literal) and not divisor.is_string and float(divisor.this) != 0:
             continue
         node.set("expression", exp.Nullif(this=divisor, expression=exp.Literal.number(0)))
+    for node in rooted:
+        argument = node.this
+        lowest: exp.Expr = exp.GTE(this=argument.copy(), expression=exp.Literal.number(0))
+        if isinstance(node, exp.Ln):
+            lowest = exp.GT(this=argument.copy(), expression=exp.Literal.number(0))
+        node.set("this", exp.Case(ifs=[exp.If(this=lowest, true=argument)]))
     for node in outermost:
         holder = exp.Try(this=exp.Null())
         node.replace(holder)

@@ -1,5 +1,5 @@
 """The governed subquery that takes the place of a dataset: only the items used, each under its mask, only the rows granted,
-tokens joined from side tables. The rest of the statement can see nothing else, even if everything before it had missed something."""
+tokens joined from side tables. The rest of the statement can see nothing else, even if all before it had missed something."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -130,10 +130,9 @@ def row_rule(part: DatasetPlan, caps: Caps) -> exp.Expr | None:
     if len(codes) <= caps.division_list:
         return exp.In(this=column, expressions=[exp.Literal.string(code) for code in codes])
     between = exp.Between(this=column.copy(), low=exp.Literal.string(codes[0]), high=exp.Literal.string(codes[-1]))
-    listed = exp.Anonymous(
-        this="unnest",
-        expressions=[exp.Anonymous(this="string_split", expressions=[exp.Literal.string(",".join(codes)), exp.Literal.string(",")])],
-    )
+    text = exp.Literal.string(",".join(codes))
+    split = exp.Anonymous(this="string_split", expressions=[text, exp.Literal.string(",")])
+    listed = exp.Anonymous(this="unnest", expressions=[split])
     members = exp.In(this=column, query=exp.Subquery(this=exp.Select(expressions=[listed])))
     return exp.And(this=between, expression=members)
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from huitong.engines.duckdb import create_view, open_locked, reason_of, statement_names, stream
+from huitong.engines.duckdb import statement_names
 from huitong.errors import Refused, Unavailable
 from huitong.gateway import Gateway
 from huitong.masks.pseudonym import group_key, token
@@ -149,7 +150,7 @@ COMPANIES: Sequence[Mapping[str, Any]] = (
     {"cid": "91520102MA6HHHHH3D", "owner_pid": None, "capital": None, "division": NANMING},
 )
 HOURS: Sequence[Mapping[str, Any]] = tuple(
-    {"station": "贵阳", "at": datetime(2025, 12, 31, hour), "temperature": hour - 3.5} for hour in (14, 15, 16, 17)
+    {"station": "贵阳", "at": datetime(2025, 12, 31, hour, tzinfo=UTC), "temperature": hour - 3.5} for hour in (14, 15, 16, 17)
 )
 CANARY_NUMBERS = frozenset((987654321, 987654322, 987654323, 987654324))
 
@@ -159,7 +160,7 @@ _ARROW = {
     ItemType.DECIMAL: pa.float64(),
     ItemType.BOOLEAN: pa.bool_(),
     ItemType.DATE: pa.date32(),
-    ItemType.INSTANT: pa.timestamp("us"),
+    ItemType.INSTANT: pa.timestamp("us", tz="UTC"),
 }
 
 ANALYST = Actor(
@@ -231,7 +232,8 @@ WEATHER_GRANT = make_grant("weather", {"station": CLEAR, "at": CLEAR, "temperatu
 
 
 class LocalEngine:
-    """DuckDB in this process: the locked connection and the views of production, on the files of the plan only."""
+    """DuckDB in this process, without the broker and its sandbox: a view of each planned table over its files and nothing else,
+    then external access off and the configuration locked, then the one statement."""
 
     def __init__(self, lake: Path) -> None:
         self.lake = lake
@@ -242,15 +244,18 @@ class LocalEngine:
         self.ran.append(query)
         if self.fails_with is not None:
             raise self.fails_with
-        files = {table.name: [str(self.lake / file) for file in table.files] for table in query.tables}
-        readable = [file for paths in files.values() for file in paths]
-        connection = open_locked(limits=query.limits, readable=readable, temporary=None, temporary_megabytes=1)
+        connection = duckdb.connect(":memory:", config={"threads": query.limits.threads, "python_enable_replacements": "false"})
         try:
+            readable = ", ".join(f"'{self.lake / file}'" for table in query.tables for file in table.files)
+            connection.execute(f"SET TimeZone = 'UTC'; SET allowed_paths = [{readable}]")
+            connection.execute("SET enable_external_access = false; SET lock_configuration = true")
             for table in query.tables:
-                create_view(connection, table, files[table.name])
-            return stream(connection, query.sql).read_all()
-        except Exception as error:
-            raise Refused(reason_of(error, query=query.query, limits=query.limits)) from None
+                files = ", ".join(f"'{self.lake / file}'" for file in table.files)
+                columns = ", ".join(f'CAST("{name}" AS {kind}) AS "{name}"' for name, kind in table.columns.items())
+                connection.execute(f'CREATE VIEW "{table.name}" AS SELECT {columns} FROM read_parquet([{files}])')
+            return connection.sql(query.sql).to_arrow_table()
+        except duckdb.Error:
+            raise Refused.because("query-failed", query=query.query) from None
         finally:
             connection.close()
 
