@@ -128,6 +128,6 @@ def open_doors() -> Doors:
         ledger=platform.ledger,
         uses=stores.uses,
         accounts=Accounts(stores=stores, ledger=platform.ledger, keystore=keystore, clock=wall_clock),
-        load=lambda dataset, path, by: platform.intake.load(dataset, path, by=by),
+        load=lambda dataset, path, by: platform.intake.load(dataset, path, by=by).snapshot,
         clock=wall_clock,
     )

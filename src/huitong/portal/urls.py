@@ -13,7 +13,7 @@ urlpatterns = [
     path("sign-out", account.SignOut.as_view(), name="sign-out"),
     path("post", account.choose_post, name="choose-post"),
     path("language", set_language, name="language"),
-    path("api/v1", app.urls()),
+    path("api/v1/", app.urls()),
 ]
 handler400 = "huitong.portal.pages.failing.bad_request"
 handler403 = "huitong.portal.pages.failing.forbidden"

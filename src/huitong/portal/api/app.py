@@ -7,6 +7,8 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
+from ninja.operation import Operation
+from ninja.renderers import JSONRenderer
 
 from huitong.portal.api import problems
 from huitong.portal.api.routes import catalog, ledger, party, sharing, use
@@ -15,8 +17,18 @@ from huitong.portal.api.schemas import Problem
 VERSION = "1"
 
 
+class Readable(JSONRenderer):
+    """JSON in which Chinese stays readable."""
+
+    json_dumps_params = {"ensure_ascii": False}  # noqa: RUF012 - Ninja's own form of it
+
+
 class Api(NinjaAPI):
-    """Ninja's API, whose description knows the form of a problem."""
+    """Ninja's API, whose description knows the form of a problem and names operations by file and function."""
+
+    def get_openapi_operation_id(self, operation: Operation) -> str:
+        """`sharing_approve` for the function `approve` of the file `sharing`."""
+        return f"{operation.view_func.__module__.rpartition('.')[2]}_{operation.view_func.__name__}"
 
     def get_openapi_schema(self, **settings: Any) -> OpenAPISchema:
         """The description, with the form of problems among its components."""
@@ -35,13 +47,14 @@ api = Api(
     urls_namespace="huitong-api",
     docs_url=None,
     openapi_url="/openapi.json",
+    renderer=Readable(),
 )
 problems.register(api)
 for part in (party, catalog, sharing, use, ledger):
     api.add_router("", part.router)
 
 
-def _answering(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+def _answering(view: Callable[..., Any]) -> Callable[..., HttpResponse]:
     """The view, whose wrong method is told as a problem too and whose answers no cache keeps."""
 
     def answer(request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponse:
@@ -62,6 +75,6 @@ def urls() -> tuple[list[URLPattern], str, str]:
     own = [
         URLPattern(pattern.pattern, _answering(pattern.callback), pattern.default_args, pattern.name)
         for pattern in patterns
-        if pattern.name != "api-root"
+        if isinstance(pattern, URLPattern)
     ]
     return own, app_name, str(namespace)

@@ -10,10 +10,9 @@ from huitong.portal.api.schemas import NO_NUL
 
 Limit = Annotated[int, Query(ge=1, le=LIMITS.page_entries, description="How many entries at most")]
 Offset = Annotated[int, Query(ge=0, le=2**31 - 1, description="How many entries to leave out first")]
-Search = Annotated[
-    str, StringConstraints(max_length=LIMITS.search_characters, pattern=NO_NUL), Query(description="Words in Chinese or English")
-]
+Search = Annotated[str, StringConstraints(max_length=LIMITS.search_characters, pattern=NO_NUL)]
+"""Words in Chinese or English."""
 Code = Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")]
 """A 12-digit division code."""
-OfficeId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=NO_NUL), Query()]
+OfficeId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=NO_NUL)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=NO_NUL), Path()]

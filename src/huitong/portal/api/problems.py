@@ -21,8 +21,7 @@ from huitong.errors import (
     Refused,
     Unavailable,
 )
-from huitong.portal.api.language import language_of
-from huitong.words import render
+from huitong.portal.api.language import language_of, sentence
 
 log = logging.getLogger("huitong.api")
 
@@ -56,10 +55,10 @@ def problem(request: HttpRequest, error: HuitongError, *, status: int | None = N
     usual, kind = next(((status, name) for cls, status, name in KINDS if isinstance(error, cls)), (500, "failure"))
     number = status or SPECIAL_STATUS.get(error.reasons[0].code, usual)
     language = language_of(request)
-    texts = [render(reason, language) for reason in error.reasons]
+    texts = [sentence(reason, language) for reason in error.reasons]
     body: dict[str, Any] = {
         "type": f"urn:huitong:problem:{kind}",
-        "title": render(Reason(f"problem-{kind}"), language),
+        "title": sentence(Reason(f"problem-{kind}"), language),
         "status": number,
         "detail": " ".join(texts),
         "code": error.reasons[0].code,

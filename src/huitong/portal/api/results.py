@@ -13,8 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from huitong.errors import InputInvalid
 from huitong.gateway.gate import result_bytes
 from huitong.model.query import Answer
-from huitong.portal.api.language import language_of
-from huitong.words import render
+from huitong.portal.api.language import language_of, sentence
 
 ARROW = "application/vnd.apache.arrow.stream"
 JSON = "application/json"
@@ -46,7 +45,7 @@ def response_of(answer: Answer, request: HttpRequest, *, form: str) -> HttpRespo
     response["Huitong-Receipt"] = receipt_address(answer.query)
     if answer.notices:
         language = language_of(request)
-        response["Huitong-Notices"] = ",".join(quote(render(notice, language), safe=" ") for notice in answer.notices)
+        response["Huitong-Notices"] = ",".join(quote(sentence(notice, language), safe=" ") for notice in answer.notices)
     response["Vary"] = "Accept, Accept-Language"
     response["Cache-Control"] = "no-store"
     return response
@@ -68,14 +67,14 @@ def _json(answer: Answer, language: str) -> bytes:
         "query": answer.query,
         "columns": [{"name": entry.name, "type": str(entry.type)} for entry in table.schema],
         "rows": [list(row) for row in zip(*columns, strict=True)],
-        "notices": [{"code": n.code, "parameters": dict(n.parameters), "text": render(n, language)} for n in answer.notices],
+        "notices": [{"code": n.code, "parameters": dict(n.parameters), "text": sentence(n, language)} for n in answer.notices],
         "receipt": receipt_address(answer.query),
     }
     return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
 
 
 def _json_column(column: Any) -> list[Any]:
-    values = column.to_pylist()
+    values: list[Any] = column.to_pylist()
     if _is_text(column.type) or pyarrow.types.is_boolean(column.type):
         return values
     return [_json_value(value) for value in values]

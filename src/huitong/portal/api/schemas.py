@@ -447,10 +447,11 @@ class WhyOut(Schema):
 class Receipt(Schema):
     """Proof of one use: verify it offline with `huitong receipt verify`."""
 
-    model_config = ConfigDict(extra="allow")
-
     format: str
     origin: str
+    log_key: str
+    entries: list[dict[str, Any]]
+    checkpoint: str | None
 
 
 class LedgerStatusOut(Schema):

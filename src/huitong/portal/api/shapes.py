@@ -11,9 +11,9 @@ from huitong.model.policy import DivisionRows, Grant, ItemTerm, Mask
 from huitong.model.sharing import Request, RequestEvent, Wish
 from huitong.model.text import BilingualText
 from huitong.policy.default_masks import default_mask
+from huitong.portal.api.language import sentence
 from huitong.portal.doors import doors
 from huitong.sharing.availability import Availability
-from huitong.words import render
 
 JSON = dict[str, Any]
 
@@ -143,7 +143,7 @@ def availability(entry: Dataset, found: Availability, language: str) -> JSON:
 
 def reason(found: Reason, language: str) -> JSON:
     """A reason with its sentence."""
-    return {"code": found.code, "parameters": dict(found.parameters), "text": render(found, language)}
+    return {"code": found.code, "parameters": dict(found.parameters), "text": sentence(found, language)}
 
 
 def item_terms(terms: Iterable[ItemTerm]) -> list[JSON]:

@@ -9,7 +9,7 @@ from django.utils.translation import get_language
 from django.views.decorators.http import require_safe
 
 from huitong.errors import NotFound
-from huitong.model.catalog import Sharing
+from huitong.model.catalog import Dataset, Sharing
 from huitong.policy.default_masks import default_mask
 from huitong.portal.api.limits import LIMITS
 from huitong.portal.doors import doors
@@ -17,6 +17,7 @@ from huitong.portal.pages.acting import actor_of, page, title_of
 from huitong.portal.pages.answers import answer_for_all, answer_for_office
 from huitong.portal.pages.labels import label
 from huitong.portal.pages.snippets import snippets_of
+from huitong.sharing.availability import Availability
 
 HITS_OF_A_PAGE = 20
 
@@ -36,11 +37,13 @@ def front(request: HttpRequest) -> HttpResponse:
         offset=(number - 1) * HITS_OF_A_PAGE,
     )
     pages = max(1, -(-found.total // HITS_OF_A_PAGE))
+    actor = actor_of(request)
+    answers = doors().sharing.availabilities(found.hits, actor=actor) if actor else {}
     wanted = {"q": q, "office": office, "sharing": sharing.value if sharing else ""}
     context: dict[str, Any] = {
         **wanted,
         "asked": any(wanted.values()) or number > 1,
-        "hits": [_hit(one) for one in found.hits],
+        "hits": [_hit(one, answers.get(one.id)) for one in found.hits],
         "total": found.total,
         "page": number,
         "pages": pages,
@@ -65,8 +68,9 @@ def _address(wanted: dict[str, str], number: int) -> str:
     return f"{reverse('front')}?{urlencode(query)}" if query else reverse("front")
 
 
-def _hit(found: Any) -> dict[str, Any]:
+def _hit(found: Dataset, answer: Availability | None) -> dict[str, Any]:
     return {
+        "answer": answer.kind if answer else None,
         "id": found.id,
         "title": found.title,
         "abstract": found.abstract,

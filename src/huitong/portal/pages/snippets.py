@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext
 
-from huitong.model.catalog import Dataset, Grade
+from huitong.model.catalog import Dataset, Grade, Sharing
 from huitong.model.policy import Grant, MaskKind
 
 
@@ -20,8 +20,9 @@ class Snippet:
 
 
 def snippets_of(dataset: Dataset, grant: Grant | None, *, address: str) -> list[Snippet]:
-    """The same statement by three doors; with a grant of the reader's office, its items and its purpose."""
-    sql = _statement(dataset, grant)
+    """How to ask, and the same statement by three doors; with a grant of the reader's office, its items and its purpose."""
+    names = _names(dataset, grant)
+    sql = f"SELECT {', '.join(names)} FROM {dataset.id} LIMIT 10"  # noqa: S608 - text for a person to read; nothing here runs it
     purpose = grant.terms.purpose.code if grant else gettext("PURPOSE")
     body = json.dumps({"sql": sql, "purpose": purpose}, ensure_ascii=False)
     http = (
@@ -41,17 +42,24 @@ def snippets_of(dataset: Dataset, grant: Grant | None, *, address: str) -> list[
         "    receipt = result.receipt()"
     )
     shell = f"export HUITONG_URL={address}\nhuitong query {shlex.quote(sql)} --purpose {shlex.quote(purpose)}"
-    return [
+    asking = (
+        f"export HUITONG_URL={address}\nhuitong request submit {dataset.id} \\\n"
+        + "".join(f"  --item {shlex.quote(name)} \\\n" for name in names)
+        + f"  --purpose {shlex.quote(purpose)} --legal-basis {shlex.quote(gettext('LAW AND ARTICLE'))} \\\n"
+        f"  --until {gettext('YYYY-MM-DD')}"
+    )
+    use = [
         Snippet("terminal", gettext("Terminal"), shell),
         Snippet("python", "Python", python),
         Snippet("api", gettext("HTTP API"), http),
     ]
+    return use if grant or dataset.sharing is Sharing.NOT_SHARED else [Snippet("ask", gettext("Ask"), asking), *use]
 
 
-def _statement(dataset: Dataset, grant: Grant | None) -> str:
-    """A first statement that is likely to be allowed: three items, those of the grant or the least sensitive ones."""
+def _names(dataset: Dataset, grant: Grant | None) -> list[str]:
+    """Three items for a first statement that is likely to be allowed: those of the grant, or the least sensitive ones."""
     if grant:
         names = [term.item for term in grant.terms.items if term.mask.kind is not MaskKind.HIDE]
     else:
-        names = [item.name for item in dataset.items if item.grade <= Grade.INTERNAL] or [dataset.items[0].name]
-    return f"SELECT {', '.join(names[:3])} FROM {dataset.id} LIMIT 10"  # noqa: S608 - text for a person to read; nothing here runs it
+        names = [item.name for item in dataset.items if item.grade <= Grade.INTERNAL]
+    return (names or [dataset.items[0].name])[:3]

@@ -1,18 +1,18 @@
 # ruff: noqa: ARG001 - Ninja gives every operation the request, whether it needs it or not
 """Who am I, and who is there: divisions and offices."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from django.http import HttpRequest
-from ninja import Path, Query, Router
+from ninja import Router
 
 from huitong.errors import NotFound
 from huitong.model.party import DivisionLevel
 from huitong.portal.api import shapes
 from huitong.portal.api.auth import READ, actor
 from huitong.portal.api.forms import signed_in
-from huitong.portal.api.parameters import Code, Limit, Offset, Search
-from huitong.portal.api.schemas import DivisionOut, Divisions, Name, OfficeOut, Offices, Whoami
+from huitong.portal.api.parameters import Code, Id, Limit, Offset, Search
+from huitong.portal.api.schemas import DivisionOut, Divisions, OfficeOut, Offices, Whoami
 from huitong.portal.doors import doors
 
 router = Router(tags=["Who takes part"], auth=READ)
@@ -39,7 +39,7 @@ def divisions(
 
 
 @router.get("/divisions/{code}", response=DivisionOut, openapi_extra=signed_in(404))
-def division(request: HttpRequest, code: Annotated[Name, Path()]) -> Any:
+def division(request: HttpRequest, code: Id) -> Any:
     """One division by its 12-digit code."""
     found = doors().divisions.get(code)
     if found is None:
@@ -52,7 +52,7 @@ def offices(
     request: HttpRequest,
     q: Search = "",
     level: DivisionLevel | None = None,
-    division: Annotated[Code | None, Query()] = None,
+    division: Code | None = None,
     limit: Limit = 50,
     offset: Offset = 0,
 ) -> Any:
@@ -62,7 +62,7 @@ def offices(
 
 
 @router.get("/offices/{office_id}", response=OfficeOut, openapi_extra=signed_in(404))
-def office(request: HttpRequest, office_id: Annotated[Name, Path()]) -> Any:
+def office(request: HttpRequest, office_id: Id) -> Any:
     """One office."""
     found = doors().parties.office(office_id)
     if found is None:

@@ -73,18 +73,9 @@ def show(request: HttpRequest, request_id: Id) -> Any:
 @router.post("/requests/{request_id}/approve", response=RequestOut, auth=SHARE, openapi_extra=signed_in(400, 404, 409))
 def approve(request: HttpRequest, request_id: Id, body: ApproveIn) -> Any:
     """Answer with yes; with items, rows or until: yes to that part of it (role reviewer of the managing office)."""
-    narrowed = doors().sharing.narrowed(
-        request_id,
-        by=actor(request),
-        items=wished(body.items),
-        division=body.rows.division if body.rows else None,
-        until=body.until,
-    )
-    return shape(
-        doors().sharing.approve(
-            request_id, by=actor(request), narrowed=narrowed, words=body.words, weaker_masks=body.weaker_masks
-        )
-    )
+    sharing, by, division = doors().sharing, actor(request), body.rows.division if body.rows else None
+    agreed = sharing.narrowed(request_id, by=by, items=wished(body.items), division=division, until=body.until)
+    return shape(sharing.approve(request_id, by=by, narrowed=agreed, words=body.words, weaker_masks=body.weaker_masks))
 
 
 @router.post("/requests/{request_id}/refuse", response=RequestOut, auth=SHARE, openapi_extra=signed_in(400, 404, 409))

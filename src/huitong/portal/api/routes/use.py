@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import Router
 
 from huitong.model.query import QueryRequest
@@ -28,7 +28,7 @@ FORMS = {
         200: {
             "headers": HEADERS,
             "content": {
-                ARROW: {"schema": {"type": "string", "format": "binary", "description": "The very bytes that the receipt proves"}},
+                ARROW: {"schema": {"type": "string", "format": "binary", "description": "The bytes that the receipt proves"}},
                 CSV: {"schema": {"type": "string"}},
             },
         },
@@ -53,6 +53,6 @@ def why(request: HttpRequest, body: QueryIn) -> Any:
 
 
 @router.get("/queries/{query_id}/receipt", response=Receipt, openapi_extra=signed_in(404))
-def receipt(request: HttpRequest, query_id: Id) -> Any:
+def receipt(request: HttpRequest, query_id: Id) -> HttpResponse:
     """The receipt of a query of your office, or of one that used your office's data; verify it offline."""
-    return doors().receipt(query_id, by=actor(request))
+    return JsonResponse(doors().receipt(query_id, by=actor(request)), json_dumps_params={"ensure_ascii": False})

@@ -77,8 +77,8 @@ def grade_tag(choice: Enum) -> SafeString:
 
 
 def _tag(choice: Enum) -> SafeString:
-    colour = labels.COLOURS[choice]
-    return format_html('<strong class="govuk-tag ht-tag ht-tag--{}">{}</strong>', colour, labels.label(choice))
+    words, colour = labels.label(choice), labels.colour(choice)
+    return format_html('<strong class="govuk-tag ht-tag ht-tag--{}">{}</strong>', colour, words)
 
 
 def installed(path: str) -> bool:

@@ -1,0 +1,223 @@
+"""An instance in memory behind the real API: real rules, real ledger, real gateway; the engine alone gives a table made here."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pytest
+from django.test import Client
+
+from huitong.catalog.divisions import Divisions, load_divisions
+from huitong.catalog.publish import CatalogActions
+from huitong.engines.duckdb import table_names
+from huitong.errors import NotSignedIn, Refused
+from huitong.gateway.answer import Gateway
+from huitong.keystore import LEDGER, FileKeyStore
+from huitong.ledger.log import Ledger
+from huitong.ledger.sequencer import Sequencer
+from huitong.model.catalog import Dataset, Grade, Item, ItemType, Openness, Sharing, Snapshot, SnapshotFile, UpdateCycle
+from huitong.model.codes import credit_code_check_character
+from huitong.model.party import Actor, DivisionLevel, Office, Role
+from huitong.model.query import EngineLimits, GovernedQuery
+from huitong.model.text import BilingualText
+from huitong.portal import doors as doors_module
+from huitong.portal.accounts.tokens import Scope
+from huitong.portal.doors import Doors
+from huitong.sharing.actions import SharingActions
+from huitong.testing import MemoryClock, MemoryStores
+
+GUIZHOU = "520000000000"
+NOW = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
+
+
+def words(zh: str, en: str) -> BilingualText:
+    return BilingualText(zh=zh, en=en)
+
+
+def office(name: str, zh: str, en: str, number: int) -> Office:
+    seventeen = f"11520000MB{number:07d}"
+    code = seventeen + credit_code_check_character(seventeen)
+    return Office(id=name, title=words(zh, en), division=GUIZHOU, level=DivisionLevel.PROVINCE, credit_code=code)
+
+
+OFFICES = (
+    office("gz-civil-affairs", "贵州省民政厅", "Civil Affairs Department of Guizhou", 1),
+    office("gz-education", "贵州省教育厅", "Education Department of Guizhou", 2),
+    office("gz-medical-security", "贵州省医疗保障局", "Medical Security Bureau of Guizhou", 3),
+)
+
+
+def actor(person: str, at: str, *roles: Role) -> Actor:
+    return Actor(person=person, name=person.title(), post=f"{person}@{at}", office=at, division=GUIZHOU, roles=frozenset(roles))
+
+
+ANALYST = actor("wen", "gz-education", Role.ANALYST)
+OFFICER = actor("min", "gz-civil-affairs", Role.DATA_OFFICER)
+REVIEWER = actor("shen", "gz-civil-affairs", Role.REVIEWER)
+STRANGER = actor("bao", "gz-medical-security", Role.ANALYST, Role.REVIEWER)
+TOKENS = {"analyst": ANALYST, "officer": OFFICER, "reviewer": REVIEWER, "stranger": STRANGER}
+
+
+def dataset(name: str, sharing: Sharing, zh: str, en: str) -> Dataset:
+    return Dataset(
+        id=name,
+        title=words(zh, en),
+        abstract=words(f"{zh}的登记信息", f"Register of {en.lower()}"),
+        classification="3-06-0001/000001",
+        provider="gz-civil-affairs",
+        collector="gz-civil-affairs",
+        sharing=sharing,
+        sharing_basis="Regulation of Guizhou Province, article 21",
+        sharing_condition=words("须说明履职需要", "State the duty it is needed for") if sharing is Sharing.CONDITIONAL else None,
+        openness=Openness.NOT_OPEN,
+        update_cycle=UpdateCycle.MONTHLY,
+        items=(
+            Item("household", words("户编号", "Household"), ItemType.TEXT, Grade.INTERNAL),
+            Item("division", words("行政区划代码", "Division"), ItemType.TEXT, Grade.PUBLIC, meaning="division-code"),
+            Item("members", words("家庭人口", "Members"), ItemType.INTEGER, Grade.INTERNAL),
+        ),
+        published_on=date(2026, 11, 1),
+        key="household",
+        division_item="division",
+        source="Synthetic",
+    )
+
+
+class Tokens:
+    """`analyst`, `officer`, `reviewer` and `stranger` are tokens; `read-only` is the analyst's for reading alone."""
+
+    def actor_for_token(self, text: str, *, scope: Scope | None = None) -> Actor:
+        if text == "read-only":
+            if scope is not Scope.READ:
+                raise Refused.because("token-scope-missing", token=text, scope=str(scope))
+            return ANALYST
+        if text not in TOKENS:
+            raise NotSignedIn.because("token-unknown")
+        return TOKENS[text]
+
+
+@dataclass
+class Engine:
+    """Gives the table of the test whatever it is asked, or raises."""
+
+    table: pa.Table = field(default_factory=lambda: pa.table({"household": ["h1", "h2"], "members": [3, 5]}))
+    failure: Exception | None = None
+
+    def run(self, query: GovernedQuery) -> pa.Table:
+        if self.failure:
+            raise self.failure
+        return self.table
+
+
+@dataclass
+class Instance:
+    """The instance of a test, and calls of its API."""
+
+    stores: MemoryStores
+    clock: MemoryClock
+    engine: Engine
+    doors: Doors
+    sequencer: Sequencer
+    loaded: list[tuple[str, bytes]]
+    client: Client = field(default_factory=lambda: Client(raise_request_exception=False))
+
+    def get(self, path: str, *, token: str | None = "analyst", **headers: str) -> Any:
+        return self.client.get(f"/api/v1/{path}", headers=self._headers(token, headers))
+
+    def post(self, path: str, body: Any, *, token: str | None = "analyst", **headers: str) -> Any:
+        return self.client.post(
+            f"/api/v1/{path}", body, content_type="application/json", headers=self._headers(token, headers)
+        )
+
+    def send(self, path: str, body: bytes, kind: str, *, token: str | None = "officer") -> Any:
+        return self.client.post(f"/api/v1/{path}", body, content_type=kind, headers=self._headers(token, {}))
+
+    @staticmethod
+    def _headers(token: str | None, headers: dict[str, str]) -> dict[str, str]:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return named | ({"Authorization": f"Bearer {token}"} if token else {})
+
+
+@pytest.fixture(scope="session")
+def divisions() -> Divisions:
+    return load_divisions()
+
+
+@pytest.fixture
+def instance(tmp_path: Path, divisions: Divisions) -> Iterator[Instance]:
+    stores, clock, engine = MemoryStores(), MemoryClock(NOW), Engine()
+    keystore = FileKeyStore(tmp_path / "keys")
+    keystore.create([LEDGER, "session", "token-salt", "pseudonym-master"])
+    ledger = Ledger(stores.ledger, keystore, clock, origin="test", alarm_seconds=10, stop_seconds=300)
+    common: dict[str, Any] = {"transactions": stores.transactions, "epoch": stores.epoch, "ledger": ledger, "clock": clock}
+    catalog = CatalogActions(catalog=stores.catalog, parties=stores.parties, time_zone="Asia/Shanghai", **common)
+    sharing = SharingActions(
+        catalog=stores.catalog,
+        sharing=stores.sharing,
+        divisions=divisions,
+        side_tables=stores.side_tables,
+        time_zone="Asia/Shanghai",
+        **common,
+    )
+    gateway = Gateway(
+        catalogue=stores.catalog,
+        grants=stores.sharing,
+        divisions=divisions,
+        side_tables=stores.side_tables,
+        epoch=stores.epoch,
+        engine=engine,
+        ledger=ledger,
+        uses=stores.uses,
+        second_parser=table_names,
+        clock=clock,
+        limits=EngineLimits(seconds=5, memory_megabytes=256, threads=1, maximum_rows=1000),
+        statement_key=b"k" * 32,
+        time_zone=ZoneInfo("Asia/Shanghai"),
+    )
+    loaded: list[tuple[str, bytes]] = []
+    for one in OFFICES:
+        stores.parties.put_office(one)
+    for one in (
+        dataset("civil.household", Sharing.CONDITIONAL, "低保家庭", "Low-income households"),
+        dataset("civil.shelter", Sharing.UNCONDITIONAL, "避难场所", "Shelters"),
+        dataset("civil.adoption", Sharing.NOT_SHARED, "收养登记", "Adoptions"),
+    ):
+        catalog.publish(one, by=OFFICER)
+        stores.catalog.add_snapshot(snapshot(one.id, 1))
+    instance_doors = Doors(
+        catalog=catalog,
+        entries=stores.catalog,
+        parties=stores.parties,
+        divisions=divisions,
+        sharing=sharing,
+        gateway=gateway,
+        ledger=ledger,
+        uses=stores.uses,
+        accounts=Tokens(),
+        load=loader(stores, loaded),
+        clock=clock,
+    )
+    sequencer = Sequencer(stores.ledger, keystore, clock, origin="test")
+    doors_module.use(instance_doors)
+    yield Instance(stores, clock, engine, instance_doors, sequencer, loaded)
+    doors_module.use(None)
+
+
+def snapshot(name: str, version: int) -> Snapshot:
+    files = (SnapshotFile(path=f"{name}/{version}.parquet", rows=2, bytes=100),)
+    return Snapshot(dataset=name, version=version, files=files, rows=2, taken_at=NOW, source_hash="ab" * 32, rejected_rows=0)
+
+
+def loader(stores: MemoryStores, loaded: list[tuple[str, bytes]]) -> Callable[[str, Path, Actor], Snapshot]:
+    def load(name: str, path: Path, by: Actor) -> Snapshot:
+        current = stores.catalog.current_snapshot(name)
+        loaded.append((path.suffix, path.read_bytes()))
+        taken = snapshot(name, current.version + 1 if current else 1)
+        stores.catalog.add_snapshot(taken)
+        return taken
+
+    return load
