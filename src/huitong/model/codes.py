@@ -15,10 +15,10 @@ CREDIT_CODE_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 CREDIT_CODE_WEIGHTS: Sequence[int] = tuple(3**position % 31 for position in range(17))
 
 _RESIDENT_ID = re.compile(r"\d{17}[\dX]")
-_CREDIT_CODE = re.compile(f"[{CREDIT_CODE_ALPHABET}]{{18}}")
+_CREDIT_CODE = re.compile(f"[{CREDIT_CODE_ALPHABET}]" + "{18}")
 _NAME_PART = r"[A-Za-z\u3400-\u4dbf\u4e00-\u9fff][A-Za-z0-9_\u3400-\u4dbf\u4e00-\u9fff]{0,62}"
 _ITEM_NAME = re.compile(_NAME_PART)
-_DATASET_NAME = re.compile(rf"[a-z][a-z0-9_]{{0,62}}(\.[a-z][a-z0-9_]{{0,62}})?")
+_DATASET_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}(\.[a-z][a-z0-9_]{0,62})?")
 
 
 def resident_id_check_character(seventeen_digits: str) -> str:

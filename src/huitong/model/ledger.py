@@ -11,8 +11,8 @@ class EntryKind(StrEnum):
     INSTANCE_CREATED = "instance-created"
     OFFICE_REGISTERED = "office-registered"
     PERSON_REGISTERED = "person-registered"
-    TOKEN_ISSUED = "token-issued"
-    TOKEN_REVOKED = "token-revoked"
+    TOKEN_ISSUED = "token-issued"  # noqa: S105 - the name of an event
+    TOKEN_REVOKED = "token-revoked"  # noqa: S105 - the name of an event
     DATASET_PUBLISHED = "dataset-published"
     SNAPSHOT_TAKEN = "snapshot-taken"
     REQUEST_SUBMITTED = "request-submitted"

@@ -29,7 +29,8 @@ class MaskKind(StrEnum):
     PARTIAL = "partial"
     """Keeps the first and last characters, a star for each between: parameters `first`, `last`."""
     GENERALISE = "generalise"
-    """A coarser value: `to` = `year` or `month` of a date, `city`, `county` or `township` of a division code, `birth-year` of a resident ID, or `step` of a number."""
+    """A coarser value: `to` = `year` or `month` of a date, `city`, `county` or `township` of a division code, `birth-year` of a
+    resident ID, or `step` of a number."""
     PSEUDONYM = "pseudonym"
     """A 64-bit token per linkage group and key epoch, joined from a side table."""
 
