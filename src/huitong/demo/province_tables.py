@@ -18,13 +18,22 @@ class Villages:
 
     codes: tuple[str, ...]
     names: tuple[str, ...]
-    """Township and village, e.g. 新华路街道甲秀楼社区."""
+    """County, township and village as in an address, e.g. 南明区新华路街道甲秀楼社区."""
     county: NDArray[np.int64]
     """Place of the village's county in `county_codes`."""
     weight: NDArray[np.int64]
     """How many households, in proportion."""
     county_codes: tuple[str, ...]
     county_names: tuple[str, ...]
+
+
+def spoken_name(village: str) -> str:
+    """The name of a village as people say it in an address: without its committee (飞轮村村民委员会 is 飞轮村)."""
+    for committee, instead in (("村民委员会", ""), ("居民委员会", ""), ("村委会", "村"), ("居委会", "")):
+        if village.endswith(committee) and len(village) > len(committee) + 1:
+            place = village.removesuffix(committee)
+            return place if place.endswith("村") else place + instead
+    return village
 
 
 @cache
@@ -41,7 +50,7 @@ def villages() -> Villages:
         weights.append((170 if urban else 100) * (40 + sha256(code.encode()).digest()[0] * 120 // 255))
     return Villages(
         codes=tuple(lowest),
-        names=tuple(name[code[:9] + "000"] + name[code] for code in lowest),
+        names=tuple(name[code[:6] + "000000"] + name[code[:9] + "000"] + spoken_name(name[code]) for code in lowest),
         county=np.array([place[code[:6]] for code in lowest]),
         weight=np.array(weights),
         county_codes=tuple(counties),

@@ -8,6 +8,7 @@ from huitong import data
 from huitong.catalog.publish import faults_of_entry
 from huitong.demo import datasets, divisions, offices, people, real_tables
 from huitong.demo.province import organisation_check_character
+from huitong.demo.province_tables import spoken_name
 from huitong.demo.registers import registers
 from huitong.model.catalog import ItemType, Openness, Sharing
 from huitong.model.codes import is_credit_code
@@ -64,6 +65,20 @@ def test_credit_codes_are_correct_distinct_and_nobodys() -> None:
         assert is_credit_code(code)
         assert code[2:4] == "99"
         assert organisation_check_character(code[8:16]) == code[16]
+
+
+@pytest.mark.parametrize(
+    ("registered", "spoken"),
+    [
+        ("飞轮村村民委员会", "飞轮村"),
+        ("银龙社区居民委员会", "银龙社区"),
+        ("安村村委会", "安村"),
+        ("长冲村委会", "长冲村"),
+        ("甲秀楼社区", "甲秀楼社区"),
+    ],
+)
+def test_addresses_name_villages_without_their_committees(registered, spoken) -> None:
+    assert spoken_name(registered) == spoken
 
 
 def test_people_hold_posts_in_offices_that_exist() -> None:
