@@ -6,6 +6,7 @@ the ledger cannot be written, nothing runs and nothing leaves."""
 
 import hashlib
 import hmac
+import logging
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -28,6 +29,8 @@ from huitong.model.party import Actor
 from huitong.model.policy import Decision, DivisionRows, Grant, Mask
 from huitong.model.query import Answer, EngineLimits, GovernedQuery, QueryRequest
 from huitong.policy.decide import decide, fault_of_actor, fault_of_purpose
+
+_LOG = logging.getLogger("huitong.gateway")
 
 
 class Catalogue(Protocol):
@@ -208,7 +211,7 @@ class Gateway:
         }
         outcome = self._append(query, EntryKind.USE_OUTCOME, body)
         self._remember(query, actor, (intent, outcome))
-        receipt = self._ledger.receipt((intent.entry, outcome.entry))
+        receipt = self._receipt(query, (intent, outcome))
         return Answer(query=query, table=passed.table, receipt=receipt, notices=plan.notices + passed.notices)
 
     def why(self, request: QueryRequest, *, actor: Actor) -> Explanation:
@@ -253,12 +256,14 @@ class Gateway:
                 plan = self._rewrite(considered)
             except HuitongError as refusal:
                 reasons = refusal.reasons
-            except Exception:
-                reasons = (Reason("statement-not-understood"),)
+            except Exception as error:
+                _LOG.error("a statement could not be rewritten: %s", type(error).__name__)
+                reasons = (Reason("rewrite-failed"),)
         if plan is None:
             self._refuse(query, request, actor, reasons, considered)
         assert plan is not None
-        self._plans.put(key, plan)
+        if len(plan.sql) <= self._caps.cached_characters:
+            self._plans.put(key, plan)
         return plan
 
     def _still_holds(self, plan: Plan, at: datetime) -> bool:
@@ -277,19 +282,20 @@ class Gateway:
         try:
             tree = parse(request.sql, self._caps)
             names = named_datasets(tree, self._caps)
-            datasets = {name: dataset for name in names if (dataset := self._catalogue.dataset(name)) is not None}
-            grants = tuple(self._grants.grants_of_office(actor.office, tuple(datasets)))
-            no_items: dict[str, frozenset[str]] = {name: frozenset() for name in datasets}
-            first = self._first_choice(actor, request.purpose, no_items, datasets, grants, at)
-            resolution = resolve(tree, datasets=datasets, grants=first)
+        except HuitongError as refusal:
+            return _Considered(tuple(dict.fromkeys(about_person + refusal.reasons)), None, nothing, {}, {})
+        datasets = {name: dataset for name in sorted(names) if (dataset := self._catalogue.dataset(name)) is not None}
+        grants = tuple(self._grants.grants_of_office(actor.office, tuple(datasets)))
+        first = self._first_choice(actor, request.purpose, datasets, grants, at)
+        try:
+            resolution = resolve(tree, datasets=datasets, grants=first, caps=self._caps)
             decision = decide(
                 actor=actor, purpose=request.purpose, uses=resolution.named_uses(), datasets=datasets, grants=grants, at=at
             )
-            if decision.allowed and dict(decision.grants) != {name: first[name] for name in decision.grants if name in first}:
-                resolution = resolve(parse(request.sql, self._caps), datasets=datasets, grants=decision.grants)
-        except HuitongError as refusal:
-            return _Considered(tuple(dict.fromkeys(about_person + refusal.reasons)), None, nothing, {}, {})
-        except Exception:
+            if decision.allowed and any(first[name] is not grant for name, grant in decision.grants.items()):
+                resolution = resolve(parse(request.sql, self._caps), datasets=datasets, grants=decision.grants, caps=self._caps)
+        except Exception as error:
+            _LOG.error("a statement could not be resolved: %s", type(error).__name__)
             return _Considered((*about_person, Reason("statement-not-understood")), None, nothing, {}, {})
         reasons = list(dict.fromkeys((*decision.reasons, *resolution.faults)))
         snapshots: dict[str, Snapshot] = {}
@@ -303,17 +309,13 @@ class Gateway:
 
     @staticmethod
     def _first_choice(
-        actor: Actor,
-        purpose: str,
-        uses: Mapping[str, frozenset[str]],
-        datasets: Mapping[str, Dataset],
-        grants: Sequence[Grant],
-        at: datetime,
+        actor: Actor, purpose: str, datasets: Mapping[str, Dataset], grants: Sequence[Grant], at: datetime
     ) -> Mapping[str, Grant]:
         """The grant that a star stands for, dataset by dataset, before it is known which items are named."""
         found: dict[str, Grant] = {}
-        for name, items in uses.items():
-            found.update(decide(actor=actor, purpose=purpose, uses={name: items}, datasets=datasets, grants=grants, at=at).grants)
+        for name in datasets:
+            use: Mapping[str, frozenset[str]] = {name: frozenset()}
+            found.update(decide(actor=actor, purpose=purpose, uses=use, datasets=datasets, grants=grants, at=at).grants)
         return found
 
     def _rewrite(self, considered: _Considered) -> Plan:
@@ -389,11 +391,24 @@ class Gateway:
             return self._ledger.append(kind=kind, body=body)
         except (Unavailable, LedgerBroken):
             raise
-        except Exception:
+        except Exception as error:
+            _LOG.error("the ledger could not be written for query %s: %s", query, type(error).__name__)
             raise Unavailable.because("ledger-not-writable", query=query) from None
 
     def _remember(self, query: str, actor: Actor, promises: Sequence[Promise]) -> None:
-        self._uses.remember(query=query, actor=actor, entries=tuple(promise.entry for promise in promises), at=promises[-1].at)
+        try:
+            entries = tuple(promise.entry for promise in promises)
+            self._uses.remember(query=query, actor=actor, entries=entries, at=promises[-1].at)
+        except Exception as error:
+            _LOG.error("the entries of query %s could not be kept: %s", query, type(error).__name__)
+            raise Unavailable.because("ledger-not-writable", query=query) from None
+
+    def _receipt(self, query: str, promises: Sequence[Promise]) -> Mapping[str, Any]:
+        try:
+            return self._ledger.receipt(tuple(promise.entry for promise in promises))
+        except Exception as error:
+            _LOG.error("the receipt of query %s could not be made: %s", query, type(error).__name__)
+            raise Unavailable.because("ledger-not-writable", query=query) from None
 
 
 def new_query_number() -> str:

@@ -37,7 +37,9 @@ class Caps:
     datasets: int
     text_literal_characters: int
     division_list: int
+    columns: int
     cached_plans: int
+    cached_characters: int
 
 
 @cache

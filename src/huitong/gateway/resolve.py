@@ -78,10 +78,10 @@ def named_datasets(tree: exp.Query, caps: Caps) -> frozenset[str]:
     return names
 
 
-def resolve(tree: exp.Query, *, datasets: Mapping[str, Dataset], grants: Mapping[str, Grant]) -> Resolution:
+def resolve(tree: exp.Query, *, datasets: Mapping[str, Dataset], grants: Mapping[str, Grant], caps: Caps) -> Resolution:
     """Bind the tree against the published `datasets`. `grants` says, per dataset, what a star stands for and how items leave;
     for a dataset without one a star stands for all items, and the decision will refuse it anyway."""
-    binder = _Binder(datasets, grants)
+    binder = _Binder(datasets, grants, caps)
     binder.query(tree, {}, None)
     return Resolution(tree=tree, tables=tuple(binder.tables), faults=tuple(dict.fromkeys(binder.faults)))
 
@@ -169,9 +169,11 @@ def _column(alias: str, name: str) -> exp.Column:
 class _Binder:
     """Walks a checked tree once, from the outside in, in the order in which SQL gives names their meaning."""
 
-    def __init__(self, datasets: Mapping[str, Dataset], grants: Mapping[str, Grant]) -> None:
+    def __init__(self, datasets: Mapping[str, Dataset], grants: Mapping[str, Grant], caps: Caps) -> None:
         self.datasets = datasets
         self.grants = grants
+        self.caps = caps
+        self._copied = 0
         self.tables: list[TableUse] = []
         self.faults: list[Reason] = []
         self._made = 0
@@ -365,15 +367,16 @@ class _Binder:
     def _projections(self, node: exp.Select, place: _Place) -> tuple[_Output, ...]:
         outputs: list[_Output] = []
         taken: set[str] = set()
+        repeated: dict[str, int] = {}
         written: list[exp.Expr] = []
         if not node.expressions:
             self.fault("statement-not-understood")
 
         def show(name: str, expression: exp.Expr, kind: Type, empty: bool = False) -> None:
-            unique, number = name, 1
+            unique = name
             while unique.lower() in taken:
-                number += 1
-                unique = f"{name[:58]}_{number}"
+                repeated[name.lower()] = repeated.get(name.lower(), 1) + 1
+                unique = f"{name[:56]}_{repeated[name.lower()]}"
             ambiguous = unique != name
             if ambiguous:
                 for position, earlier in enumerate(outputs):
@@ -391,6 +394,9 @@ class _Binder:
                 if isinstance(projection, exp.Alias):
                     self.fault("construct-refused", construct="* AS")
                 for expression, column in self._expand(inner, place.scope):
+                    if len(outputs) >= self.caps.columns:
+                        self.fault("statement-too-many-items", limit=self.caps.columns)
+                        break
                     if column.ungranted:
                         outputs.append(_Output(column.name, column.type, hidden=column))
                     else:
@@ -447,7 +453,7 @@ class _Binder:
                 if expression is not None:
                     keys.append(expression)
                 continue
-            if isinstance(key, exp.Column) and not key.table and self._lookup(place.scope, None, key.name.lower()) is None:
+            if isinstance(key, exp.Column) and not key.table and not self._means_item(place.scope, key.name.lower()):
                 position = self._position(key.name, shown)
                 if position is not None:
                     expression = shown[position - 1].expression
@@ -462,6 +468,11 @@ class _Binder:
             if any(isinstance(part, (*AGGREGATES, exp.Window)) for part in expression.walk()):
                 self.fault("function-misplaced", clause="GROUP BY")
         return keys
+
+    def _means_item(self, scope: _Scope, name: str) -> bool:
+        """Whether a bare name means a granted item here, rather than a heading."""
+        found = self._lookup(scope, None, name)
+        return found is not None and (found[2] is None or not found[2].ungranted)
 
     def _order(self, node: exp.Select, place: _Place, outputs: Sequence[_Output]) -> None:
         order = node.args.get("order")
@@ -574,10 +585,12 @@ class _Binder:
             return None
         name, qualifier = node.name.lower(), _qualifier(node)
         found = self._lookup(place.scope, qualifier, name)
+        heading = place.headings.get(name) if qualifier is None else None
+        if found is not None and heading is not None and found[2] is not None and found[2].ungranted:
+            found = None
         if found is None:
-            heading = place.headings.get(name) if qualifier is None else None
             if heading is not None:
-                node.replace(exp.Paren(this=heading.copy()))
+                self._put_heading(node, heading)
                 return None
             self._unknown(node, qualifier, place.scope)
             return None
@@ -592,6 +605,14 @@ class _Binder:
         else:
             node.replace(bound)
         return kind
+
+    def _put_heading(self, node: exp.Column, heading: exp.Expr) -> None:
+        """The expression that a heading stands for, in its place; so often and no more."""
+        self._copied += sum(1 for _ in heading.walk())
+        if self._copied > self.caps.nodes:
+            self.fault("statement-too-large", limit=self.caps.nodes)
+            return
+        node.replace(exp.Paren(this=heading.copy()))
 
     def _unknown(self, node: exp.Column, qualifier: str | None, scope: _Scope | None) -> None:
         here, known = scope, False
