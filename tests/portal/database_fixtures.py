@@ -1,21 +1,21 @@
-"""Every store test runs on both databases: a file of SQLite, and PostgreSQL. Each test gets a fresh, migrated database."""
+"""Every store test runs on both databases: a file of SQLite, and PostgreSQL. Each test gets an empty, migrated one."""
 
-import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 from django.core.management import call_command
-from django.db import connections
+from django.db import connections, transaction
 from tests.portal.examples import Example
 from tests.postgresql import Server, postgresql_server
 
 from huitong.portal.databases import database_settings
 from huitong.portal.stores import Stores
 
-numbers = itertools.count(1)
+OUR_APPS = ("accounts", "catalog", "sharing", "audit")
 
 
 @contextmanager
@@ -45,27 +45,36 @@ def postgresql() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def postgresql_template(postgresql: Server, django_db_blocker: pytest.FixtureRequest) -> str:
-    postgresql.run("CREATE DATABASE template_huitong")
-    with django_db_blocker.unblock(), database("template", postgresql.url("template_huitong")):
+def postgresql_database(postgresql: Server, django_db_blocker: pytest.FixtureRequest) -> str:
+    """URL of a migrated database that every test leaves empty."""
+    postgresql.run("CREATE DATABASE stores")
+    with django_db_blocker.unblock(), database("template", postgresql.url("stores")):
         call_command("migrate", database="template", verbosity=0)
-    return "template_huitong"
+    return postgresql.url("stores")
+
+
+def empty(alias: str) -> None:
+    """Remove every row of our tables, whatever refers to it."""
+    tables = [model._meta.db_table for app in OUR_APPS for model in apps.get_app_config(app).get_models()]
+    with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        for table in tables:
+            cursor.execute(f"DELETE FROM {table}")
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def using(request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: pytest.FixtureRequest) -> Iterator[str]:
-    """Alias of a fresh database, once on each kind."""
+    """Alias of an empty, migrated database, once on each kind."""
     if request.param == "sqlite":
         file = tmp_path / "control.sqlite3"
         shutil.copy(request.getfixturevalue("sqlite_template"), file)
         with django_db_blocker.unblock(), database("stores", f"sqlite:///{file}") as alias:
             yield alias
-        return
-    template, server = request.getfixturevalue("postgresql_template"), request.getfixturevalue("postgresql")
-    name = f"stores_{next(numbers)}"
-    server.run(f"CREATE DATABASE {name} TEMPLATE {template}")
-    with django_db_blocker.unblock(), database("stores", server.url(name)) as alias:
-        yield alias
+    else:
+        url = request.getfixturevalue("postgresql_database")
+        with django_db_blocker.unblock(), database("stores", url) as alias:
+            yield alias
+            empty(alias)
 
 
 @pytest.fixture
