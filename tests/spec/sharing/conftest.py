@@ -1,5 +1,4 @@
 import pytest
-
 from tests.spec.sharing.world import World
 
 

@@ -3,8 +3,6 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
-from huitong.sharing.availability import AvailabilityKind
-from huitong.words import render
 from tests.spec.sharing.world import (
     ADOPTION,
     CIVIL,
@@ -16,6 +14,9 @@ from tests.spec.sharing.world import (
     MEDICAL_COLLEAGUE,
     World,
 )
+
+from huitong.sharing.availability import AvailabilityKind
+from huitong.words import render
 
 
 def answer(world: World, dataset, actor=MEDICAL_ANALYST):

@@ -4,11 +4,6 @@ from dataclasses import replace
 from datetime import date
 
 import pytest
-
-from huitong.errors import Conflict, InputInvalid, NotFound, Refused
-from huitong.model.ledger import EntryKind
-from huitong.model.policy import DivisionRows, GrantState, ItemTerm, Purpose
-from huitong.model.sharing import RequestState
 from tests.spec.sharing.world import (
     CIVIL_OFFICER,
     CIVIL_REVIEWER,
@@ -28,6 +23,11 @@ from tests.spec.sharing.world import (
     World,
     says_no,
 )
+
+from huitong.errors import Conflict, InputInvalid, NotFound, Refused
+from huitong.model.ledger import EntryKind
+from huitong.model.policy import DivisionRows, GrantState, ItemTerm, Purpose
+from huitong.model.sharing import RequestState
 
 
 @pytest.fixture

@@ -1,10 +1,6 @@
 """A grant with pseudonyms may be used once its side tables stand; a new snapshot comes into force after they were extended."""
 
 import pytest
-
-from huitong.errors import Conflict, NotFound, Refused
-from huitong.model.ledger import EntryKind
-from huitong.model.policy import GrantState
 from tests.spec.sharing.world import (
     CIVIL_ALL_ROLES,
     CIVIL_OFFICER,
@@ -15,6 +11,10 @@ from tests.spec.sharing.world import (
     World,
     says_no,
 )
+
+from huitong.errors import Conflict, NotFound, Refused
+from huitong.model.ledger import EntryKind
+from huitong.model.policy import GrantState
 
 GROUP = f"{MEDICAL}:social-assistance"
 SIDE_TABLE = (GROUP, HOMES.id, "person_id")

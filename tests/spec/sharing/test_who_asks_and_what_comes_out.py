@@ -6,11 +6,6 @@ Civil affairs manages three datasets: homes for the elderly (shared without cond
 
 from datetime import UTC, date, datetime
 
-from huitong.errors import InputInvalid, NotFound, Refused
-from huitong.model.ledger import EntryKind
-from huitong.model.policy import GrantState
-from huitong.model.sharing import RequestState
-from huitong.sharing.ports import Side
 from tests.spec.sharing.world import (
     ADOPTION,
     CIVIL,
@@ -34,6 +29,12 @@ from tests.spec.sharing.world import (
     person,
     says_no,
 )
+
+from huitong.errors import InputInvalid, NotFound, Refused
+from huitong.model.ledger import EntryKind
+from huitong.model.policy import GrantState
+from huitong.model.sharing import RequestState
+from huitong.sharing.ports import Side
 
 
 def test_shared_without_condition_is_granted_at_once_with_the_default_masks(world: World) -> None:

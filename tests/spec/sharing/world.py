@@ -68,18 +68,18 @@ OPERATOR = person("shi", EDUCATION, Role.OPERATOR)
 
 
 def item(
-    name: str, zh: str, en: str, *, type: ItemType = ItemType.TEXT, grade: Grade = Grade.INTERNAL, meaning: str | None = None
+    name: str, zh: str, en: str, grade: Grade, *, kind: ItemType = ItemType.TEXT, meaning: str | None = None
 ) -> Item:
     """An item."""
-    return Item(name=name, title=BilingualText(zh=zh, en=en), type=type, grade=grade, meaning=meaning)
+    return Item(name=name, title=BilingualText(zh=zh, en=en), type=kind, grade=grade, meaning=meaning)
 
 
 HOUSEHOLD_ITEMS = (
-    item("person_id", "公民身份号码", "resident identity number", grade=Grade.HIGHLY_SENSITIVE, meaning="resident-id"),
-    item("name", "姓名", "name", grade=Grade.SENSITIVE, meaning="person-name"),
-    item("born", "出生日期", "date of birth", type=ItemType.DATE, grade=Grade.SENSITIVE),
-    item("village", "所在村", "village", meaning="division-code"),
-    item("income", "家庭年收入", "yearly income of the household", type=ItemType.INTEGER, grade=Grade.SENSITIVE, meaning="money-fen"),
+    item("person_id", "公民身份号码", "resident identity number", Grade.HIGHLY_SENSITIVE, meaning="resident-id"),
+    item("name", "姓名", "name", Grade.SENSITIVE, meaning="person-name"),
+    item("born", "出生日期", "date of birth", Grade.SENSITIVE, kind=ItemType.DATE),
+    item("village", "所在村", "village", Grade.INTERNAL, meaning="division-code"),
+    item("income", "家庭年收入", "yearly household income", Grade.SENSITIVE, kind=ItemType.INTEGER, meaning="money-fen"),
 )
 
 
@@ -109,7 +109,9 @@ LOW_INCOME = dataset(
     sharing_condition=BilingualText(zh="仅限核对救助对象", en="Only for checking recipients of assistance"),
 )
 HOMES = dataset("civil.homes", "养老机构", "Homes for the elderly", Sharing.UNCONDITIONAL)
-ADOPTION = dataset("civil.adoption", "收养登记", "Register of adoptions", Sharing.NOT_SHARED, sharing_basis="民法典第一千一百一十条")
+ADOPTION = dataset(
+    "civil.adoption", "收养登记", "Register of adoptions", Sharing.NOT_SHARED, sharing_basis="民法典第一千一百一十条"
+)
 
 
 class World:

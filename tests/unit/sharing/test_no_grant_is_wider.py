@@ -1,0 +1,341 @@
+"""No sequence of actions yields a grant wider than the conditions of the dataset or the review allow.
+
+Whether a mask shows more than another is judged here by what it does to values, not by the rule that the product uses."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.spec.sharing.world import (
+    ADOPTION,
+    CIVIL,
+    CIVIL_ALL_ROLES,
+    CIVIL_OFFICER,
+    CIVIL_REVIEWER,
+    EDUCATION_ANALYST,
+    EDUCATION_REVIEWER,
+    GUIYANG,
+    HOMES,
+    HOUSEHOLD_ITEMS,
+    LOW_INCOME,
+    MEDICAL_ANALYST,
+    MEDICAL_REVIEWER,
+    NANMING,
+    PROVINCE,
+    ZUNYI,
+    World,
+    person,
+)
+
+from huitong.errors import HuitongError
+from huitong.masks import python_mask
+from huitong.model.catalog import Dataset, Item, Sharing
+from huitong.model.ledger import EntryKind
+from huitong.model.party import Actor, Role
+from huitong.model.policy import DivisionRows, Grant, GrantState, ItemTerm, Mask, MaskKind, Mode, Purpose
+from huitong.model.sharing import Request, RequestEventKind, RequestState, Wish
+from huitong.policy.default_masks import default_mask
+
+VALUES: dict[str, Sequence[Any]] = {
+    "person_id": ["99010219800307001X", "990102198003070028", "990102198112070036", "990303197001010041"],
+    "name": ["王小明同志", "王大明同志", "李小明同志", "李小红同学"],
+    "born": [date(1980, 3, 7), date(1980, 3, 8), date(1980, 4, 7), date(1981, 3, 7)],
+    "village": ["520102016001", "520102016002", "520102017001", "520103001001", "520303001001"],
+    "income": [1200, 1250, 1900, 25000],
+}
+MASKS = [
+    Mask(MaskKind.CLEAR),
+    Mask(MaskKind.HIDE),
+    Mask(MaskKind.PSEUDONYM),
+    *(Mask(MaskKind.PARTIAL, {"first": first, "last": last}) for first, last in ((1, 0), (0, 1), (1, 1), (0, 0), (2, 1))),
+    *(Mask(MaskKind.GENERALISE, {"to": to}) for to in ("year", "month", "birth-year", "city", "county", "township")),
+    *(Mask(MaskKind.GENERALISE, {"step": step}) for step in (100, 1000, 300)),
+]
+PEOPLE = [
+    MEDICAL_ANALYST,
+    MEDICAL_REVIEWER,
+    EDUCATION_ANALYST,
+    EDUCATION_REVIEWER,
+    CIVIL_REVIEWER,
+    CIVIL_OFFICER,
+    CIVIL_ALL_ROLES,
+    person(MEDICAL_ANALYST.person, CIVIL, Role.REVIEWER),
+]
+UNDER = {PROVINCE: {PROVINCE, GUIYANG, NANMING, ZUNYI}, GUIYANG: {GUIYANG, NANMING}, NANMING: {NANMING}, ZUNYI: {ZUNYI}}
+DATASETS = [LOW_INCOME, HOMES, ADOPTION]
+
+
+def shows_no_more(item: Item, mask: Mask, than: Mask) -> bool:
+    """Two values that `than` does not tell apart are not told apart by `mask` either."""
+    less, more = (python_mask(item, one, token=lambda value: hash(value)) for one in (mask, than))
+    values = VALUES[item.name]
+    return all(less(one) == less(other) for one in values for other in values if more(one) == more(other))
+
+
+def masks_of(item: Item) -> st.SearchStrategy[Mask]:
+    from huitong.masks import check_mask
+
+    def fits(mask: Mask) -> bool:
+        try:
+            check_mask(item, mask)
+        except HuitongError:
+            return False
+        return True
+
+    return st.sampled_from([default_mask(item)] * 4 + [mask for mask in MASKS if fits(mask)])
+
+
+item_terms = st.lists(
+    st.sampled_from(HOUSEHOLD_ITEMS).flatmap(lambda item: st.builds(ItemTerm, st.just(item.name), masks_of(item))),
+    min_size=1,
+    max_size=4,
+    unique_by=lambda term: term.item,
+).map(tuple)
+rows = st.none() | st.builds(DivisionRows, item=st.just("village"), division=st.sampled_from(list(UNDER)))
+days = st.dates(date(2026, 11, 2), date(2026, 11, 20))
+purpose = st.sampled_from([Purpose("statistics", "统计法"), Purpose("statistics", "另一法"), Purpose("taxation", "税法")])
+wishes = st.builds(
+    Wish,
+    dataset=st.sampled_from([LOW_INCOME.id, LOW_INCOME.id, HOMES.id, ADOPTION.id]),
+    purpose=purpose,
+    items=item_terms,
+    rows=rows,
+    mode=st.just(Mode.ROWS),
+    until=days,
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing somebody tries; `which` picks among the requests or grants there are, the newest first."""
+
+    act: str
+    who: Actor
+    which: int
+    wish: Wish
+    change: frozenset[str]
+    """What a reviewer takes from another wish, or leaves out: one or two things at a time, so that most else fits."""
+    named: frozenset[str]
+
+
+ITEM_NAMES = [item.name for item in HOUSEHOLD_ITEMS]
+names = st.just(frozenset(ITEM_NAMES)) | st.frozensets(st.sampled_from(ITEM_NAMES))
+changes = st.frozensets(st.sampled_from(["fewer", "masks", "other-item", "rows", "until", "purpose", "dataset"]), max_size=2)
+LIKELY = {
+    "submit": [MEDICAL_ANALYST, EDUCATION_ANALYST, CIVIL_ALL_ROLES],
+    "approve": [CIVIL_REVIEWER, CIVIL_REVIEWER, CIVIL_ALL_ROLES, PEOPLE[-1]],
+    "refuse": [CIVIL_REVIEWER],
+    "withdraw": [MEDICAL_ANALYST, EDUCATION_ANALYST],
+    "revoke": [CIVIL_REVIEWER, MEDICAL_ANALYST],
+}
+
+
+def step_of(act: str) -> st.SearchStrategy[Step]:
+    """A step of that kind, by somebody who often may."""
+    likely = st.sampled_from(LIKELY.get(act, PEOPLE))
+    return st.builds(
+        Step,
+        act=st.just(act),
+        who=likely | likely | st.sampled_from(PEOPLE),
+        which=st.integers(0, 2),
+        wish=wishes,
+        change=changes,
+        named=names,
+    )
+
+
+acts = ["submit"] * 4 + ["approve"] * 7 + ["prepare"] * 2
+acts += ["refuse", "withdraw", "revoke", "snapshot", "share-otherwise", "next-day"]
+acts += ["prepare-while-snapshot", "snapshot-while-submit"]
+steps = st.sampled_from(acts).flatmap(step_of)
+
+
+def stated(request: Request, step: Step) -> Wish | None:
+    """What a reviewer states: the wish with the step's changes, sometimes narrower, sometimes not; None for plain agreement."""
+    if not step.change:
+        return None
+    asked, other = request.wish, step.wish
+    items = list(asked.items)
+    if "fewer" in step.change:
+        items = items[: max(1, len(items) - 1)]
+    if "masks" in step.change:
+        masks = {term.item: term.mask for term in other.items}
+        items = [ItemTerm(term.item, masks.get(term.item, term.mask)) for term in items]
+    if "other-item" in step.change:
+        items += [term for term in other.items if all(term.item != one.item for one in items)]
+    return Wish(
+        dataset=other.dataset if "dataset" in step.change else asked.dataset,
+        purpose=other.purpose if "purpose" in step.change else asked.purpose,
+        items=tuple(items),
+        rows=other.rows if "rows" in step.change else asked.rows,
+        mode=asked.mode,
+        until=other.until if "until" in step.change else asked.until,
+    )
+
+
+def attempt(world: World, step: Step) -> None:
+    """Let somebody try; what the rules refuse leaves everything as it was."""
+    requests, grants = list(world.stores.sharing._requests)[::-1], list(world.stores.sharing._grants)[::-1]
+    sharing, entry = world.sharing, DATASETS[step.which % len(DATASETS)]
+    if step.act == "submit":
+        sharing.submit(step.wish, by=step.who)
+    elif step.act == "next-day":
+        world.clock.advance(days=1)
+    elif step.act == "snapshot":
+        take_snapshot(world, entry)
+    elif step.act == "snapshot-while-submit":
+        while_building(world, lambda: sharing.submit(step.wish, by=step.who), lambda: take_snapshot(world, entry))
+    elif step.act == "share-otherwise":
+        old = world.stores.catalog.dataset(entry.id)
+        kinds = list(Sharing)
+        kind = kinds[(kinds.index(old.sharing) + 1) % len(kinds)]
+        changed = replace(old, sharing=kind, sharing_condition=LOW_INCOME.sharing_condition, sharing_basis="新规定")
+        world.catalog.publish(changed, by=CIVIL_OFFICER)
+    elif step.act in ("revoke", "prepare", "prepare-while-snapshot"):
+        if grants:
+            grant = world.stores.sharing.grant(grants[step.which % len(grants)])
+            if step.act == "revoke":
+                sharing.revoke(grant.id, by=step.who, words="over")
+            elif step.act == "prepare":
+                sharing.prepare(grant.id)
+            else:
+                late = next(one for one in DATASETS if one.id == grant.dataset)
+                while_building(world, lambda: take_snapshot(world, late), lambda: sharing.prepare(grant.id))
+    elif requests:
+        request = world.stores.sharing.request(requests[step.which % len(requests)])
+        if step.act == "refuse":
+            sharing.refuse(request.id, by=step.who, reason="refused-no-duty")
+        elif step.act == "withdraw":
+            sharing.withdraw(request.id, by=step.who)
+        else:
+            sharing.approve(request.id, by=step.who, narrowed=stated(request, step), weaker_masks=step.named)
+
+
+def take_snapshot(world: World, entry: Dataset) -> None:
+    current = world.stores.catalog.current_snapshot(entry.id)
+    world.sharing.take_snapshot(world.snapshot(entry, current.version + 1 if current else 1), by=CIVIL_OFFICER)
+
+
+def while_building(world: World, meanwhile: Callable[[], object], act: Callable[[], object]) -> None:
+    """Do `act`, and `meanwhile` once, right after the first side table was built, as another process might."""
+    tables = world.stores.side_tables
+    build, left = tables.build, [meanwhile]
+
+    def build_and_more(*arguments: Any) -> None:
+        build(*arguments)
+        if left:
+            with suppress(HuitongError):
+                left.pop()()
+
+    tables.build = build_and_more  # type: ignore[method-assign]
+    try:
+        act()
+    finally:
+        tables.build = build  # type: ignore[method-assign]
+
+
+def check_grant(world: World, grant: Grant, sharing_then: dict[str, Sharing], named: dict[str, frozenset[str]]) -> None:
+    """The grant is within the request, the conditions and the review."""
+    request = world.stores.sharing.request(grant.request)
+    entry: Dataset = next(one for one in DATASETS if one.id == grant.dataset)
+    asked, answer = request.wish, request.events[-1]
+    assert request.state is RequestState.GRANTED and answer.kind is RequestEventKind.APPROVED
+    assert (grant.using_office, grant.signed_by, grant.provider) == (request.applicant_office, request.applicant, CIVIL)
+    assert grant.dataset == asked.dataset and grant.terms.purpose == asked.purpose and grant.terms.mode is asked.mode
+    assert sharing_then[grant.id] is not Sharing.NOT_SHARED
+
+    wished = {term.item: term.mask for term in asked.items}
+    by_rule = answer.actor == "rule"
+    for term in grant.terms.items:
+        item = entry.item(term.item)
+        assert term.item in wished
+        assert shows_no_more(item, term.mask, wished[term.item])
+        if not shows_no_more(item, term.mask, default_mask(item)):
+            assert not by_rule and term.item in named[grant.id], "a weaker mask was named by a reviewer"
+            assert sharing_then[grant.id] is Sharing.CONDITIONAL
+    if asked.rows is not None:
+        assert grant.terms.rows.division in UNDER[asked.rows.division]
+    assert grant.terms.valid_until.date() <= asked.until
+    assert grant.terms.valid_from == grant.granted_at < grant.terms.valid_until
+    if by_rule:
+        assert sharing_then[grant.id] is Sharing.UNCONDITIONAL
+    else:
+        assert answer.actor != request.applicant
+        assert any(one.person == answer.actor and one.office == CIVIL and one.has(Role.REVIEWER) for one in PEOPLE)
+    current = world.stores.catalog.current_snapshot(grant.dataset)
+    for term in grant.terms.items:
+        if term.mask.kind is MaskKind.PSEUDONYM and current is not None and grant.valid_at(world.clock()):
+            assert world.stores.side_tables.files(grant.terms.linkage_group, grant.dataset, term.item, current.version)
+
+
+def picture(world: World) -> tuple[object, ...]:
+    sharing, catalog = world.stores.sharing, world.stores.catalog
+    kept = dict(sharing._requests), dict(sharing._grants), dict(catalog._datasets), dict(catalog._snapshots)
+    return *kept, world.stores.epoch.current(), len(world.ledger.written)
+
+
+def run(sequence: Sequence[Step]) -> World:
+    world = World().publish_all()
+    sharing_then: dict[str, Sharing] = {}
+    named: dict[str, frozenset[str]] = {}
+    revoked: set[str] = set()
+    for step in sequence:
+        before = picture(world)
+        try:
+            attempt(world, step)
+        except HuitongError:
+            if "while" not in step.act:
+                assert picture(world) == before, "what is refused changes nothing"
+        for grant in world.stores.sharing._grants.values():
+            if grant.id not in sharing_then:
+                sharing_then[grant.id] = world.stores.catalog.dataset(grant.dataset).sharing
+                named[grant.id] = step.named
+            check_grant(world, grant, sharing_then, named)
+            assert grant.id not in revoked or grant.state is GrantState.REVOKED, "revoked stays revoked"
+            if grant.state is GrantState.REVOKED:
+                revoked.add(grant.id)
+    kinds = world.ledger.kinds
+    assert kinds.count(EntryKind.GRANT_MADE) == len(sharing_then)
+    assert kinds.count(EntryKind.GRANT_REVOKED) == len(revoked)
+    assert kinds.count(EntryKind.REQUEST_SUBMITTED) == len(world.stores.sharing._requests)
+    return world
+
+
+@given(sequence=st.lists(steps, min_size=4, max_size=25))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_no_sequence_of_actions_yields_a_wider_grant(sequence: list[Step]) -> None:
+    run(sequence)
+
+
+@pytest.mark.slow
+@given(sequence=st.lists(steps, min_size=20, max_size=60))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example])
+def test_no_long_sequence_of_actions_yields_a_wider_grant(sequence: list[Step]) -> None:
+    run(sequence)
+
+
+@given(wish=wishes, who=st.sampled_from(PEOPLE), step=step_of("approve"), turned=st.booleans())
+@settings(max_examples=400, deadline=None)
+def test_a_review_never_agrees_to_more_than_was_asked(wish: Wish, who: Actor, step: Step, turned: bool) -> None:
+    """One request and one review, so that every example comes to the judgement of the reviewer's statement."""
+    asks = replace(step, act="submit", wish=replace(wish, dataset=LOW_INCOME.id), who=who if turned else MEDICAL_ANALYST)
+    world = run([asks, replace(step, which=0)])
+    for grant in world.stores.sharing._grants.values():
+        agreed = world.stores.sharing.request(grant.request).events[-1].wish
+        assert set(grant.terms.items) == set(agreed.items) and grant.terms.rows == agreed.rows
+
+
+@given(wish=wishes)
+@settings(max_examples=50, deadline=None)
+def test_a_reviewer_who_agrees_to_everything_grants_everything(wish: Wish) -> None:
+    """What is lawful is not refused either."""
+    world = World().publish_all()
+    request = world.sharing.submit(replace(wish, dataset=LOW_INCOME.id), by=MEDICAL_ANALYST)
+    agreed = world.sharing.approve(request.id, by=CIVIL_REVIEWER, weaker_masks=ITEM_NAMES)
+    grant = world.sharing.grant_of(agreed)
+    assert set(grant.terms.items) == set(wish.items) and grant.terms.rows == wish.rows
