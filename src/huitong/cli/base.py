@@ -128,7 +128,7 @@ def option_words(command: click.Command, parameter: click.Parameter) -> str:
     """What a parameter means: `cli-option-<command>-<name>` where a command says more, else `cli-option-<name>`."""
     name = str(parameter.name).replace("_", "-")
     own = f"option-{getattr(command, 'key', command.name)}-{name}"
-    return words(own) if words.has(own) else words(f"option-{name}")
+    return words(own if words.has(own) else f"option-{name}")
 
 
 def cells(text: str) -> int:

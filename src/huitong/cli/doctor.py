@@ -57,6 +57,7 @@ def look(settings: Settings, operator: str) -> list[Finding]:
             with suppress(HuitongError):
                 record(inside, operator, "doctor")
             findings += [_divisions(), *_ledger(inside, settings)]
+            inside.fold_all()
         findings.append(_static())
     findings.append(_engine(settings))
     return findings

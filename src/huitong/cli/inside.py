@@ -65,11 +65,11 @@ class InProcess(httpx.BaseTransport):
         from huitong.portal.wiring import open_platform, start_django
 
         start_django(settings)
-        quiet()
         from django.core.wsgi import get_wsgi_application
 
         self._settings = settings
         self._inner = httpx.WSGITransport(app=get_wsgi_application(), remote_addr="127.0.0.1")
+        quiet()
         self._platform = open_platform(settings)
         self._broker: Any = None
         self._lock = threading.Lock()
@@ -169,10 +169,13 @@ def open_inside(settings: Settings) -> Inside:
 
 @contextmanager
 def open_as_operator(operator: str, *, action: str, settings: Settings | None = None) -> Iterator[Inside]:
-    """Open the instance as that operator; the action is in the ledger before it begins."""
+    """Open the instance as that operator; the action is in the ledger before it begins, and folded when it ends."""
     inside = open_inside(existing(settings or settings_here()))
     record(inside, operator, action)
-    yield inside
+    try:
+        yield inside
+    finally:
+        inside.fold_all()
 
 
 def record(inside: Inside, operator: str, action: str) -> None:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +16,9 @@ from huitong.cli.output import remark, show_rows
 from huitong.cli.profile import write_private
 from huitong.errors import Conflict, HuitongError, InputInvalid
 from huitong.settings import Settings
+
+if TYPE_CHECKING:
+    from huitong.model.party import Office
 
 OPERATOR_TOKEN = "operator.token"  # noqa: S105 (the name of a file)
 ALLOWED_BEFORE = frozenset({"huitong.toml", MARKER})
@@ -42,7 +46,7 @@ def init(operator: str, office: str, office_title: str, office_division: str, of
         settings,
         operator=operator,
         operator_name=operator,
-        office=(office, office_title, office_division, office_credit_code),
+        office=_office(office, office_title, office_division, office_credit_code),
     )
     click.echo(words("finished-instance" if made.resumed else "made-instance", folder=str(settings.home)))
     file = settings.home / OPERATOR_TOKEN
@@ -51,9 +55,8 @@ def init(operator: str, office: str, office_title: str, office_division: str, of
     remark(words("init-next", folder=str(settings.home)))
 
 
-def make_instance(settings: Settings, *, operator: str, operator_name: str, office: tuple[str, str, str, str | None]) -> Made:
+def make_instance(settings: Settings, *, operator: str, operator_name: str, office: "Office") -> Made:
     """Every step may be repeated, and the marker goes last: an interrupted call is finished by the next one."""
-    new_office = _office(*office)
     with _being_made(settings) as resumed:
         _make_keys(settings)
         for folder in (settings.lake, settings.run):
@@ -63,7 +66,7 @@ def make_instance(settings: Settings, *, operator: str, operator_name: str, offi
         migrate(settings)
         inside = open_inside(settings)
         _refuse_foreign_database(inside, resumed=resumed)
-        token = _fill(inside, operator=operator, operator_name=operator_name, office=new_office)
+        token = _fill(inside, operator=operator, operator_name=operator_name, office=office)
         inside.platform.sequencer.fold_all()
         write_private(settings.home / OPERATOR_TOKEN, token + "\n")
     return Made(resumed, token)
@@ -118,7 +121,7 @@ def _refuse_foreign_database(inside: Inside, *, resumed: bool) -> None:
         raise Conflict.because("cli-database-in-use")
 
 
-def _fill(inside: Inside, *, operator: str, operator_name: str, office: object) -> str:
+def _fill(inside: Inside, *, operator: str, operator_name: str, office: "Office") -> str:
     """Divisions, the first entry of the ledger, the operator's office and account; a token of that account."""
     from huitong.catalog.divisions import load_divisions
     from huitong.keystore import FileKeyStore
@@ -130,7 +133,8 @@ def _fill(inside: Inside, *, operator: str, operator_name: str, office: object) 
     stores = inside.stores
     by = instance_operator(operator)
     if stores.ledger.last_instant() is None:
-        divisions = load_divisions()
+        tree = load_divisions()
+        divisions, _ = tree.search(limit=len(tree))
         with stores.atomic():
             stores.divisions.put_divisions(divisions)
             body = {"name": inside.settings.name, "log_key": inside.ledger.vkey(), "divisions": len(divisions), "by": operator}
@@ -138,14 +142,14 @@ def _fill(inside: Inside, *, operator: str, operator_name: str, office: object) 
     accounts = Accounts(stores, inside.ledger, FileKeyStore(inside.settings.keys), wall_clock)
     if not stores.parties.actors_of(operator):
         with stores.atomic():
-            accounts.register_offices([office], by=by)  # type: ignore[list-item]
-            person = NewPerson(operator, operator_name, office.id, frozenset({Role.OPERATOR}))  # type: ignore[attr-defined]
+            accounts.register_offices([office], by=by)
+            person = NewPerson(operator, operator_name, office.id, frozenset({Role.OPERATOR}))
             accounts.register_people([person], by=by)
     (actor, *_) = stores.parties.actors_of(operator)
     return accounts.issue_token(actor.post, by=by, label="init").text
 
 
-def _office(identifier: str, title: str, division: str, credit_code: str | None) -> object:
+def _office(identifier: str, title: str, division: str, credit_code: str | None) -> "Office":
     from huitong.catalog.divisions import load_divisions
     from huitong.errors import NotFound
     from huitong.model.codes import credit_code_check_character, is_credit_code

@@ -1,6 +1,7 @@
 """Proof: receipts, which need no instance to be verified, and the ledger of an instance, which its operator opens directly."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def verify(written: Any, key: str, content: bytes | None, *, require_inclusion: 
 
 def read_receipt(file: Path) -> Any:
     """JSON from a file or standard input; None where it is no JSON, which the verifier then says."""
-    content = click.get_binary_stream("stdin").read(GREATEST_RECEIPT_BYTES + 1) if str(file) == "-" else read_bytes(file)
+    content = sys.stdin.buffer.read(GREATEST_RECEIPT_BYTES + 1) if str(file) == "-" else read_bytes(file)
     if len(content) > GREATEST_RECEIPT_BYTES:
         raise InputInvalid.because("cli-receipt-too-large", limit=GREATEST_RECEIPT_BYTES)
     try:

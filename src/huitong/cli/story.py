@@ -41,11 +41,11 @@ JOIN medical.settlement AS s ON s.resident_id = m.applicant_id
 JOIN geo.division AS d ON d.code = substr(m.division_code, 1, 6) || '000000'
 GROUP BY d.name ORDER BY own_pay_yuan DESC LIMIT 8"""
 FORBIDDEN = """\
-SELECT s.disease_group, i.diagnosis, count(*) AS n
+SELECT s.disease_group, i.main_diagnosis, count(*) AS n
 FROM medical.settlement AS s JOIN health.inpatient AS i ON i.resident_id = s.resident_id
-GROUP BY s.disease_group, i.diagnosis"""
+GROUP BY s.disease_group, i.main_diagnosis"""
 SMALL_STATEMENT = "SELECT level, count(*) AS n FROM geo.division GROUP BY level ORDER BY n"
-SMALL_FORBIDDEN = "SELECT diagnosis FROM health.inpatient"
+SMALL_FORBIDDEN = "SELECT main_diagnosis FROM health.inpatient"
 LINE = 96
 
 
@@ -115,7 +115,7 @@ class Teller:
     def held(self, ok: bool, sentence: str) -> None:
         """A finding of the verifier."""
         mark = click.style("✓", fg="green") if ok else click.style("✗", fg="red")
-        click.echo(f"  {mark} {printable(sentence)}")
+        click.echo(f"  {mark} " + "\n    ".join(wrap(printable(sentence), LINE - 4)))
 
     def farewell(self, seconds: float) -> None:
         """The end of the terminal part."""

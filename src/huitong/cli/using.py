@@ -139,7 +139,7 @@ def show_why(found: dict[str, Any]) -> None:
         click.echo(f"  - {printable(reason['text'])}")
     for one in found["datasets"]:
         grant = words("why-grant", grant=one["grant"]) if one["grant"] else words("why-no-grant")
-        click.echo(printable(f"\n{one['dataset']}: {grant}"))
+        click.echo("\n" + printable(f"{one['dataset']}: {grant}"))
         masks = {term["item"]: mask_text(term["mask"]) for term in one["masks"]}
         if one["items"]:
             header = [words("title-item"), words("title-mask")]

@@ -3,17 +3,20 @@
     python -m huitong.cli.web HOST PORT PROCESSES
 """
 
+import ctypes
 import os
 import signal
 import sys
-import threading
+
+_PR_SET_PDEATHSIG = 1
 
 
-def _stop_at_end_of_input() -> None:
-    """Standard input is held open by the supervisor: its end means that nobody is left to stop us."""
-    while sys.stdin.buffer.read(4096):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
+def end_with_parent() -> None:
+    """SIGTERM when the supervisor is gone. No thread for it: granian forks, and a fork keeps the locks that threads hold."""
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit(1)
 
 
 def main() -> None:
@@ -22,7 +25,7 @@ def main() -> None:
     from granian.server import Server
 
     host, port, processes = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
+    end_with_parent()
     Server(
         "huitong.portal.wsgi:application",
         address=host,
