@@ -1,5 +1,6 @@
 """Databases for the tests of the portal that need a real one."""
 
+import pytest
 from tests.portal.database_fixtures import (  # noqa: F401 - fixtures
     example,
     postgresql,
@@ -9,3 +10,10 @@ from tests.portal.database_fixtures import (  # noqa: F401 - fixtures
     stores,
     using,
 )
+from tests.postgresql import programs
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Say what is missing before the first test runs, and exit 2: a test is never skipped in silence."""
+    if any(item.get_closest_marker("postgresql") for item in session.items):
+        programs()
