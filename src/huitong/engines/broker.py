@@ -126,6 +126,8 @@ class Broker:
         self.found = self._probe()
         if self.found["sandbox"]["level"] < self._settings.minimum_level:
             raise NotSafeError(f"sandbox level {self.found['sandbox']['level']} is below {self._settings.minimum_level}")
+        self._listener.listen(128)
+        self._listener.setblocking(False)
 
     def _listen(self) -> None:
         path = self._settings.socket
@@ -188,8 +190,6 @@ class Broker:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-        self._listener.listen(128)
-        self._listener.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ, "listener")
         self._selector.register(wake_read, selectors.EVENT_READ, "wake")
         if lifeline is not None:
@@ -418,7 +418,9 @@ class BrokerHandle:
 
 
 def start_broker(settings: Settings, *, minimum_level: int = 0) -> BrokerHandle:
-    """Start a broker for an instance and wait until its probes have passed. Raises Unavailable `engine-not-safe` or `engine-unavailable`."""
+    """Start a broker for an instance and wait until its probes have passed.
+
+    Raises Unavailable `engine-not-safe` or `engine-unavailable`."""
     return start(
         BrokerSettings(
             socket=settings.engine_socket,

@@ -46,7 +46,7 @@ class FrameWriter(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]
+    def write(self, data: Any, /) -> int:
         view = memoryview(data).cast("B")
         for start in range(0, len(view), frames.FRAME_BYTES):
             piece = view[start : start + frames.FRAME_BYTES]

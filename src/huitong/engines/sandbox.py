@@ -153,7 +153,7 @@ def set_limits(*, memory_megabytes: int, seconds: float, threads: int, file_mega
     The account's process count is not limited here (it counts every process of that account on the machine); the system call
     filter forbids new processes instead."""
     megabyte = 1024 * 1024
-    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - before landlock, one read
+    with open("/proc/self/statm", encoding="utf-8") as file:  # noqa: PTH123 - before landlock, one read
         held = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     stacks = (threads + 4) * 72 * megabyte
     _limit(resource.RLIMIT_AS, held + 2 * memory_megabytes * megabyte + stacks + 256 * megabyte)
@@ -161,7 +161,7 @@ def set_limits(*, memory_megabytes: int, seconds: float, threads: int, file_mega
     _limit(resource.RLIMIT_FSIZE, max(1, file_megabytes) * megabyte)
     _limit(resource.RLIMIT_CORE, 0)
     try:  # if memory runs out, the kernel should end this process and no other
-        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123
+        with open("/proc/self/oom_score_adj", "w", encoding="utf-8") as file:  # noqa: PTH123
             file.write("1000")
     except OSError:
         pass
@@ -185,7 +185,7 @@ def _unshare(flags: int) -> bool:
 def _map_self(user: int, group: int) -> None:
     for name, text in (("uid_map", f"{user} {user} 1"), ("setgroups", "deny"), ("gid_map", f"{group} {group} 1")):
         try:
-            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:  # noqa: PTH123
+            with open(f"/proc/self/{name}", "w", encoding="utf-8") as file:  # noqa: PTH123
                 file.write(text)
         except OSError:
             return

@@ -102,7 +102,7 @@ def load(
         if text.stamp_of(path) != file.stamp:
             raise Conflict.because("intake-file-changed")
         snapshot = writing.commit(source_hash=file.sha256, rejected_rows=rejected.rows)
-    progress(snapshot.rows, snapshot.rows)
+    progress(snapshot.rows + rejected.rows, snapshot.rows + rejected.rows)
     return Loading(snapshot, tuple(rejected.named), file.encoding, header.delimiter, header.last_line)
 
 

@@ -71,7 +71,12 @@ def reader_of_text(column: str, kind: ItemType) -> Reader:
         )
     if kind is ItemType.DATE:
         value = f"TRY_CAST({text} AS DATE)"
-        forms = (("-{1,2}-{1,2}( 00:00:00)?", "%Y-%m-%d"), ("/{1,2}/{1,2}", "%Y/%m/%d"), ("{4}", "%Y%m%d"), ("年{1,2}月{1,2}日", "%Y年%m月%d日"))
+        forms = (
+            ("-{1,2}-{1,2}( 00:00:00)?", "%Y-%m-%d"),
+            ("/{1,2}/{1,2}", "%Y/%m/%d"),
+            ("{4}", "%Y%m%d"),
+            ("年{1,2}月{1,2}日", "%Y年%m月%d日"),
+        )
         slow = " ".join(
             f"WHEN regexp_full_match({text}, '[0-9]{{4}}{form.replace('{', '[0-9]{')}') "
             f"THEN CAST(try_strptime(replace({text}, ' 00:00:00', ''), '{pattern}') AS DATE)"

@@ -44,7 +44,7 @@ class SideTables:
     def build(self, linkage_group: str, dataset: Dataset, item: str, snapshot: Snapshot) -> None:
         """Make the table of the group hold every value of the item in the snapshot; repeating it changes nothing.
 
-        Raises InputInvalid `pseudonym-item-not-text`; Conflict `pseudonym-collision` if two identifiers got one token: then nothing is kept."""
+        Raises InputInvalid `pseudonym-item-not-text`; Conflict `pseudonym-collision` if two identifiers got one token, keeping nothing."""
         noun = dataset.item(item)
         if noun is None or noun.type is not ItemType.TEXT:
             raise InputInvalid.because("pseudonym-item-not-text", dataset=dataset.id, item=item)
