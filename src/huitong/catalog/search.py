@@ -18,8 +18,8 @@ LONGEST_BEGINNING = 16
 MOST_QUERY_TOKENS = 32
 """What a query holds beyond this many tokens is not looked at."""
 
-TITLE, ID, ITEM, OFFICE, ABSTRACT = 100, 80, 30, 20, 10
-"""Weights: a hit in the title counts more than one in the items, that more than one in the abstract."""
+TITLE, ID, ITEM, OFFICE, ABSTRACT = 16, 8, 4, 2, 1
+"""Weights: a place counts more than all places after it together, so a hit in the title ranks above any hit elsewhere."""
 
 _CHINESE = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff\u3007"
 _RUN = re.compile(f"[{_CHINESE}]+|[^\\W_{_CHINESE}]+")
@@ -57,18 +57,18 @@ def _singular(word: str) -> str:
 
 
 def index_of(dataset: Dataset, offices: Iterable[Office]) -> dict[str, int]:
-    """What an entry is found by: each token with the weight of the best place where it stands."""
+    """What an entry is found by: each token with the weights, added up, of the places where it stands."""
     places: list[tuple[int, list[str]]] = [
-        (ABSTRACT, [dataset.abstract.zh, dataset.abstract.en]),
-        (OFFICE, [words for office in offices for words in (office.title.zh, office.title.en, office.id)]),
-        (ITEM, [words for item in dataset.items for words in (item.title.zh, item.title.en, item.name)]),
-        (ID, [dataset.id, dataset.classification]),
         (TITLE, [dataset.title.zh, dataset.title.en]),
+        (ID, [dataset.id, dataset.classification]),
+        (ITEM, [words for item in dataset.items for words in (item.title.zh, item.title.en, item.name)]),
+        (OFFICE, [words for office in offices for words in (office.title.zh, office.title.en, office.id)]),
+        (ABSTRACT, [dataset.abstract.zh, dataset.abstract.en]),
     ]
     index: dict[str, int] = {}
     for weight, texts in places:
-        for text in texts:
-            index.update(dict.fromkeys(tokens(text, indexing=True), weight))
+        for token in {token for text in texts for token in tokens(text, indexing=True)}:
+            index[token] = index.get(token, 0) + weight
     return index
 
 
