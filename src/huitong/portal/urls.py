@@ -4,7 +4,7 @@ from django.urls import path
 from django.views.i18n import set_language
 
 from huitong.portal.api import app
-from huitong.portal.pages import account, catalogue
+from huitong.portal.pages import account, catalogue, look
 
 urlpatterns = [
     path("", catalogue.front, name="front"),
@@ -12,6 +12,7 @@ urlpatterns = [
     path("sign-in", account.SignIn.as_view(), name="sign-in"),
     path("sign-out", account.SignOut.as_view(), name="sign-out"),
     path("post", account.choose_post, name="choose-post"),
+    path("look.css", look.sheet, name="look"),
     path("language", set_language, name="language"),
     path("api/v1/", app.urls()),
 ]

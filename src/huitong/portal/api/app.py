@@ -58,7 +58,7 @@ def _answering(view: Callable[..., Any]) -> Callable[..., HttpResponse]:
     """The view, whose wrong method is told as a problem too and whose answers no cache keeps."""
 
     def answer(request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponse:
-        response = view(request, *arguments, **named)
+        response: HttpResponse = view(request, *arguments, **named)
         if response.status_code == 405:
             return problems.unknown_method(request, response["Allow"])
         if not response.has_header("Cache-Control"):

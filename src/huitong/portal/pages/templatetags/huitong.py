@@ -17,6 +17,7 @@ from django.utils.translation import get_language, gettext
 from huitong.model.policy import Mask
 from huitong.model.text import BilingualText
 from huitong.portal.pages import labels
+from huitong.portal.pages.look import look
 
 register = template.Library()
 
@@ -88,9 +89,9 @@ def installed(path: str) -> bool:
 
 
 @register.simple_tag
-def package_style(path: str) -> SafeString:
-    """A style sheet of a package, if installed."""
-    return format_html('<link rel="stylesheet" href="{}">', static(path)) if installed(path) else mark_safe("")
+def look_version() -> str:
+    """The version of the style sheet that is served now."""
+    return look().version
 
 
 @register.simple_tag
