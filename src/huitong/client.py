@@ -3,7 +3,7 @@
     from huitong.client import Client
 
     with Client("http://127.0.0.1:8000", token) as client:
-        result = client.query("SELECT county, count(*) AS n FROM civil.households GROUP BY county", purpose="poverty-monitoring")
+        result = client.query("SELECT level, count(*) AS n FROM geo.division GROUP BY level", purpose="poverty-monitoring")
         result.pandas()
         result.receipt()
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -85,6 +86,28 @@ def test_every_command_option_and_example_has_words_in_both_languages(language: 
                 except KeyError as error:
                     missing.append(str(error))
         assert missing == []
+    finally:
+        speak("en")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_examples_of_the_help_are_commands_that_exist(language: str) -> None:
+    speak(language)
+    try:
+        for command in all_commands():
+            if not words.has(f"example-{command.key}"):  # type: ignore[attr-defined]
+                continue
+            example = words(f"example-{command.key}").replace("\\\n", " ")  # type: ignore[attr-defined]
+            for line in example.strip().splitlines():
+                typed = [part for part in shlex.split(line) if "=" not in part.split(" ")[0] or part.startswith("-")]
+                assert typed.pop(0) == "huitong"
+                found: click.Command = root
+                while isinstance(found, Group):
+                    sub = found.get_command(click.Context(found), typed.pop(0))
+                    assert sub is not None, line
+                    found = sub
+                known = {name for parameter in found.params for name in parameter.opts}
+                assert {part for part in typed if part.startswith("--")} <= known, line
     finally:
         speak("en")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from huitong.cli.base import Group
+from huitong.cli.base import Group, surroundings
 from huitong.cli.door import open_client
 from huitong.cli.language import words
 from huitong.cli.output import remark, show_one, show_rows, show_table, text
@@ -33,7 +33,12 @@ dataset = Group("dataset", no_args_is_help=True)
 def division_search(text_: str | None, under: str | None, level: str | None, limit: int, offset: int) -> None:
     with open_client() as client:
         page = client.divisions(text_, under=under, level=level, limit=limit, offset=offset)
-    columns = [(key, lambda row, key=key: row[key]) for key in ("code", "name", "level", "parent")]
+    columns = [
+        ("code", lambda row: row["code"]),
+        ("name", lambda row: row["name"]),
+        ("level", lambda row: choice(row["level"])),
+        ("parent", lambda row: row["parent"]),
+    ]
     show_rows(columns, page["divisions"], raw=page, total=page["total"])
 
 
@@ -42,7 +47,8 @@ def division_search(text_: str | None, under: str | None, level: str | None, lim
 def division_show(code: str) -> None:
     with open_client() as client:
         found = client.division(code)
-    show_one([(key, found[key]) for key in ("code", "name", "level", "parent", "valid_from", "valid_to")], raw=found)
+    pairs = [(key, found[key]) for key in ("code", "name", "level", "parent", "valid_from", "valid_to")]
+    show_one([(key, choice(value) if key == "level" else value) for key, value in pairs], raw=found)
 
 
 # --- offices --------------------------------------------------------------------------------------------------------------
@@ -57,7 +63,12 @@ def division_show(code: str) -> None:
 def office_search(text_: str | None, level: str | None, division: str | None, limit: int, offset: int) -> None:
     with open_client() as client:
         page = client.offices(text_, level=level, division=division, limit=limit, offset=offset)
-    columns = [(key, lambda row, key=key: row[key]) for key in ("id", "title", "level", "division")]
+    columns = [
+        ("id", lambda row: row["id"]),
+        ("title", lambda row: row["title"]),
+        ("level", lambda row: choice(row["level"])),
+        ("division", lambda row: row["division"]),
+    ]
     show_rows(columns, page["offices"], raw=page, total=page["total"])
 
 
@@ -66,7 +77,8 @@ def office_search(text_: str | None, level: str | None, division: str | None, li
 def office_show(identifier: str) -> None:
     with open_client() as client:
         found = client.office(identifier)
-    show_one([(key, found[key]) for key in ("id", "title", "division", "level", "credit_code", "superior")], raw=found)
+    pairs = [(key, found[key]) for key in ("id", "title", "division", "level", "credit_code", "superior")]
+    show_one([(key, choice(value) if key == "level" else value) for key, value in pairs], raw=found)
 
 
 # --- datasets -------------------------------------------------------------------------------------------------------------
@@ -102,8 +114,6 @@ def dataset_show(identifier: str) -> None:
 
 def show_dataset(found: dict[str, Any]) -> None:
     """A whole entry: what it is, whether one may have it, its items."""
-    from huitong.cli.base import surroundings
-
     form = surroundings().format
     snapshot = found.get("snapshot")
     pairs = [
@@ -140,7 +150,7 @@ def items_table(found: dict[str, Any], *, csv: bool = False) -> None:
 
     header = ["item", "title", "type", "grade", "meaning", "default_mask"]
     rows = [
-        [item["name"], text(item["title"]), item["type"], item["grade"], item["meaning"] or "", mask_text(item["default_mask"])]
+        [item["name"], text(item["title"]), choice(item["type"]), item["grade"], item["meaning"] or "", mask_text(item["default_mask"])]
         for item in found["items"]
     ]
     if csv:
@@ -216,15 +226,24 @@ def dataset_inspect(file: Path) -> None:
 
 
 def office_text(office: Any) -> str:
-    """An office by its title, else its id."""
-    if isinstance(office, dict):
-        return text(office.get("title")) or str(office.get("id", ""))
-    return str(office)
+    """An office by its title, else its id; by its id for programs."""
+    if not isinstance(office, dict):
+        return str(office)
+    identifier = str(office.get("id", ""))
+    return identifier if surroundings().format == "csv" else text(office.get("title")) or identifier
 
 
 def choice(value: str) -> str:
-    """A value of a fixed list in the reader's language."""
-    return words(f"value-{value}") if words.has(f"value-{value}") else value
+    """A value of a fixed list in the reader's language; the value itself for programs."""
+    if surroundings().format == "csv" or not words.has(f"value-{value}"):
+        return value
+    return words(f"value-{value}")
+
+
+def instant_text(value: object) -> str:
+    """An instant to the minute, in UTC as the ledger has it; in full for programs."""
+    written = str(value or "")
+    return written if surroundings().format == "csv" else f"{written[:10]} {written[11:16]} UTC".strip()
 
 
 def mask_text(mask: dict[str, Any]) -> str:

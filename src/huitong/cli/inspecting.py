@@ -7,8 +7,14 @@ from typing import Any
 import click
 
 from huitong.cli.base import surroundings
+from huitong.cli.catalogue import choice
 from huitong.cli.language import words
 from huitong.cli.output import show_csv, show_json, show_table, text
+
+
+def _shown(key: str, value: object) -> str:
+    """A reason or a type in words, for eyes; its code for programs."""
+    return choice(str(value)) if key in ("type", "why") else text(value)
 
 
 def show_reading(file: Path) -> None:
@@ -24,7 +30,7 @@ def show_reading(file: Path) -> None:
     lists = [value for value in raw.values() if isinstance(value, (list, tuple)) and value]
     columns = next((value for value in lists if isinstance(value[0], dict)), [])
     header = list(columns[0]) if columns else []
-    rows = [[text(column[key]) for key in header] for column in columns]
+    rows = [[_shown(key, column[key]) for key in header] for column in columns]
     if form == "csv":
         show_csv(header, rows)
         return

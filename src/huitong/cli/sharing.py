@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from huitong.cli.base import Group, surroundings
-from huitong.cli.catalogue import choice, mask_text, office_text
+from huitong.cli.catalogue import choice, instant_text, mask_text, office_text
 from huitong.cli.door import open_client
 from huitong.cli.language import words
 from huitong.cli.output import remark, show_one, show_rows, show_table
@@ -147,7 +147,7 @@ def show_request(found: dict[str, Any], *, history: bool = False) -> None:
         click.echo()
         header = [words(f"title-{key}") for key in ("at", "event", "actor", "office", "reason", "words")]
         rows = [
-            [str(one["at"])[:19], choice(one["kind"]), one["actor"], one["office"], one["reason"] or "", one["words"] or ""]
+            [instant_text(one["at"]), choice(one["kind"]), one["actor"], one["office"], one["reason"] or "", one["words"] or ""]
             for one in found["events"]
         ]
         show_table(header, rows)
@@ -175,7 +175,7 @@ def grant_list(limit: int, offset: int) -> None:
         ("purpose", lambda row: row["purpose"]),
         ("state", lambda row: choice(row["state"])),
         ("valid", lambda row: row["valid"]),
-        ("valid_until", lambda row: str(row["valid_until"])[:16]),
+        ("valid_until", lambda row: instant_text(row["valid_until"])),
     ]
     show_rows(columns, page["grants"], raw=page, total=page["total"])
 
@@ -208,8 +208,8 @@ def show_grant(found: dict[str, Any]) -> None:
         ("using_office", office_text(found["using_office"])),
         ("signed_by", found["signed_by"]),
         *_terms(found),
-        ("valid_from", found["valid_from"]),
-        ("valid_until", found["valid_until"]),
+        ("valid_from", instant_text(found["valid_from"])),
+        ("valid_until", instant_text(found["valid_until"])),
         ("request", found["request"]),
         ("terms_hash", found["terms_hash"]),
         ("revoked_because", found["revoked_because"]),

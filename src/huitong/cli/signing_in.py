@@ -6,6 +6,7 @@ from dataclasses import replace
 import click
 
 from huitong.cli.base import command
+from huitong.cli.catalogue import choice
 from huitong.cli.door import client_at, find_way, open_client, remembered
 from huitong.cli.language import words
 from huitong.cli.output import remark, show_one
@@ -69,7 +70,7 @@ def whoami() -> None:
     with open_client() as client:
         me = client.whoami()
     keys = [key for key in ("person", "name", "post", "office", "division", "roles", "scopes", "expires_at") if key in me]
-    show_one([(key, _named(me[key])) for key in keys], raw=me)
+    show_one([(key, [choice(role) for role in me[key]] if key == "roles" else _named(me[key])) for key in keys], raw=me)
 
 
 def _named(value: object) -> object:

@@ -35,7 +35,7 @@ MEDICAL_ITEMS = ("resident_id", "division_code", "settled_on", "treatment", "out
 CIVIL_ITEMS = ("applicant_id", "division_code", "allowance_kind", "people_covered")
 STATEMENT = """\
 SELECT d.name AS county, count(DISTINCT m.applicant_id) AS households,
-       round(sum(s.out_of_pocket_fen) / 100.0 / count(DISTINCT m.applicant_id), 2) AS own_pay_yuan
+       CAST(sum(s.out_of_pocket_fen) / 100.0 / count(DISTINCT m.applicant_id) AS DECIMAL(12, 2)) AS own_pay_yuan
 FROM civil.minimum_allowance AS m
 JOIN medical.settlement AS s ON s.resident_id = m.applicant_id
 JOIN geo.division AS d ON d.code = substr(m.division_code, 1, 6) || '000000'
@@ -130,23 +130,23 @@ class Teller:
         rows = []
         for account in shown:
             person = accounts.people[account]
-            rows.append([account, text(person["name"]), ", ".join(person["roles"]), person["office"], person["password"]])
+            roles = text([choice(role) for role in person["roles"]])
+            rows.append([account, text(person["name"]), roles, person["office"], person["password"]])
         show_table([words(f"title-{key}") for key in ("account", "name", "roles", "office", "password")], rows)
         click.echo()
-        for account in (ANALYST, MEDICAL_REVIEWER):
-            click.echo(f"{words('title-token')} {account}: {accounts.token(account)}")
+        show_table([words("title-account"), words("title-token")], [[account, accounts.token(account)] for account in shown])
+        click.echo()
         self.line(words("demo-all-accounts", file=str(accounts.path)))
         click.echo()
         click.echo(words("demo-try"))
-        huitong = _huitong()
+        huitong, home = _huitong(), _from_here(settings.home)
         click.secho(f"  export HUITONG_URL={address.rstrip('/')} HUITONG_TOKEN={accounts.token(ANALYST)}", fg="yellow")
         for call in (
             f"{huitong} dataset search 低保",
             f"{huitong} dataset show medical.settlement",
             f'{huitong} query "{SMALL_STATEMENT}" --purpose {PURPOSE}',
             f'{huitong} why "{SMALL_FORBIDDEN}" --purpose {PURPOSE}',
-            f"{huitong} receipt verify {settings.home / 'receipt.json'} --log-key {settings.home / 'ledger.vkey'} "
-            f"--result {settings.home / 'result.arrow'}",
+            f"{huitong} receipt verify {home / 'receipt.json'} --log-key {home / 'ledger.vkey'} --result {home / 'result.arrow'}",
         ):
             click.secho(f"  {call}", fg="yellow")
         click.echo()
@@ -157,12 +157,13 @@ def _huitong() -> str:
     from shutil import which
 
     place = Path(sys.executable).with_name("huitong")
-    if which("huitong") or not place.exists():
-        return "huitong"
-    try:
-        return str(place.relative_to(Path.cwd()))
-    except ValueError:
-        return str(place)
+    return "huitong" if which("huitong") or not place.exists() else str(_from_here(place))
+
+
+def _from_here(path: Path) -> Path:
+    """The path as one would type it here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def expect(step: str, found: object, wanted: object) -> None:
