@@ -56,7 +56,7 @@ def test_both_languages_say_the_same_things() -> None:
 
 def test_chinese_words_are_chinese() -> None:
     chinese = {code: words for code, words in sentences("zh-Hans").items() if not code.startswith("cli-example-")}
-    assert not {code for code, words in chinese.items() if not re.search(r"[\u4e00-\u9fff]", words)}
+    assert not {code for code, words in chinese.items() if re.sub(r"{\w+}", "", words).strip() and not re.search(r"[\u4e00-\u9fff]", words)}
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))

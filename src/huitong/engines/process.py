@@ -44,9 +44,11 @@ class FrameWriter(io.RawIOBase):
         self._peer, self._busy, self._deadline = peer, busy, deadline
 
     def writable(self) -> bool:
+        """Yes: that is all it is for."""
         return True
 
     def write(self, data: Any, /) -> int:
+        """Send the bytes as data frames; all of them or an exception."""
         view = memoryview(data).cast("B")
         for start in range(0, len(view), frames.FRAME_BYTES):
             piece = view[start : start + frames.FRAME_BYTES]
