@@ -256,6 +256,8 @@ CONSTRUCTS: Mapping[str, tuple[str, str]] = {
     "RegexpLike": ("regexp_matches", "LIKE, starts_with(...)"),
     "SimilarTo": ("SIMILAR TO", "LIKE"),
     "Glob": ("GLOB", "LIKE"),
+    "IgnoreNulls": ("any_value / IGNORE NULLS", "min(...)"),
+    "RespectNulls": ("RESPECT NULLS", ""),
     "AnyValue": ("any_value", "min(...)"),
     "First": ("first", "min(...)"),
     "Last": ("last", "max(...)"),
