@@ -16,6 +16,7 @@ from huitong.catalog.publish import CatalogActions
 from huitong.engines.duckdb import table_names
 from huitong.errors import NotSignedIn, Refused
 from huitong.gateway.answer import Gateway
+from huitong.intake.load import Loading, Reject
 from huitong.keystore import LEDGER, FileKeyStore
 from huitong.ledger.log import Ledger
 from huitong.ledger.sequencer import Sequencer
@@ -212,12 +213,13 @@ def snapshot(name: str, version: int) -> Snapshot:
     return Snapshot(dataset=name, version=version, files=files, rows=2, taken_at=NOW, source_hash="ab" * 32, rejected_rows=0)
 
 
-def loader(stores: MemoryStores, loaded: list[tuple[str, bytes]]) -> Callable[[str, Path, Actor], Snapshot]:
-    def load(name: str, path: Path, by: Actor) -> Snapshot:
+def loader(stores: MemoryStores, loaded: list[tuple[str, bytes]]) -> Callable[[str, Path, Actor, int], Loading]:
+    def load(name: str, path: Path, by: Actor, reject_limit: int) -> Loading:
         current = stores.catalog.current_snapshot(name)
         loaded.append((path.suffix, path.read_bytes()))
         taken = snapshot(name, current.version + 1 if current else 1)
         stores.catalog.add_snapshot(taken)
-        return taken
+        rejects = (Reject(line=3, reason="value-not-a-number", item="members"),) if reject_limit else ()
+        return Loading(snapshot=taken, rejects=rejects, encoding="utf-8", delimiter=",", header_line=1)
 
     return load

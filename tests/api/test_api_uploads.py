@@ -25,9 +25,15 @@ def test_a_file_becomes_the_next_snapshot(instance: Instance) -> None:
     response = instance.send("datasets/civil.shelter/snapshots", CSV, "text/csv")
     assert response.status_code == 201
     assert response.json()["version"] == 2
+    assert response.json()["rejects"] == []
     assert instance.loaded == [(".csv", CSV)]
     assert instance.send("datasets/civil.shelter/snapshots", b"PAR1", "application/vnd.apache.parquet").status_code == 201
     assert instance.loaded[1] == (".parquet", b"PAR1")
+
+
+def test_rows_that_were_left_out_are_named_by_line_and_reason(instance: Instance) -> None:
+    response = instance.send("datasets/civil.shelter/snapshots?reject_limit=5", CSV, "text/csv")
+    assert response.json()["rejects"] == [{"line": 3, "item": "members", "reason": "value-not-a-number"}]
 
 
 def test_who_may_not_load_is_told_before_the_body_is_read(instance: Instance) -> None:

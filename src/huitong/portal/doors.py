@@ -3,16 +3,17 @@
 import json
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from huitong.catalog.divisions import Divisions, load_divisions
 from huitong.catalog.ports import CatalogStore, PartyStore
 from huitong.catalog.publish import CatalogActions, refuse_unless_officer
 from huitong.errors import NotFound
 from huitong.gateway.answer import Gateway, Uses
+from huitong.intake.load import Loading
 from huitong.ledger.log import Ledger
 from huitong.model.catalog import Snapshot
 from huitong.model.party import Actor
@@ -21,6 +22,8 @@ from huitong.model.sharing import Request
 from huitong.portal.accounts.tokens import Scope
 from huitong.sharing.actions import SharingActions
 from huitong.sharing.ports import Side
+
+Kept = TypeVar("Kept")
 
 
 class Tokens(Protocol):
@@ -43,9 +46,20 @@ class Doors:
     ledger: Ledger
     uses: Uses
     accounts: Tokens
-    load: Callable[[str, Path, Actor], Snapshot]
-    """Reads a file as the next snapshot of a dataset and makes it the current one."""
+    load: Callable[[str, Path, Actor, int], Loading]
+    """Reads a file as the next snapshot of a dataset, leaving out at most so many rows, and makes it the current one."""
     clock: Callable[[], datetime]
+    _kept: dict[str, tuple[int, Any]] = field(default_factory=dict)
+
+    def once(self, name: str, make: Callable[[], Kept]) -> Kept:
+        """What `make` gives, made anew only after a rule, an office or an entry has changed."""
+        epoch = self.catalog.epoch.current()
+        kept = self._kept.get(name)
+        if kept is None or kept[0] != epoch:
+            kept = (epoch, make())
+            self._kept[name] = kept
+        made: Kept = kept[1]
+        return made
 
     def current_snapshot(self, dataset_id: str) -> Snapshot | None:
         """The newest snapshot of a dataset."""
@@ -56,9 +70,9 @@ class Doors:
         dataset = self.catalog.dataset(dataset_id)
         refuse_unless_officer(by, dataset.provider, dataset.id)
 
-    def take_snapshot(self, dataset_id: str, path: Path, *, by: Actor) -> Snapshot:
-        """Read a file as the next snapshot."""
-        return self.load(dataset_id, path, by)
+    def take_snapshot(self, dataset_id: str, path: Path, *, by: Actor, reject_limit: int = 0) -> Loading:
+        """Read a file as the next snapshot; more than `reject_limit` rows that do not fit, and nothing is taken."""
+        return self.load(dataset_id, path, by, reject_limit)
 
     def grant_of_request(self, request: Request) -> str | None:
         """The number of the grant that came of a request."""
@@ -128,6 +142,6 @@ def open_doors() -> Doors:
         ledger=platform.ledger,
         uses=stores.uses,
         accounts=Accounts(stores=stores, ledger=platform.ledger, keystore=keystore, clock=wall_clock),
-        load=lambda dataset, path, by: platform.intake.load(dataset, path, by=by).snapshot,
+        load=lambda dataset, path, by, rejects: platform.intake.load(dataset, path, by=by, reject_limit=rejects),
         clock=wall_clock,
     )

@@ -188,6 +188,20 @@ class SnapshotOut(Schema):
     source_hash: str
 
 
+class RejectOut(Schema):
+    """Why a row was left out: its line, the item, a reason code. Never the value."""
+
+    line: int
+    item: str | None
+    reason: str
+
+
+class Loaded(SnapshotOut):
+    """A new snapshot, and the first rows that were left out."""
+
+    rejects: list[RejectOut]
+
+
 class AvailabilityOut(Schema):
     """Can this office have it, how, by when."""
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from huitong.errors import Reason
 from huitong.gateway.answer import Explanation
+from huitong.intake.load import Loading
 from huitong.model.catalog import Dataset, Item, Snapshot
 from huitong.model.party import Actor, Division, Office
 from huitong.model.policy import DivisionRows, Grant, ItemTerm, Mask
@@ -111,6 +112,12 @@ def snapshot(found: Snapshot | None) -> JSON | None:
         "taken_at": found.taken_at,
         "source_hash": found.source_hash,
     }
+
+
+def loaded(found: Loading) -> JSON:
+    """A new snapshot, and the first rows that were left out."""
+    rejects = [{"line": one.line, "item": one.item, "reason": one.reason} for one in found.rejects]
+    return {**(snapshot(found.snapshot) or {}), "rejects": rejects}
 
 
 def dataset_full(found: Dataset, *, actor: Actor, language: str) -> JSON:

@@ -39,11 +39,12 @@ def front(request: HttpRequest) -> HttpResponse:
     pages = max(1, -(-found.total // HITS_OF_A_PAGE))
     actor = actor_of(request)
     answers = doors().sharing.availabilities(found.hits, actor=actor) if actor else {}
+    titles = {provider: title_of(provider) for provider in {one.provider for one in found.hits}}
     wanted = {"q": q, "office": office, "sharing": sharing.value if sharing else ""}
     context: dict[str, Any] = {
         **wanted,
         "asked": any(wanted.values()) or number > 1,
-        "hits": [_hit(one, answers.get(one.id)) for one in found.hits],
+        "hits": [_hit(one, titles[one.provider], answers.get(one.id)) for one in found.hits],
         "total": found.total,
         "page": number,
         "pages": pages,
@@ -54,7 +55,8 @@ def front(request: HttpRequest) -> HttpResponse:
     if request.headers.get("HX-Request") == "true":
         response = page(request, "pages/results.html", context)
     else:
-        response = page(request, "pages/front.html", context | _around())
+        language = get_language() or "en"
+        response = page(request, "pages/front.html", context | doors().once(f"around-{language}", lambda: _around(language)))
     response["Vary"] = ", ".join(dict.fromkeys([*response.get("Vary", "Cookie").split(", "), "HX-Request"]))
     return response
 
@@ -68,23 +70,22 @@ def _address(wanted: dict[str, str], number: int) -> str:
     return f"{reverse('front')}?{urlencode(query)}" if query else reverse("front")
 
 
-def _hit(found: Dataset, answer: Availability | None) -> dict[str, Any]:
+def _hit(found: Dataset, provider_title: str, answer: Availability | None) -> dict[str, Any]:
     return {
         "answer": answer.kind if answer else None,
         "id": found.id,
         "title": found.title,
         "abstract": found.abstract,
         "sharing": found.sharing,
-        "provider_title": title_of(found.provider),
+        "provider_title": provider_title,
         "item_count": len(found.items),
     }
 
 
-def _around() -> dict[str, Any]:
+def _around(language: str) -> dict[str, Any]:
     """What stands around the hits: the choices that narrow, and how much there is in all."""
     everything = doors().catalog.search("", limit=LIMITS.page_entries)
     offices = {one.provider: doors().parties.office(one.provider) for one in everything.hits}
-    language = get_language() or "en"
     named = sorted((one for one in offices.values() if one), key=lambda one: one.title.in_language(language))
     return {
         "sharing_choices": [(one.value, label(one)) for one in Sharing],
@@ -92,7 +93,7 @@ def _around() -> dict[str, Any]:
         "facts": {
             "datasets": everything.total,
             "offices": doors().parties.offices(limit=1)[1],
-            "divisions": doors().divisions.search(limit=1)[1],
+            "divisions": len(doors().divisions),
         },
     }
 

@@ -12,8 +12,8 @@ from huitong.portal.api import shapes
 from huitong.portal.api.auth import PUBLISH, READ, actor
 from huitong.portal.api.forms import signed_in
 from huitong.portal.api.language import language_of
-from huitong.portal.api.parameters import Id, Limit, OfficeId, Offset, Search
-from huitong.portal.api.schemas import DatasetFull, DatasetIn, Datasets, SnapshotOut
+from huitong.portal.api.parameters import Id, Limit, OfficeId, Offset, RejectLimit, Search
+from huitong.portal.api.schemas import DatasetFull, DatasetIn, Datasets, Loaded
 from huitong.portal.api.uploads import ENDINGS, received
 from huitong.portal.doors import doors
 
@@ -60,12 +60,15 @@ def publish(request: HttpRequest, body: DatasetIn) -> Any:
 
 @router.post(
     "/datasets/{dataset_id}/snapshots",
-    response={201: SnapshotOut},
+    response={201: Loaded},
     auth=PUBLISH,
     openapi_extra=signed_in(400, 404, 409, 411, 413, 415) | BODY_OF_A_SNAPSHOT,
 )
-def take_snapshot(request: HttpRequest, dataset_id: Id) -> Any:
-    """Load a CSV or Parquet file as the next snapshot of a dataset of your own office (role data-officer)."""
+def take_snapshot(request: HttpRequest, dataset_id: Id, reject_limit: RejectLimit = 0) -> Any:
+    """Load a CSV or Parquet file as the next snapshot of a dataset of your own office (role data-officer).
+
+    More than `reject_limit` rows that do not fit their items, and nothing is taken."""
     doors().check_may_load(dataset_id, by=actor(request))
     with received(request) as path:
-        return Status(201, shapes.snapshot(doors().take_snapshot(dataset_id, path, by=actor(request))))
+        loaded = doors().take_snapshot(dataset_id, path, by=actor(request), reject_limit=reject_limit)
+    return Status(201, shapes.loaded(loaded))
