@@ -122,6 +122,32 @@ def test_only_a_named_operator_opens_the_ledger_and_it_is_recorded(place: Path) 
     assert after["size"] == before["size"] + 1
 
 
+def test_the_operator_registers_an_office_and_a_person_who_then_signs_in(place: Path) -> None:
+    (place / "offices.toml").write_text(
+        '[[office]]\nid = "gz-civil-affairs"\ntitle = { zh = "省民政厅", en = "Civil Affairs" }\n'
+        'division = "520000000000"\ncredit_code = "11990000000000100X"\n',
+        "utf-8",
+    )
+    wrong = run("office", "register", "offices.toml", "--home", "here", "--operator", "shi", folder=place)
+    assert wrong.returncode == 3 and "gz-civil-affairs" in wrong.stderr
+    from huitong.model.codes import credit_code_check_character
+
+    right = "11990000000000100" + credit_code_check_character("11990000000000100")
+    text = (place / "offices.toml").read_text("utf-8").replace("11990000000000100X", right)
+    (place / "offices.toml").write_text(text, "utf-8")
+    assert run("office", "register", "offices.toml", "--home", "here", "--operator", "shi", folder=place).returncode == 0
+    person = ("li", "--name", "李雨桐", "--office", "gz-civil-affairs", "--role", "analyst")
+    added = run("account", "add", *person, "--home", "here", "--operator", "shi", "--format", "json", folder=place)
+    assert added.returncode == 0, added.stderr
+    assert len(json.loads(added.stdout)["password"]) >= 16
+    issued = run("account", "token", "li", "--home", "here", "--operator", "shi", "--format", "json", folder=place)
+    token = json.loads(issued.stdout)["token"]
+    me = run("whoami", "--home", "here", "--format", "json", folder=place, HUITONG_TOKEN=token)
+    assert json.loads(me.stdout)["roles"] == ["analyst"]
+    assert run("account", "revoke-token", token, "--home", "here", "--operator", "shi", folder=place).returncode == 0
+    assert run("whoami", "--home", "here", folder=place, HUITONG_TOKEN=token).returncode == 5
+
+
 def test_the_doctor_finds_what_is_wrong_and_says_what_to_do(place: Path) -> None:
     key = place / "here" / "keys" / "session.key"
     key.chmod(0o644)
@@ -184,13 +210,15 @@ def served(place: Path) -> Iterator[tuple["subprocess.Popen[str]", int]]:
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert f"http://127.0.0.1:{port}/" in line
-    yield process, port
-    if process.poll() is None:
-        process.terminate()
-    process.communicate(timeout=60)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert f"http://127.0.0.1:{port}/" in line
+        yield process, port
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.communicate(timeout=60)
 
 
 def test_serve_answers_once_it_has_printed_the_address_and_stops_all_on_sigterm(

@@ -57,10 +57,9 @@ def common_options() -> list[click.Parameter]:
 class Command(click.Command):
     """A command whose help is `cli-command-*`, `cli-option-*` and `cli-example-*` of the words."""
 
-    path: str = ""
-
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
+    def __init__(self, *arguments: Any, path: str = "", **settings: Any) -> None:
         super().__init__(*arguments, **settings)
+        self.path = path
         self.params.extend(common_options())
 
     def get_short_help_str(self, limit: int = 45) -> str:
@@ -117,7 +116,7 @@ class Group(click.Group):
 
 
 def command(name: str, **settings: Any) -> Callable[[Callable[..., Any]], Command]:
-    """Decorator: a command outside a group."""
+    """Decorator: a command outside a group; `path` is the key of its words if it is hung into one lazily."""
     return click.command(name, cls=Command, **settings)
 
 

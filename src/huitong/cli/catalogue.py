@@ -17,7 +17,7 @@ limit = click.option("--limit", type=click.IntRange(1, 500), default=20)
 offset = click.option("--offset", type=click.IntRange(0), default=0)
 
 division = Group("division", no_args_is_help=True)
-office = Group("office", no_args_is_help=True)
+office = Group("office", no_args_is_help=True, lazy={"register": "huitong.cli.registering:office_register"})
 dataset = Group("dataset", no_args_is_help=True)
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "doctor": "huitong.cli.doctor:doctor",
     "settings": "huitong.cli.instance:settings",
     "generate": "huitong.cli.generating:generate",
+    "account": "huitong.cli.registering:account",
     "login": "huitong.cli.signing_in:login",
     "whoami": "huitong.cli.signing_in:whoami",
     "division": "huitong.cli.catalogue:division",
