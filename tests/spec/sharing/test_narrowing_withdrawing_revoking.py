@@ -25,6 +25,7 @@ from tests.spec.sharing.world import (
 )
 
 from huitong.errors import Conflict, InputInvalid, NotFound, Refused
+from huitong.model.catalog import Sharing
 from huitong.model.ledger import EntryKind
 from huitong.model.policy import DivisionRows, GrantState, ItemTerm, Purpose
 from huitong.model.sharing import RequestState
@@ -117,12 +118,17 @@ def test_an_answer_is_given_once(world: World, request_of_guiyang) -> None:
 
 
 def test_a_dataset_that_is_no_longer_shared_cannot_be_granted_by_an_old_request(world: World, request_of_guiyang) -> None:
-    from huitong.model.catalog import Sharing
-
     closed = replace(LOW_INCOME, sharing=Sharing.NOT_SHARED, sharing_basis="新的规定")
     world.catalog.publish(closed, by=CIVIL_OFFICER)
     with says_no(Refused, "dataset-not-shared"):
         world.sharing.approve(request_of_guiyang.id, by=CIVIL_REVIEWER)
+
+
+def test_a_dataset_that_meanwhile_is_shared_without_condition_keeps_its_floor_of_masks(world: World) -> None:
+    request = world.ask(LOW_INCOME, ("name", CLEAR))
+    world.catalog.publish(replace(LOW_INCOME, sharing=Sharing.UNCONDITIONAL), by=CIVIL_OFFICER)
+    with says_no(Refused, "mask-below-floor"):
+        world.sharing.approve(request.id, by=CIVIL_REVIEWER, weaker_masks=["name"])
 
 
 def test_a_request_whose_last_day_has_passed_cannot_be_granted(world: World, request_of_guiyang) -> None:
