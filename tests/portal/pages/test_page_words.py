@@ -51,6 +51,12 @@ def test_every_word_of_the_pages_has_its_chinese() -> None:
     assert len(known) > 130
 
 
+def test_no_word_hides_where_the_tools_do_not_look() -> None:
+    """An f-string's own braces are not read when words are collected."""
+    hidden = re.compile(r"gettext\(\s*'")
+    assert not [module.name for module in PAGES.rglob("*.py") if hidden.search(module.read_text("utf-8"))]
+
+
 def test_no_chinese_is_left_over() -> None:
     known = {name.split("\0")[0] for name in MESSAGES} - {""}
     assert known - written() == set()

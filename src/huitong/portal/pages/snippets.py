@@ -42,11 +42,12 @@ def snippets_of(dataset: Dataset, grant: Grant | None, *, address: str) -> list[
         "    receipt = result.receipt()"
     )
     shell = f"export HUITONG_URL={address}\nhuitong query {shlex.quote(sql)} --purpose {shlex.quote(purpose)}"
+    law, day = gettext("LAW AND ARTICLE"), gettext("YYYY-MM-DD")
     asking = (
         f"export HUITONG_URL={address}\nhuitong request submit {dataset.id} \\\n"
         + "".join(f"  --item {shlex.quote(name)} \\\n" for name in names)
-        + f"  --purpose {shlex.quote(purpose)} --legal-basis {shlex.quote(gettext('LAW AND ARTICLE'))} \\\n"
-        f"  --until {gettext('YYYY-MM-DD')}"
+        + f"  --purpose {shlex.quote(purpose)} --legal-basis {shlex.quote(law)} \\\n"
+        f"  --until {day}"
     )
     use = [
         Snippet("terminal", gettext("Terminal"), shell),
