@@ -26,4 +26,11 @@ def render(reason: Reason, language: str) -> str:
     sentence = sentences(language).get(reason.code)
     if sentence is None:
         return reason.code + (" " + ", ".join(f"{k}={v}" for k, v in reason.parameters.items()) if reason.parameters else "")
-    return sentence.format_map({name: str(value) for name, value in reason.parameters.items()})
+    return sentence.format_map(_Shown({name: str(value) for name, value in reason.parameters.items()}))
+
+
+class _Shown(dict[str, str]):
+    """Parameters of a sentence; one that is missing shows its name rather than hiding the sentence behind a fault."""
+
+    def __missing__(self, name: str) -> str:
+        return f"({name})"
