@@ -301,3 +301,22 @@ def test_a_demo_that_is_killed_is_finished_by_the_next_one(tmp_path: Path, secon
     killed_after(seconds, "demo", "--home", "d", "--rows", "5000", folder=tmp_path, HUITONG_DEMO_ONCE="1")
     done = run("demo", "--home", "d", "--rows", "5000", folder=tmp_path, HUITONG_DEMO_ONCE="1")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.postgresql
+def test_the_demo_on_postgresql(tmp_path: Path) -> None:
+    from tests.postgresql import postgresql_server
+
+    with postgresql_server() as server:
+        server.run("CREATE DATABASE demo")
+        told = {"HUITONG_DEMO_ONCE": "1", "HUITONG_DATABASE_URL": server.url("demo")}
+        done = run("demo", "--home", "d", "--rows", "5000", folder=tmp_path, **told)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert not (tmp_path / "d" / "control.sqlite3").exists()
+        other = run("init", "--home", "other", folder=tmp_path, HUITONG_DATABASE_URL=server.url("demo"))
+        assert other.returncode == 7 and "holds an instance already" in other.stderr
+        assert not (tmp_path / "other").exists()
+        doctor = run("doctor", "--home", "d", folder=tmp_path, **told)
+        assert doctor.returncode == 0, doctor.stdout
+    gone = run("ledger", "status", "--home", "d", folder=tmp_path, **told)
+    assert gone.returncode == 8 and "database does not answer" in gone.stderr

@@ -10,6 +10,9 @@ from huitong.cli.exits import exit_of
 from huitong.cli.language import words
 from huitong.errors import HuitongError
 
+DATABASE_ERRORS = ("OperationalError", "InterfaceError", "ProgrammingError")
+"""Not there, gone, or without the tables."""
+
 
 def wants_json(arguments: Sequence[str]) -> bool:
     """Whether `--format json` was said; asked of the raw arguments, for a call may fail before they are understood."""
@@ -62,6 +65,11 @@ def tell_unexpected(error: Exception, *, as_json: bool = False) -> None:
         click.echo(json.dumps(body, ensure_ascii=False, indent=2), err=True)
     else:
         click.echo(text, err=True)
+
+
+def is_database(error: Exception) -> bool:
+    """Whether the database is what failed; asked by name, so that nothing is imported for it."""
+    return any(kind.__module__ == "django.db.utils" and kind.__name__ in DATABASE_ERRORS for kind in type(error).__mro__)
 
 
 def tell_usage(error: click.UsageError) -> None:

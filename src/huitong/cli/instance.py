@@ -57,6 +57,8 @@ def init(operator: str, office: str, office_title: str, office_division: str, of
 
 def make_instance(settings: Settings, *, operator: str, operator_name: str, office: "Office") -> Made:
     """Every step may be repeated, and the marker goes last: an interrupted call is finished by the next one."""
+    if settings.database_url and not (settings.home / MARKER).exists():
+        _refuse_filled_database(settings)
     with _being_made(settings) as resumed:
         _make_keys(settings)
         for folder in (settings.lake, settings.run):
@@ -109,6 +111,17 @@ def _make_keys(settings: Settings) -> None:
             file.unlink()
         if not file.exists():
             store.create([name])
+
+
+def _refuse_filled_database(settings: Settings) -> None:
+    """Looked at before anything is made or migrated: the wrong URL must not touch another instance's tables."""
+    from huitong.portal.wiring import start_django
+
+    start_django(settings)
+    from django.db import connection
+
+    if connection.introspection.table_names():
+        raise Conflict.because("cli-database-in-use")
 
 
 def _refuse_foreign_database(inside: Inside, *, resumed: bool) -> None:

@@ -10,7 +10,7 @@ import click
 from huitong.cli.base import Group
 from huitong.cli.exits import Exit, exit_of
 from huitong.cli.language import choose, speak, words
-from huitong.errors import HuitongError
+from huitong.errors import HuitongError, Unavailable
 
 COMMANDS = {
     "demo": "huitong.cli.demo:demo",
@@ -78,5 +78,8 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get("HUITONG_TRACE"):
             raise
+        if failing.is_database(error):
+            failing.tell(Unavailable.because("cli-database-unreachable"), as_json=as_json)
+            return Exit.UNAVAILABLE
         failing.tell_unexpected(error, as_json=as_json)
         return Exit.UNEXPECTED
