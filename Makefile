@@ -38,7 +38,7 @@ check: $(VENV)/.ready node_modules/.ready ## lint, types, contracts, fast tests 
 	step "mypy" $(BIN)/mypy; \
 	step "import contracts" $(BIN)/lint-imports; \
 	step "djlint" $(BIN)/djlint --check --lint --quiet src/huitong/portal/pages/templates; \
-	step "migrations are complete" $(BIN)/python -m huitong.portal makemigrations --check --dry-run; \
+	step "migrations are complete" env HUITONG_HOME=$$(mktemp -d) $(BIN)/python -m huitong.portal makemigrations --check --dry-run; \
 	$(BIN)/pytest -q -n $(WORKERS) -m "not slow and not browser and not postgresql" || failed=1; \
 	test -z "$$failed"
 
