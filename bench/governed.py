@@ -18,9 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-
-from huitong.model.catalog import Snapshot, SnapshotFile
-from huitong.model.query import QueryRequest
 from tests.spec.governed.governed_world import (
     ANALYST,
     CLEAR,
@@ -32,6 +29,9 @@ from tests.spec.governed.governed_world import (
     World,
     make_grant,
 )
+
+from huitong.model.catalog import Snapshot, SnapshotFile
+from huitong.model.query import QueryRequest
 
 CITY = "520100000000"
 FILTER = "division BETWEEN '520100000000' AND '520199999999'"
@@ -101,15 +101,16 @@ def run(*, quick: bool) -> dict[str, Any]:
         world.grants = [
             make_grant(
                 "civil.person",
-                {"pid": PSEUDONYM, "name": SURNAME_ONLY, "gender": CLEAR, "division": COUNTY, "born": YEAR, "salary": CLEAR, "weight": CLEAR},
+                {"pid": PSEUDONYM, "name": SURNAME_ONLY, "division": COUNTY, "born": YEAR}
+                | dict.fromkeys(("gender", "salary", "weight"), CLEAR),
                 rows=CITY,
             )
-        ]  # fmt: skip
+        ]
         file = SnapshotFile("people.parquet", rows, (place / "people.parquet").stat().st_size)
         world.snapshots["civil.person"] = Snapshot("civil.person", 9, (file,), rows, NOW - timedelta(days=1), "0" * 64)
         codes = frozenset(f"5201{county:02d}{village:03d}000" for county in range(20) for village in range(200)) | {CITY}
-        world.codes_under = lambda code, at: codes  # type: ignore[method-assign]
-        world.files = lambda group, dataset, item, version: ("tokens.parquet",)  # type: ignore[method-assign]
+        world.codes_under = lambda *_: codes  # type: ignore[method-assign]
+        world.files = lambda *_: ("tokens.parquet",)  # type: ignore[method-assign]
         world.gateway = world.make_gateway()
         limits = replace(world.gateway._limits, threads=2)
         for case in CASES:

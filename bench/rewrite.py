@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from sqlglot.dialects.dialect import Dialect
+from tests.spec.governed.governed_world import ANALYST, World
 
 from huitong.errors import Refused
 from huitong.model.query import EngineLimits, QueryRequest
-from tests.spec.governed.governed_world import ANALYST, World
 
 STATEMENTS: Mapping[str, str] = {
     "simple": "SELECT name, salary FROM civil.person WHERE salary > 3000 AND gender = '男'",
@@ -67,7 +67,7 @@ def run(*, quick: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         world = World(Path(folder))
         files = world.files("gz-rural:poverty-relief", "civil.person", "pid", 1)
-        world.files = lambda group, dataset, item, version: files  # type: ignore[method-assign]
+        world.files = lambda *_: files  # type: ignore[method-assign]
         world.gateway._limits = EngineLimits(seconds=10, memory_megabytes=512, threads=1, maximum_rows=1000)
         world.gateway = world.make_gateway()
         dialect = Dialect.get_or_raise("duckdb")

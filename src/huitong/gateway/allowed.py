@@ -180,6 +180,43 @@ FUNCTIONS: Mapping[type[exp.Expr], Shape] = {
 
 ALLOWED: Mapping[type[exp.Expr], Shape] = {**STRUCTURE, **OPERATORS, **AGGREGATES, **RANKINGS, **FUNCTIONS}
 
+_QUERY = (exp.Select, exp.Union, exp.Intersect, exp.Except)
+
+UNDER: Mapping[type[exp.Expr], tuple[type[exp.Expr], ...]] = {
+    exp.With: _QUERY,
+    exp.CTE: (exp.With,),
+    exp.From: (exp.Select,),
+    exp.Join: (exp.Select,),
+    exp.Table: (exp.From, exp.Join),
+    exp.TableAlias: (exp.Table, exp.Subquery, exp.CTE),
+    exp.Where: (exp.Select, exp.Filter),
+    exp.Group: (exp.Select,),
+    exp.Having: (exp.Select,),
+    exp.Order: (*_QUERY, exp.Window),
+    exp.Ordered: (exp.Order,),
+    exp.Limit: _QUERY,
+    exp.Offset: _QUERY,
+    exp.Distinct: (exp.Select, *AGGREGATES),
+    exp.Alias: (exp.Select,),
+    exp.Star: (exp.Select, exp.Count, exp.Column),
+    exp.WindowSpec: (exp.Window,),
+    exp.Escape: (exp.Like, exp.ILike),
+}
+"""Where parts that are no expressions may stand; the parser sometimes takes them elsewhere, and other parsers then read otherwise."""
+
+FILLED: Mapping[type[exp.Expr], tuple[str, ...]] = {
+    exp.Group: ("expressions",),
+    exp.Order: ("expressions",),
+    exp.With: ("expressions",),
+    exp.Case: ("ifs",),
+    exp.In: ("expressions", "query"),
+    exp.Coalesce: ("this",),
+    exp.Concat: ("expressions",),
+    exp.ConcatWs: ("expressions",),
+    exp.Select: ("expressions",),
+}
+"""Parts of which at least one argument must be there: `IN ()` and an empty GROUP BY mean different things to different parsers."""
+
 UNITS = frozenset(("YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND"))
 """Units of extract, date_trunc, date_diff and intervals."""
 

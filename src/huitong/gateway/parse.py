@@ -16,7 +16,7 @@ from sqlglot.errors import ParseError, SqlglotError, TokenError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from huitong.errors import Reason, Refused
-from huitong.gateway.allowed import ALLOWED, CAST_TYPES, CONSTRUCTS, FUNCTIONS_INSTEAD, UNITS
+from huitong.gateway.allowed import ALLOWED, CAST_TYPES, CONSTRUCTS, FILLED, FUNCTIONS_INSTEAD, UNDER, UNITS
 
 logging.getLogger("sqlglot").addFilter(lambda _record: False)
 # The parser warns with the statement's own text, which may hold personal literals; a log is no place for them.
@@ -132,12 +132,18 @@ def _faults(tree: exp.Expr, caps: Caps) -> Iterable[Reason]:
         if shape is None:
             yield _unlisted(node)
             continue
+        if kind in UNDER and not isinstance(node.parent, UNDER[kind]):
+            yield _construct(kind.__name__)
+            continue
         if kind in _LEAVES:
             fault = _LEAVES[kind](node, caps)
             if fault is not None:
                 yield fault
             if fault is not None or kind is not exp.DataType:
                 continue
+        if kind in FILLED and not any(node.args.get(name) for name in FILLED[kind]):
+            yield Reason("construct-empty", {"construct": kind.__name__.upper()})
+            continue
         for name, value in node.args.items():
             if value is None or value is False or value == [] or value == "":
                 continue

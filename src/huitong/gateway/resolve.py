@@ -136,7 +136,7 @@ class _Place:
     ctes: "Mapping[str, _Common]"
     aggregates: bool = False
     windows: bool = False
-    headings: "Mapping[str, exp.Expr]" = field(default_factory=dict)
+    headings: "Mapping[str, _Output]" = field(default_factory=dict)
     """Aliases of the select list that this clause may also use."""
 
 
@@ -218,12 +218,15 @@ class _Binder:
 
     def _set_operation(self, node: exp.SetOperation, ctes: Mapping[str, _Common], outer: _Scope | None) -> tuple[_Output, ...]:
         ctes = self._common(node, ctes)
+        for branch in (node.this, node.expression):
+            if isinstance(branch, exp.Select | exp.SetOperation) and any(branch.args.get(name) for name in _OWN_CLAUSES):
+                self.fault("set-operation-branch")
         left = [output for output in self.query(node.this, ctes, outer) if output.hidden is None]
         right = [output for output in self.query(node.expression, ctes, outer) if output.hidden is None]
         if len(left) != len(right) and not self.faults:
             self.fault("set-operation-uneven", left=len(left), right=len(right))
         outputs = tuple(
-            _Output(a.name, a.type if a.type is b.type else None, ambiguous=a.ambiguous)
+            _Output(a.name, _TEXT if _TEXT in (a.type, b.type) else self._unified((a.type, b.type)), ambiguous=a.ambiguous)
             for a, b in zip(left, right, strict=False)
         )
         order = node.args.get("order")
@@ -250,13 +253,13 @@ class _Binder:
             self._join(join, ctes, scope)
         where = node.args.get("where")
         if where is not None:
-            self._expression(where.this, _Place(scope, ctes))
+            self._condition(where.this, _Place(scope, ctes))
         outputs = self._projections(node, _Place(scope, ctes, aggregates=True, windows=True))
-        headings = {output.name.lower(): output.expression for output in outputs if output.expression is not None}
+        headings = {output.name.lower(): output for output in outputs if output.expression is not None}
         keys = self._group(node, _Place(scope, ctes), outputs)
         having = node.args.get("having")
         if having is not None:
-            self._expression(having.this, _Place(scope, ctes, aggregates=True, headings=headings))
+            self._condition(having.this, _Place(scope, ctes, aggregates=True, headings=headings))
             if not scope.aggregated and node.args.get("group") is None:
                 self.fault("having-without-group")
         self._order(node, _Place(scope, ctes, aggregates=True, windows=True, headings=headings), outputs)
@@ -278,7 +281,7 @@ class _Binder:
             return
         self._add(scope, added)
         assert on is not None
-        self._expression(on, _Place(scope, ctes))
+        self._condition(on, _Place(scope, ctes))
         touched = {column.table for column in _own_columns(join.args["on"])}
         if not added.unknown and (added.alias not in touched or not touched & before):
             self.fault("join-condition-one-sided")
@@ -590,8 +593,9 @@ class _Binder:
             found = None
         if found is None:
             if heading is not None:
-                self._put_heading(node, heading)
-                return None
+                assert heading.expression is not None
+                self._put_heading(node, heading.expression)
+                return heading.type
             self._unknown(node, qualifier, place.scope)
             return None
         make, kind, column = found
@@ -634,10 +638,8 @@ class _Binder:
         handler = self._handlers.get(type(node))
         if handler is not None:
             return handler(node, place)
-        kinds = self._children(node, place)
-        if type(node) in _RETURNS:
-            return _RETURNS[type(node)](kinds)
-        return None
+        self._children(node, place)
+        return _RETURNS.get(type(node))
 
     def _children(self, node: exp.Expr, place: _Place, leave_out: Sequence[str] = ()) -> list[Type]:
         kinds: list[Type] = []
@@ -649,6 +651,62 @@ class _Binder:
             elif isinstance(value, exp.Expr):
                 kinds.append(self._expression(value, place))
         return kinds
+
+    def _condition(self, node: exp.Expr, place: _Place) -> None:
+        """Bind what must be true or false."""
+        if self._expression(node, place) not in (None, _BOOLEAN):
+            self.fault("condition-expected")
+
+    def logical(self, node: exp.Expr, place: _Place) -> Type:
+        for name in ("this", "expression"):
+            part = node.args.get(name)
+            if isinstance(part, exp.Expr):
+                self._condition(part, place)
+        return _BOOLEAN
+
+    def _unified(self, kinds: Iterable[Type]) -> Type:
+        """The type of a value that is one of several: text beside something else would be converted row by row, and could fail."""
+        known = {kind for kind in kinds if kind is not None}
+        if len(known) <= 1:
+            return next(iter(known), None)
+        if known == {_INTEGER, _DECIMAL}:
+            return _DECIMAL
+        if known == {_DATE, _INSTANT}:
+            return _INSTANT
+        self.fault("types-mixed", types=", ".join(sorted(kind.value for kind in known)))
+        return None
+
+    def chosen(self, node: exp.Expr, place: _Place) -> Type:
+        """coalesce, greatest, least, nullif: one of several values."""
+        return self._unified(self._children(node, place))
+
+    def case(self, node: exp.Expr, place: _Place) -> Type:
+        kinds: list[Type] = []
+        subject = node.this if isinstance(node, exp.Case) else None
+        subject_type = self._expression(subject, place) if subject is not None else None
+        branches = node.args["ifs"] if isinstance(node, exp.Case) else [node]
+        for branch in branches:
+            if subject is None:
+                self._condition(branch.this, place)
+            else:
+                self._unified((subject_type, self._expression(branch.this, place)))
+            kinds.append(self._expression(branch.args["true"], place))
+        otherwise = node.args.get("default") or node.args.get("false")
+        if isinstance(otherwise, exp.Expr):
+            kinds.append(self._expression(otherwise, place))
+        return self._unified(kinds)
+
+    def number(self, node: exp.Expr, place: _Place) -> Type:
+        """Functions of one number."""
+        kind = self._expression(node.this, place)
+        if kind in (_TEXT, _DATE, _INSTANT, _BOOLEAN):
+            self.fault("number-expected", function=_called(node))
+        decimals = node.args.get("decimals")
+        if isinstance(decimals, exp.Expr):
+            self._expression(decimals, place)
+        if isinstance(node, exp.Sign):
+            return _INTEGER
+        return _DECIMAL if isinstance(node, exp.Sqrt | exp.Ln) else kind
 
     def literal(self, node: exp.Expr, _place: _Place) -> Type:
         if node.args.get("is_string"):
@@ -725,7 +783,10 @@ class _Binder:
 
     def _same_type(self, a: exp.Expr, kind_a: Type, b: exp.Expr, kind_b: Type) -> tuple[exp.Expr, exp.Expr]:
         """Text beside another type is read as that type, so that no row's value can make the engine fail."""
-        if kind_a is kind_b or kind_a is None or kind_b is None or _TEXT not in (kind_a, kind_b):
+        if kind_a is kind_b or kind_a is None or kind_b is None:
+            return a, b
+        if _TEXT not in (kind_a, kind_b):
+            self._unified((kind_a, kind_b))
             return a, b
         text, other = (a, kind_b) if kind_a is _TEXT else (b, kind_a)
         if isinstance(text, exp.Literal) and other in (_DATE, _INSTANT):
@@ -734,6 +795,8 @@ class _Binder:
         return (made, b) if text is a else (a, made)
 
     def comparison(self, node: exp.Expr, place: _Place) -> Type:
+        if isinstance(node.this, _COMPARISONS) or isinstance(node.expression, _COMPARISONS):
+            self.fault("comparison-chained")
         kind_a = self._expression(node.this, place)
         kind_b = self._expression(node.expression, place)
         self._same_type(node.this, kind_a, node.expression, kind_b)
@@ -754,6 +817,8 @@ class _Binder:
             self._as_type(value, kind)
         elif kind is _TEXT and other is not None and other is not _TEXT:
             self._as_type(value, _TEXT)
+        else:
+            self._unified((kind, other))
 
     def within(self, node: exp.Expr, place: _Place) -> Type:
         kind = self._expression(node.this, place)
@@ -774,6 +839,8 @@ class _Binder:
                 if isinstance(bound, exp.Literal) and kind in (_DATE, _INSTANT):
                     self._check_instant(bound.this, datetime.fromisoformat)
                 self._as_type(bound, kind)
+            else:
+                self._unified((kind, other))
         return _BOOLEAN
 
     def arithmetic(self, node: exp.Expr, place: _Place) -> Type:
@@ -784,13 +851,16 @@ class _Binder:
         if _TEXT in (a, b):
             self.fault("text-in-arithmetic")
             return None
-        if isinstance(node, exp.Div):
-            return _DECIMAL
-        if _DATE in (a, b) and isinstance(node, exp.Add | exp.Sub):
+        if _DATE in (a, b) and isinstance(node, exp.Add | exp.Sub) and {a, b} <= {_DATE, _INTEGER, None}:
             for days, kind in ((node.this, a), (node.expression, b)):
                 if kind is _INTEGER:
                     self._cast(days, exp.DataType(this=exp.DType.INT, nested=False))
             return _INTEGER if a is b else _DATE
+        if not {a, b} <= {_INTEGER, _DECIMAL, None}:
+            self.fault("number-expected", function=_called(node))
+            return None
+        if isinstance(node, exp.Div):
+            return _DECIMAL
         if a is None or b is None:
             return None
         return _DECIMAL if _DECIMAL in (a, b) else _INTEGER if a is b is _INTEGER else None
@@ -822,6 +892,8 @@ class _Binder:
         kind = self._expression(node.expression, place)
         if kind is _TEXT:
             self._as_type(node.expression, _DATE)
+        elif kind not in (None, _DATE, _INSTANT):
+            self.fault("date-expected", function="extract")
         return _INTEGER
 
     def calendar(self, node: exp.Expr, place: _Place) -> Type:
@@ -856,7 +928,11 @@ class _Binder:
         if not place.aggregates:
             self.fault("function-misplaced", clause=_called(node))
         place.scope.aggregated = True
-        return self._aggregate(node, _Place(place.scope, place.ctes))
+        kind = self._aggregate(node, _Place(place.scope, place.ctes))
+        inside = {column.table for column in _own_columns(node)} - {""}
+        if inside and not inside & place.scope.aliases():
+            self.fault("function-misplaced", clause=_called(node))
+        return kind
 
     def _aggregate(self, node: exp.Expr, inside: _Place) -> Type:
         inner = node.this
@@ -888,7 +964,7 @@ class _Binder:
         if type(node.this) not in AGGREGATES or not isinstance(node.expression, exp.Where):
             self.fault("construct-refused", construct="FILTER")
             return None
-        self._expression(node.expression.this, _Place(place.scope, place.ctes))
+        self._condition(node.expression.this, _Place(place.scope, place.ctes))
         return self._expression(node.this, place)
 
     def ranking(self, node: exp.Expr, _place: _Place) -> Type:
@@ -904,7 +980,7 @@ class _Binder:
         kind: Type = None
         target = called.this if isinstance(called, exp.Filter) else called
         if isinstance(called, exp.Filter) and isinstance(called.expression, exp.Where):
-            self._expression(called.expression.this, inside)
+            self._condition(called.expression.this, inside)
         if type(target) in RANKINGS:
             if order is None:
                 self.fault("window-without-order", function=_called(target))
@@ -952,6 +1028,10 @@ class _Binder:
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
+_OWN_CLAUSES = ("order", "limit", "offset", "with_")
+_COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ)
+
+
 def _handlers(binder: _Binder) -> dict[type[exp.Expr], Callable[[exp.Expr, _Place], Type]]:
     found: dict[type[exp.Expr], Callable[[exp.Expr, _Place], Type]] = {
         exp.Column: binder._bind,
@@ -960,7 +1040,6 @@ def _handlers(binder: _Binder) -> dict[type[exp.Expr], Callable[[exp.Expr, _Plac
         exp.Var: binder.nothing,
         exp.DataType: binder.nothing,
         exp.Paren: binder.passed,
-        exp.Neg: binder.passed,
         exp.Subquery: binder.subquery,
         exp.Select: binder.subquery,
         exp.Union: binder.subquery,
@@ -980,7 +1059,11 @@ def _handlers(binder: _Binder) -> dict[type[exp.Expr], Callable[[exp.Expr, _Plac
         exp.DPipe: binder.concatenation,
     }
     groups: Sequence[tuple[Callable[[exp.Expr, _Place], Type], Sequence[type[exp.Expr]]]] = (
-        (binder.comparison, (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ)),
+        (binder.comparison, _COMPARISONS),
+        (binder.chosen, (exp.Coalesce, exp.Greatest, exp.Least, exp.Nullif)),
+        (binder.case, (exp.Case, exp.If)),
+        (binder.number, (exp.Neg, exp.Abs, exp.Round, exp.Floor, exp.Ceil, exp.Sign, exp.Sqrt, exp.Ln)),
+        (binder.logical, (exp.And, exp.Or, exp.Not)),
         (binder.arithmetic, (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Pow)),
         (binder.text, (exp.Like, exp.ILike, exp.Length, exp.Lower, exp.Upper, exp.Trim, exp.Substring, exp.Left, exp.Right)),
         (binder.text, (exp.Replace, exp.StartsWith, exp.EndsWith, exp.Contains, exp.StrPosition, exp.Reverse)),
@@ -994,36 +1077,7 @@ def _handlers(binder: _Binder) -> dict[type[exp.Expr], Callable[[exp.Expr, _Plac
     return found
 
 
-def _first(kinds: Sequence[Type]) -> Type:
-    return kinds[0] if kinds else None
-
-
-def _common_type(kinds: Sequence[Type]) -> Type:
-    return kinds[0] if kinds and all(kind is kinds[0] for kind in kinds) else None
-
-
-def _always(kind: ItemType) -> Callable[[Sequence[Type]], Type]:
-    return lambda _kinds: kind
-
-
-_RETURNS: Mapping[type[exp.Expr], Callable[[Sequence[Type]], Type]] = {
-    exp.And: _always(_BOOLEAN),
-    exp.Or: _always(_BOOLEAN),
-    exp.Not: _always(_BOOLEAN),
-    exp.Is: _always(_BOOLEAN),
-    exp.Boolean: _always(_BOOLEAN),
-    exp.Abs: _first,
-    exp.Round: _first,
-    exp.Floor: _first,
-    exp.Ceil: _first,
-    exp.Sign: _always(_INTEGER),
-    exp.Sqrt: _always(_DECIMAL),
-    exp.Ln: _always(_DECIMAL),
-    exp.Greatest: _common_type,
-    exp.Least: _common_type,
-    exp.Coalesce: _common_type,
-    exp.Nullif: _first,
-}
+_RETURNS: Mapping[type[exp.Expr], ItemType] = {exp.Is: _BOOLEAN, exp.Boolean: _BOOLEAN}
 
 _CASTS: Mapping[exp.DType, ItemType] = {
     exp.DType.TEXT: _TEXT,

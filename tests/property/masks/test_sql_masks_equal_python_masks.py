@@ -21,16 +21,21 @@ SETTINGS = settings(max_examples=40, deadline=None, derandomize=True, suppress_h
 
 TEXTS = st.one_of(
     st.none(),
-    st.sampled_from(["", "张", "张伟", "欧阳修文", "👩‍🦰", "a😀b", "é", "　", "'", "\\", "%", "\n", "1e11", "9999999999e2", "520102001001"]),
+    st.sampled_from(
+        ["", "张", "张伟", "欧阳修文", "👩‍🦰", "a😀b", "é", "　", "'", "\\", "%", "\n", "1e11", "9999999999e2", "520102001001"]
+    ),
     st.text(alphabet=st.characters(blacklist_categories=("Cs",), blacklist_characters="\x00"), max_size=24),
 )
 DIVISIONS = st.one_of(st.none(), st.from_regex(r"[0-9]{12}", fullmatch=True), st.from_regex(r"[0-9eE+. -]{11,13}", fullmatch=True), TEXTS)
-RESIDENT_IDS = st.one_of(st.none(), st.from_regex(r"[0-9]{17}[0-9X]", fullmatch=True), st.from_regex(r"[0-9x]{16,19}", fullmatch=True), TEXTS)
+RESIDENT_IDS = st.one_of(
+    st.none(), st.from_regex(r"[0-9]{17}[0-9X]", fullmatch=True), st.from_regex(r"[0-9x]{16,19}", fullmatch=True), TEXTS
+)
 INTEGERS = st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1), st.integers(-2000, 2000))
 DECIMALS = st.one_of(st.none(), st.floats(-1e12, 1e12, allow_nan=False), st.sampled_from([0.0, -0.5, 0.1]))
 DATES = st.one_of(st.none(), st.dates(date(1, 1, 1), date(9999, 12, 31)))
 INSTANTS = st.one_of(
-    st.none(), st.datetimes(datetime(1000, 1, 1), datetime(9000, 1, 1)).map(lambda value: value.replace(tzinfo=UTC))  # noqa: DTZ001
+    st.none(),
+    st.datetimes(datetime(1000, 1, 1), datetime(9000, 1, 1)).map(lambda value: value.replace(tzinfo=UTC)),  # noqa: DTZ001
 )
 
 
@@ -81,10 +86,7 @@ CASES: list[tuple[str, Item, Mask, st.SearchStrategy[Any]]] = [
         (f"integer step {step}", _item(ItemType.INTEGER), Mask(MaskKind.GENERALISE, {"step": step}), INTEGERS)
         for step in (2, 7, 1000, 10**12)
     ],
-    *[
-        (f"decimal step {step}", _item(ItemType.DECIMAL), Mask(MaskKind.GENERALISE, {"step": step}), DECIMALS)
-        for step in (2, 5, 1000)
-    ],
+    *[(f"decimal step {step}", _item(ItemType.DECIMAL), Mask(MaskKind.GENERALISE, {"step": step}), DECIMALS) for step in (2, 5, 1000)],
 ]
 
 

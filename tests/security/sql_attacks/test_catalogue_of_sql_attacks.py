@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.spec.governed.governed_world import NANMING, World, canaries_in, make_grant, person_token
 
 from huitong.errors import Refused, Unavailable
 from huitong.model.ledger import EntryKind
 from huitong.words import render
-from tests.spec.governed.governed_world import NANMING, World, canaries_in, make_grant, person_token
 
 CASES = yaml.safe_load((Path(__file__).parents[2] / "fixtures" / "attacks" / "sql_attacks.yaml").read_text("utf-8"))["cases"]
 RAW_ID = "990102199001011230"
@@ -93,8 +93,16 @@ MORE: list[dict[str, Any]] = [
     {"id": "OWN-073", "check": "no_leak", "sql": "SELECT s1.name, p.name FROM civil.person s1 JOIN civil.person p ON s1.pid = p.pid"},
     {"id": "OWN-074", "check": "no_leak", "sql": "SELECT k1.name FROM civil.person k1"},
     {"id": "OWN-075", "check": "no_leak", "sql": "SELECT name FROM civil.person WHERE TRUE OR division = '520103000000'"},
-    {"id": "OWN-076", "check": "no_leak", "sql": "SELECT name FROM civil.person p FULL JOIN tax.company c ON p.pid = c.owner_pid OR p.salary >= c.capital"},
-    {"id": "OWN-077", "check": "no_leak", "sql": "SELECT count(*) FROM civil.person WHERE CASE WHEN salary > 900000000 THEN 1 / 0 = 1 ELSE TRUE END"},
+    {
+        "id": "OWN-076",
+        "check": "no_leak",
+        "sql": "SELECT name FROM civil.person p FULL JOIN tax.company c ON p.pid = c.owner_pid OR p.salary >= c.capital",
+    },
+    {
+        "id": "OWN-077",
+        "check": "no_leak",
+        "sql": "SELECT count(*) FROM civil.person WHERE CASE WHEN salary > 900000000 THEN 1 / 0 = 1 ELSE TRUE END",
+    },
     {"id": "OWN-078", "check": "no_leak", "sql": "SELECT name FROM civil.person WHERE CAST(name AS INTEGER) = 1"},
     {"id": "OWN-079", "check": "no_leak", "sql": "SELECT 'a'';DROP TABLE x;--' AS a"},
     {"id": "OWN-080", "check": "no_leak", "sql": "SELECT name FROM civil.person -- phone\n WHERE salary > 0 /* ; SELECT phone */"},

@@ -4,11 +4,11 @@ import hashlib
 from typing import Any
 
 import pytest
+from tests.spec.governed.governed_world import World
 
 from huitong.errors import Refused, Unavailable
 from huitong.gateway.gate import result_bytes
 from huitong.model.ledger import EntryKind
-from tests.spec.governed.governed_world import World
 
 NAMES = "SELECT name FROM civil.person WHERE name LIKE '张%'"
 
@@ -21,9 +21,7 @@ def test_the_intent_says_who_why_and_under_which_grants(world: World) -> None:
     assert (body["actor"], body["office"], body["post"]) == ("chen.li", "gz-rural", "analyst-1")
     assert (body["purpose"], body["legal_basis"]) == ("poverty-relief", "Rural revitalisation law, article 5")
     grant = world.grants[0]
-    assert body["grants"] == [
-        {"grant": grant.id, "version": 1, "terms_hash": grant.terms_hash, "dataset": "civil.person", "snapshot": 1}
-    ]
+    assert body["grants"] == [{"grant": grant.id, "version": 1, "terms_hash": grant.terms_hash, "dataset": "civil.person", "snapshot": 1}]
 
 
 def test_the_outcome_proves_the_bytes_that_left(world: World) -> None:
@@ -78,9 +76,7 @@ def test_a_refusal_that_cannot_be_recorded_is_no_free_guess(world: World) -> Non
         (RuntimeError("Conversion Error: CANARY in t_9f2 SELECT"), "query-failed"),
     ],
 )
-def test_a_failed_run_leaves_an_outcome_with_a_code_and_no_words_of_the_engine(
-    world: World, failure: Exception, code: str
-) -> None:
+def test_a_failed_run_leaves_an_outcome_with_a_code_and_no_words_of_the_engine(world: World, failure: Exception, code: str) -> None:
     world.engine.fails_with = failure
     with pytest.raises((Refused, Unavailable)) as caught:
         world.ask(NAMES)

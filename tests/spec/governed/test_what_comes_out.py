@@ -4,7 +4,6 @@ from dataclasses import replace
 from datetime import date
 
 import pytest
-
 from tests.spec.governed.governed_world import (
     CLEAR,
     COMPANY_GRANT,
@@ -19,6 +18,8 @@ from tests.spec.governed.governed_world import (
     make_grant,
     person_token,
 )
+
+from huitong.model.policy import DivisionRows
 
 
 def test_a_star_stands_for_the_granted_items_in_the_order_of_the_entry(world: World) -> None:
@@ -38,7 +39,8 @@ def test_only_rows_of_the_granted_division_are_shown(world: World) -> None:
 
 
 def test_a_grant_of_a_larger_division_shows_more_and_still_no_invalid_codes(world: World) -> None:
-    world.grants[0] = replace(PERSON_GRANT, terms=replace(PERSON_GRANT.terms, rows=replace(PERSON_GRANT.terms.rows, division="520100000000")))  # type: ignore[type-var]
+    rows = DivisionRows("division", "520100000000")
+    world.grants[0] = replace(PERSON_GRANT, terms=replace(PERSON_GRANT.terms, rows=rows))
     assert world.rows("SELECT count(*) FROM civil.person") == [(5,)]
 
 
@@ -73,9 +75,7 @@ def test_null_identifiers_stay_null_and_missing_tokens_never_show_the_raw_value(
 
 
 def test_pseudonyms_of_one_linkage_group_join(world: World) -> None:
-    joined = world.rows(
-        "SELECT p.name, c.capital FROM civil.person p JOIN tax.company c ON c.owner_pid = p.pid ORDER BY c.capital"
-    )
+    joined = world.rows("SELECT p.name, c.capital FROM civil.person p JOIN tax.company c ON c.owner_pid = p.pid ORDER BY c.capital")
     assert joined == [("王**", 250_000), ("张*", 1_000_000)]
 
 
@@ -138,7 +138,7 @@ def test_no_key_stands_in_sql(world: World) -> None:
 
 
 def test_comments_and_the_persons_names_do_not_reach_the_engine(world: World) -> None:
-    world.ask("SELECT p.name /* secret words */ AS 姓名 FROM civil.person AS my_people -- more\n p".replace(" AS my_people -- more\n p", " p -- more"))
+    world.ask("SELECT p.name /* secret words */ AS 姓名 FROM civil.person p -- more")
     sql = world.engine.ran[-1].sql
     assert "secret words" not in sql
     assert "more" not in sql
@@ -153,9 +153,7 @@ def test_arithmetic_gives_null_where_it_has_no_value(world: World) -> None:
     )
     assert rows == [(None, None, None, None, None, None)]
     assert world.rows("SELECT CAST(name AS INTEGER) FROM civil.person WHERE salary = 3000") == [(None,)]
-    assert world.rows("SELECT 7 / 2, 7 // 2, 7 % 2, -7 // 2, 1 / 4") == [(3.5, 3, 1, -4, 0.25)] or world.rows(
-        "SELECT 7 / 2, 7 // 2, 7 % 2, 1 / 4"
-    ) == [(3.5, 3, 1, 0.25)]
+    assert world.rows("SELECT 7 / 2, 7 // 2, 7 % 2, 1 / 4") == [(3.5, 3, 1, 0.25)]
 
 
 def test_the_row_limit_cuts_with_a_notice(world: World) -> None:
@@ -213,7 +211,10 @@ def test_a_dataset_without_data_says_so(world: World) -> None:
         ("SELECT round(avg(temperature), 1) FROM weather WHERE station = '贵阳'", [(12.0,)]),
         ("FROM civil.person SELECT count(*)", [(4,)]),
         ("SELECT sum(salary) FILTER (WHERE gender = '女') AS s FROM civil.person", [(4200,)]),
-        ("SELECT CASE WHEN salary > 3500 THEN '高' ELSE '低' END AS 档, count(*) FROM civil.person GROUP BY 1 ORDER BY 2", [("高", 1), ("低", 3)]),
+        (
+            "SELECT CASE WHEN salary > 3500 THEN '高' ELSE '低' END AS 档, count(*) FROM civil.person GROUP BY 1 ORDER BY 2",
+            [("高", 1), ("低", 3)],
+        ),
         ("SELECT p.born + 1 FROM civil.person AS p WHERE p.born = 1990", [(1991,)]),
         ("select NAME from CIVIL.PERSON where Salary = 3000;", [("张*",)]),
         ("SELECT civil.person.name FROM civil.person WHERE person.salary = 3000", [("张*",)]),
@@ -236,7 +237,12 @@ def test_instants_are_generalised_by_the_local_calendar(world: World) -> None:
 
     year = Mask(MaskKind.GENERALISE, {"to": "year"})
     world.grants = [make_grant("weather", {"at": year, "temperature": CLEAR}, provider="gz-weather")]
-    assert world.rows("SELECT at, temperature FROM weather ORDER BY temperature") == [(2025, 10.5), (2025, 11.5), (2026, 12.5), (2026, 13.5)]
+    assert world.rows("SELECT at, temperature FROM weather ORDER BY temperature") == [
+        (2025, 10.5),
+        (2025, 11.5),
+        (2026, 12.5),
+        (2026, 13.5),
+    ]
     month = Mask(MaskKind.GENERALISE, {"to": "month"})
     world.grants = [make_grant("weather", {"at": month, "temperature": CLEAR}, provider="gz-weather")]
     world.epoch += 1

@@ -4,12 +4,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-
-from huitong.errors import Refused
-from huitong.model.ledger import EntryKind
-from huitong.model.party import Role
-from huitong.model.policy import GrantState
-from huitong.words import render
 from tests.spec.governed.governed_world import (
     ANALYST,
     CLEAR,
@@ -19,6 +13,12 @@ from tests.spec.governed.governed_world import (
     World,
     make_grant,
 )
+
+from huitong.errors import Refused
+from huitong.model.ledger import EntryKind
+from huitong.model.party import Role
+from huitong.model.policy import GrantState
+from huitong.words import render
 
 NAMES = "SELECT name FROM civil.person"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from tests.spec.governed.governed_world import ANALYST, World
 
 from huitong.engines.duckdb import statement_names
 from huitong.errors import Refused
@@ -14,7 +15,6 @@ from huitong.gateway.gate import duration_bucket, gate, result_bytes, result_has
 from huitong.gateway.plan import Plan, PlanCache
 from huitong.gateway.verify import verify
 from huitong.model.query import EngineLimits, GovernedTable, QueryRequest
-from tests.spec.governed.governed_world import ANALYST, World
 
 TABLE = pa.table({"name": ["张*", None, "王**"], "n": [1, 2, None]})
 

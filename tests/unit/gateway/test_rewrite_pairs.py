@@ -5,7 +5,6 @@ import tomllib
 from pathlib import Path
 
 import pytest
-
 from tests.spec.governed.governed_world import World
 
 PAIRS = tomllib.loads((Path(__file__).parents[2] / "fixtures" / "rewrite" / "pairs.toml").read_text("utf-8"))["pair"]

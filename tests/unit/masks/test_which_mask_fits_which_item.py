@@ -59,9 +59,7 @@ def test_masks_that_fit(item: Item, kind: MaskKind, parameters: dict[str, str | 
         (TEXT, MaskKind.CLEAR, {"first": 1}, "mask-parameter-invalid"),
     ],
 )
-def test_masks_that_do_not_fit_are_refused_by_name(
-    item: Item, kind: MaskKind, parameters: dict[str, str | int], code: str
-) -> None:
+def test_masks_that_do_not_fit_are_refused_by_name(item: Item, kind: MaskKind, parameters: dict[str, str | int], code: str) -> None:
     with pytest.raises(InputInvalid) as caught:
         check_mask(item, Mask(kind, parameters))
     assert caught.value.reasons[0].code == code

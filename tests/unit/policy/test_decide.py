@@ -6,9 +6,6 @@ from datetime import timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from huitong.model.policy import GrantState
-from huitong.policy.decide import decide
 from tests.spec.governed.governed_world import (
     ANALYST,
     CLEAR,
@@ -20,6 +17,9 @@ from tests.spec.governed.governed_world import (
     SURNAME_ONLY,
     make_grant,
 )
+
+from huitong.model.policy import GrantState
+from huitong.policy.decide import decide
 
 DATASETS = {PERSON.id: PERSON, COMPANY.id: COMPANY}
 USE = {"civil.person": frozenset(("name",))}
@@ -78,9 +78,7 @@ def test_item_names_are_compared_without_letter_case() -> None:
     purpose=st.sampled_from(("poverty-relief", "statistics")),
     items=st.sets(st.sampled_from(("name", "gender", "phone", "salary")), min_size=1),
 )
-def test_a_use_is_allowed_exactly_when_nothing_is_wrong(
-    state: GrantState, days: int, office: str, purpose: str, items: set[str]
-) -> None:
+def test_a_use_is_allowed_exactly_when_nothing_is_wrong(state: GrantState, days: int, office: str, purpose: str, items: set[str]) -> None:
     at = NOW + timedelta(days=days)
     grant = replace(make_grant("civil.person", dict.fromkeys(("name", "gender", "salary"), CLEAR), office=office), state=state)
     decision = _decide([grant], uses={"civil.person": frozenset(items)}, purpose=purpose, at=at)

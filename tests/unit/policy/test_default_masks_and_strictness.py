@@ -1,5 +1,7 @@
 """The mask an item gets by default follows its meaning and grade; a reviewer may choose a stricter one and never a laxer."""
 
+from itertools import pairwise
+
 import pytest
 
 from huitong.masks import check_mask
@@ -52,7 +54,7 @@ def test_every_default_fits_its_item_and_a_higher_grade_is_never_laxer() -> None
             masks = [default_mask(Item("x", TITLE, kind, grade, meaning)) for grade in Grade]
             for grade, mask in zip(Grade, masks, strict=True):
                 check_mask(Item("x", TITLE, kind, grade, meaning), mask)
-            for lower, higher in zip(masks, masks[1:], strict=False):
+            for lower, higher in pairwise(masks):
                 assert stricter_or_equal(higher, lower), (kind, meaning)
 
 
