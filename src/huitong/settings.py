@@ -36,6 +36,8 @@ class Settings:
     """Memory of one running query."""
     engine_threads: int = 2
     """Threads of one running query."""
+    engine_socket_name: str = "engine.sock"
+    """Name of the engine broker's socket in `run/`: a command without a server uses one of its own."""
     query_seconds: float = 30.0
     """A query is interrupted after this long and killed a second later."""
     query_maximum_rows: int = 100_000
@@ -64,7 +66,7 @@ class Settings:
     @property
     def engine_socket(self) -> Path:
         """Unix socket of the engine broker."""
-        return self.run / "engine.sock"
+        return self.run / self.engine_socket_name
 
     @property
     def database(self) -> str:

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,7 @@ class InProcess(httpx.BaseTransport):
     def __init__(self, settings: Settings) -> None:
         from huitong.portal.wiring import open_platform, start_django
 
+        settings = _with_engine_of_its_own(settings)
         start_django(settings)
         from django.core.wsgi import get_wsgi_application
 
@@ -93,15 +94,12 @@ class InProcess(httpx.BaseTransport):
     def start_engine(self) -> None:
         """A broker for this process, unless one serves the instance already."""
         from huitong.engines.broker import start_broker
-        from huitong.engines.client import EngineClient
 
         with self._lock:
             if self._broker is not None and self._broker.running():
                 return
-            with suppress(Unavailable):
-                EngineClient(self._settings.engine_socket).status()
-                return
-            self._broker = start_broker(self._settings)
+            if not _engine_serves(self._settings):
+                self._broker = start_broker(self._settings)
 
     def _background(self) -> None:
         """What the background worker of a server would do now."""
@@ -112,6 +110,22 @@ class InProcess(httpx.BaseTransport):
             self._broker.stop()
             self._broker = None
         self._inner.close()
+
+
+def _engine_serves(settings: Settings) -> bool:
+    """Whether a broker answers at the instance's socket."""
+    from huitong.engines.client import EngineClient
+
+    with suppress(Unavailable):
+        EngineClient(settings.engine_socket).status()
+        return True
+    return False
+
+
+def _with_engine_of_its_own(settings: Settings) -> Settings:
+    """The same settings with a socket of this process, unless a server's broker serves: two commands at once never share a
+    broker that the first to end would stop."""
+    return settings if _engine_serves(settings) else replace(settings, engine_socket_name=f"engine-{os.getpid()}.sock")
 
 
 def background(platform: Any) -> None:

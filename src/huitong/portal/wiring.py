@@ -41,6 +41,7 @@ def start_django(settings: Settings) -> None:
     served: Settings = django_settings.HUITONG
     if (served.home, served.database) != (settings.home, settings.database):
         _serve_another(settings)
+    django_settings.HUITONG = settings
 
 
 def _serve_another(settings: Settings) -> None:
@@ -50,7 +51,6 @@ def _serve_another(settings: Settings) -> None:
     with suppress(AttributeError):
         del connections["default"]
     os.environ["HUITONG_HOME"] = str(settings.home)
-    django_settings.HUITONG = settings
     django_settings.SECRET_KEY = session_key(settings)
 
 

@@ -5,7 +5,11 @@ from django.utils.translation.trans_real import parse_accept_lang_header
 
 from huitong.errors import Reason
 from huitong.portal.django_settings import HUITONG
+from huitong.portal.doors import doors
 from huitong.words import render
+
+OFFICES = frozenset({"office", "provider", "applicant", "collector"})
+"""Parameters of reasons that hold the id of an office; a person reads its title instead."""
 
 
 def language_of(request: HttpRequest) -> str:
@@ -19,8 +23,15 @@ def language_of(request: HttpRequest) -> str:
 
 
 def sentence(reason: Reason, language: str) -> str:
-    """The reason in the reader's language. Words that do not fit the reason never turn an answer into a failure."""
+    """The reason in the reader's language, offices by their titles."""
+    shown = {name: _title(str(value), language) if name in OFFICES else value for name, value in reason.parameters.items()}
+    return render(Reason(reason.code, shown), language)
+
+
+def _title(office: str, language: str) -> str:
+    """The title of an office; its id if it has none, or if what failed is the very store that would know."""
     try:
-        return render(reason, language)
-    except (KeyError, IndexError, ValueError):
-        return reason.code
+        found = doors().parties.office(office)
+    except Exception:
+        return office
+    return found.title.in_language(language) if found else office
