@@ -94,7 +94,7 @@ class Broker:
 
     def __init__(self, settings: BrokerSettings, *, walls: sandbox.Walls | None = None) -> None:
         self._settings = replace(settings, lake=settings.lake.resolve())
-        self._temporary = (settings.temporary or settings.socket.parent / "engine-tmp").absolute()
+        self._temporary = (settings.temporary or settings.socket.with_name(f"{settings.socket.stem}-tmp")).absolute()
         self._selector = selectors.DefaultSelector()
         self._peers: dict[int, _Peer] = {}
         self._waiting: deque[_Peer] = deque()
