@@ -4,12 +4,17 @@ import ast
 import re
 import string
 import subprocess
+import sys
 import tomllib
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
+import click
 import pytest
 
+from huitong.cli.language import speak
+from huitong.cli.root import root
 from huitong.settings import Settings
 from huitong.words import sentences
 
@@ -154,3 +159,31 @@ def test_no_test_is_skipped() -> None:
     pattern = re.compile(r"pytest\.(mark\.)?(skip|skipif|xfail|importorskip)\b")
     tests = [path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__)]
     assert not [str(path.relative_to(ROOT)) for path in tests if pattern.search(path.read_text("utf-8"))]
+
+
+def test_generated_reference_pages_are_up_to_date() -> None:
+    done = subprocess.run([sys.executable, "docs/generate.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("language", ["en", "zh-Hans"])
+def test_every_command_has_help_with_an_example(language: str) -> None:
+    speak(language)
+    try:
+        without = list(commands_without_example(root, "huitong"))
+    finally:
+        speak("en")
+    assert not without
+
+
+def commands_without_example(command: click.Command, path: str) -> Iterator[str]:
+    """Commands whose help lacks an example; asking for the help finds words that are missing or broken."""
+    context = click.Context(command, info_name=path)
+    text = command.get_help(context)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from commands_without_example(found, f"{path} {name}")
+    elif f"  {path}" not in text:
+        yield path
