@@ -217,6 +217,12 @@ FILLED: Mapping[type[exp.Expr], tuple[str, ...]] = {
 }
 """Parts of which at least one argument must be there: `IN ()` and an empty GROUP BY mean different things to different parsers."""
 
+REQUIRED: Mapping[type[exp.Expr], tuple[str, ...]] = {
+    kind: tuple(name for name, needed in kind.arg_types.items() if needed and name in shape.children)
+    for kind, shape in ALLOWED.items()
+}
+"""Arguments without which a part has no meaning; the parser lets some of them be missing, as in `max()`."""
+
 UNITS = frozenset(("YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND"))
 """Units of extract, date_trunc, date_diff and intervals."""
 
@@ -340,3 +346,11 @@ FUNCTIONS_INSTEAD: Mapping[str, str] = {
     "sqr": "power(..., 2)",
 }
 """What to write instead of a function that is not listed, where there is something close."""
+
+
+def function_names() -> tuple[str, ...]:
+    """The functions that a statement may call, in alphabetical order, for help texts."""
+    kinds = (*AGGREGATES, *RANKINGS, *FUNCTIONS)
+    spoken = {exp.TimestampTrunc: "date_trunc", exp.DateTrunc: "date_trunc", exp.TimeToStr: "strftime", exp.Pow: "power", exp.StrPosition: "strpos"}
+    spoken |= {exp.PercentileCont: "quantile_cont", exp.DateDiff: "date_diff", exp.CountIf: "count_if", exp.VariancePop: "var_pop"}
+    return tuple(sorted({spoken.get(kind) or kind.sql_name().lower() for kind in kinds if issubclass(kind, exp.Func)}))

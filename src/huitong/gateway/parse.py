@@ -16,7 +16,7 @@ from sqlglot.errors import ParseError, SqlglotError, TokenError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from huitong.errors import Reason, Refused
-from huitong.gateway.allowed import ALLOWED, CAST_TYPES, CONSTRUCTS, FILLED, FUNCTIONS_INSTEAD, UNDER, UNITS
+from huitong.gateway.allowed import ALLOWED, CAST_TYPES, CONSTRUCTS, FILLED, FUNCTIONS_INSTEAD, REQUIRED, UNDER, UNITS
 
 logging.getLogger("sqlglot").addFilter(lambda _record: False)
 # The parser warns with the statement's own text, which may hold personal literals; a log is no place for them.
@@ -141,7 +141,8 @@ def _faults(tree: exp.Expr, caps: Caps) -> Iterable[Reason]:
                 yield fault
             if fault is not None or kind is not exp.DataType:
                 continue
-        if kind in FILLED and not any(node.args.get(name) for name in FILLED[kind]):
+        empty = kind in FILLED and not any(node.args.get(name) for name in FILLED[kind])
+        if empty or any(node.args.get(name) is None for name in REQUIRED[kind]):
             yield Reason("construct-empty", {"construct": kind.__name__.upper()})
             continue
         for name, value in node.args.items():
