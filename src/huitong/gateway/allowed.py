@@ -351,6 +351,7 @@ FUNCTIONS_INSTEAD: Mapping[str, str] = {
 def function_names() -> tuple[str, ...]:
     """The functions that a statement may call, in alphabetical order, for help texts."""
     kinds = (*AGGREGATES, *RANKINGS, *FUNCTIONS)
-    spoken = {exp.TimestampTrunc: "date_trunc", exp.DateTrunc: "date_trunc", exp.TimeToStr: "strftime", exp.Pow: "power", exp.StrPosition: "strpos"}
+    spoken = {exp.TimestampTrunc: "date_trunc", exp.DateTrunc: "date_trunc", exp.TimeToStr: "strftime", exp.Pow: "power"}
+    spoken |= {exp.StrPosition: "strpos"}
     spoken |= {exp.PercentileCont: "quantile_cont", exp.DateDiff: "date_diff", exp.CountIf: "count_if", exp.VariancePop: "var_pop"}
     return tuple(sorted({spoken.get(kind) or kind.sql_name().lower() for kind in kinds if issubclass(kind, exp.Func)}))
