@@ -185,5 +185,5 @@ def commands_without_example(command: click.Command, path: str) -> Iterator[str]
             found = command.get_command(context, name)
             assert found is not None
             yield from commands_without_example(found, f"{path} {name}")
-    elif not re.search(rf"^  (\\S+=\\S+ )*{path}", text, re.MULTILINE):
+    elif not re.search(rf"^  (\S+=\S+ )*{path}", text, re.MULTILINE):
         yield path

@@ -10,7 +10,7 @@ from huitong.catalog.divisions import load_divisions
 from huitong.catalog.ports import CatalogStore, Clock, PartyStore, Transactions
 from huitong.catalog.publish import CatalogActions, refuse_unless_officer
 from huitong.engines.client import EngineClient
-from huitong.engines.duckdb import table_names
+from huitong.engines.duckdb import statement_names
 from huitong.gateway.answer import Epoch, Gateway, Uses
 from huitong.intake.load import Loading, load
 from huitong.keystore import FileKeyStore
@@ -125,7 +125,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         engine=engine,
         ledger=ledger,
         uses=stores.uses,
-        second_parser=table_names,
+        second_parser=statement_names,
         clock=clock,
         limits=EngineLimits(
             seconds=settings.query_seconds,

@@ -53,7 +53,9 @@ def stricter_or_equal(a: Mask, b: Mask) -> bool:
     if a.kind is not b.kind:
         return False
     if a.kind is MaskKind.PARTIAL:
-        return all(int(a.parameters.get(name, 0)) <= int(b.parameters.get(name, 0)) for name in ("first", "last"))
+        # A value no longer than first + last is starred whole, so keeping fewer characters shows more of a short value:
+        # of two unlike partial masks only the one that keeps nothing is stricter for every length.
+        return not any(int(a.parameters.get(name, 0)) for name in ("first", "last"))
     if a.kind is MaskKind.GENERALISE:
         step_a, step_b = a.parameters.get("step"), b.parameters.get("step")
         if isinstance(step_a, int) and isinstance(step_b, int):

@@ -66,7 +66,8 @@ def test_every_default_fits_its_item_and_a_higher_grade_is_never_laxer() -> None
         (PSEUDONYM, CLEAR, True),
         (CLEAR, HIDE, False),
         (CLEAR, PSEUDONYM, False),
-        (_partial(1, 0), _partial(3, 4), True),
+        (_partial(1, 0), _partial(3, 4), False),  # 12345 is ***** under the second, 1**** under the first
+        (_partial(0, 0), _partial(3, 4), True),
         (_partial(3, 0), _partial(1, 4), False),
         (_to("city"), _to("county"), True),
         (_to("township"), _to("county"), False),
