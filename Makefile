@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-export PYTHONWARNDEFAULTENCODING := 0
 export OMP_NUM_THREADS ?= 2
 WORKERS ?= 2
 
