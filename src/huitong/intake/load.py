@@ -96,8 +96,9 @@ def load(
     header = text.find_header(file, dataset)
     with lake.writing(dataset) as writing:
         rejected = _Rejected()
-        if not _load_fast(file, header, writing, progress):
-            _load_carefully(file, header, writing, progress, rejected)
+        forward = _forward(progress)
+        if not _load_fast(file, header, writing, forward):
+            _load_carefully(file, header, writing, forward, rejected)
         rejected.refuse_above(reject_limit, dataset)
         if text.stamp_of(path) != file.stamp:
             raise Conflict.because("intake-file-changed")
