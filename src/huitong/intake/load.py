@@ -170,6 +170,18 @@ def _load_fast(file: text.TextFile, header: text.Header, writing: SnapshotWritin
     return True
 
 
+def _forward(progress: Progress) -> Progress:
+    """The same progress that never goes back: a second, careful reading stands still until it has passed the first."""
+    highest = 0
+
+    def told(done: int, whole: int | None) -> None:
+        nonlocal highest
+        highest = max(highest, done)
+        progress(highest, whole)
+
+    return told
+
+
 @contextlib.contextmanager
 def _watched(connection: Any, rows: int, progress: Progress) -> Iterator[None]:
     """Tell progress while a statement runs: a second thread asks the connection five times a second."""
