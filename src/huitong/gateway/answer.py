@@ -216,11 +216,15 @@ class Gateway:
 
     def why(self, request: QueryRequest, *, actor: Actor) -> Explanation:
         """What the statement would use, on which terms, and every reason against it. Runs nothing, records nothing."""
-        considered = self._consider(request, actor, self._clock())
+        at = self._clock()
+        considered = self._consider(request, actor, at)
         uses: list[DatasetUse] = []
         items_of = considered.resolution.uses() if considered.resolution else {}
+        # Where the whole is refused, each dataset still shows the grant that stands, so that a person sees what is missing.
+        held = self._grants.grants_of_office(actor.office, tuple(items_of))
+        standing = self._first_choice(actor, request.purpose, considered.datasets, held, at)
         for dataset_id in sorted(items_of):
-            grant = considered.decision.grants.get(dataset_id)
+            grant = considered.decision.grants.get(dataset_id) or standing.get(dataset_id)
             snapshot = considered.snapshots.get(dataset_id)
             names = tuple(sorted(items_of[dataset_id]))
             masks = tuple(ItemUse(name, mask) for name in names if grant and (mask := mask_of(grant, name)) is not None)

@@ -176,6 +176,8 @@ def test_why_tells_every_reason_against_a_use(world: World) -> None:
     assert not explanation.allowed
     assert [reason.code for reason in explanation.decision.reasons] == ["item-not-granted"]
     assert explanation.datasets[0].items == ("phone",)
+    assert explanation.datasets[0].grant, "the grant that stands is shown, so that one sees what it lacks"
+    assert explanation.datasets[0].masks == ()
 
 
 def test_a_refusal_carries_the_number_of_the_query(world: World) -> None:
