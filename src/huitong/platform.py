@@ -105,6 +105,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
     )
     sharing = SharingActions(
         catalog=stores.catalog,
+        parties=stores.parties,
         sharing=stores.sharing,
         transactions=stores.transactions,
         epoch=stores.epoch,

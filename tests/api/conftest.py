@@ -158,6 +158,7 @@ def instance(tmp_path: Path, divisions: Divisions) -> Iterator[Instance]:
     catalog = CatalogActions(catalog=stores.catalog, parties=stores.parties, time_zone="Asia/Shanghai", **common)
     sharing = SharingActions(
         catalog=stores.catalog,
+        parties=stores.parties,
         sharing=stores.sharing,
         divisions=divisions,
         side_tables=stores.side_tables,

@@ -197,6 +197,7 @@ class Gateway:
             table = self._engine.run(plan.governed(query, replace(self._limits, maximum_rows=self._limits.maximum_rows + 1)))
             passed = gate(table, maximum_rows=self._limits.maximum_rows)
             digest = result_hash(passed.table)
+            self._refuse_if_ended(plan, actor)
         except BaseException as failure:
             body = {"query": query, "intent": intent.entry, "failure": _failure_code(failure), "duration_bucket": _since(began)}
             outcome = self._append(query, EntryKind.USE_OUTCOME, body)
@@ -277,6 +278,14 @@ class Gateway:
                 return False
         return True
 
+    def _refuse_if_ended(self, plan: Plan, actor: Actor) -> None:
+        """A grant that ended while the engine ran gives no rows: what was begun under it does not leave after it."""
+        at = self._clock()
+        held = {grant.id: grant for grant in self._grants.grants_of_office(actor.office, tuple(part.dataset for part in plan.datasets))}
+        ended = [part for part in plan.datasets if part.grant.id not in held or not held[part.grant.id].valid_at(at)]
+        if ended:
+            raise Refused(*(Reason("grant-ended-meanwhile", {"grant": part.grant.id, "dataset": part.dataset}) for part in ended))
+
     def _consider(self, request: QueryRequest, actor: Actor, at: datetime) -> _Considered:
         """Parse, resolve, authorise: everything that can be said against a statement before it is rewritten."""
         nothing = Decision({}, ())
@@ -341,7 +350,7 @@ class Gateway:
             caps=self._caps,
         )
         verify(plan, self._second_parser)
-        return plan
+        return replace(plan, notices=plan.notices + considered.decision.notices)
 
     # --- the record ---------------------------------------------------------------------------------------------------
 

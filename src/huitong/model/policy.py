@@ -137,6 +137,8 @@ class Decision:
 
     grants: Mapping[str, Grant]
     reasons: tuple[Reason, ...]
+    notices: tuple[Reason, ...] = ()
+    """What does not speak against it but should be known, e.g. that another grant with other rows stands too."""
 
     @property
     def allowed(self) -> bool:

@@ -47,6 +47,7 @@ def decide(
     `grants` may hold grants of any dataset, office and state; `datasets` holds the published ones. A dataset that is not in it is
     refused as one that does not exist."""
     reasons: list[Reason] = []
+    notices: list[Reason] = []
     for fault in (fault_of_actor(actor), fault_of_purpose(purpose)):
         if fault is not None:
             reasons.append(fault)
@@ -65,11 +66,22 @@ def decide(
         judged = [(_faults(grant, dataset, uses[dataset_id], actor, stated, at), grant) for grant in candidates]
         faultless = [grant for faults, grant in judged if not faults]
         if faultless:
-            chosen[dataset_id] = min(faultless, key=lambda grant: _width(grant, uses[dataset_id]))
+            best = min(faultless, key=lambda grant: _width(grant, uses[dataset_id]))
+            chosen[dataset_id] = best
+            notices.extend(_left_aside(best, faultless))
             continue
         nearest, _ = min(judged, key=lambda pair: (len(pair[0]), _distance(pair[0]), -pair[1].granted_at.timestamp(), pair[1].id))
         reasons.extend(nearest)
-    return Decision(grants=chosen if not reasons else {}, reasons=tuple(dict.fromkeys(reasons)))
+    found = tuple(dict.fromkeys(reasons))
+    return Decision(grants={} if found else chosen, reasons=found, notices=() if found else tuple(notices))
+
+
+def _left_aside(best: Grant, faultless: Sequence[Grant]) -> tuple[Reason, ...]:
+    """One grant carries a use; that others with other rows stand is said, or a narrower answer would pass for the whole."""
+    others = sorted(grant.id for grant in faultless if best.terms.rows is not None and grant.terms.rows != best.terms.rows)
+    if not others:
+        return ()
+    return (Reason("other-grants-stand", {"dataset": best.dataset, "grant": best.id, "others": ", ".join(others)}),)
 
 
 def _without_grant(actor: Actor, dataset: Dataset) -> Reason:

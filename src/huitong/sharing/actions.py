@@ -24,6 +24,7 @@ from huitong.sharing.ports import (
     Clock,
     DivisionTree,
     EntryLog,
+    PartyStore,
     PolicyEpoch,
     SharingStore,
     Side,
@@ -51,6 +52,7 @@ class SharingActions:
     """The life of a request and of a grant."""
 
     catalog: CatalogStore
+    parties: PartyStore
     sharing: SharingStore
     transactions: Transactions
     epoch: PolicyEpoch
@@ -396,8 +398,14 @@ class SharingActions:
             reasons.append(_role_missing(by, Role.REVIEWER))
         if request.applicant == by.person:
             reasons.append(Reason("review-own-request", {"request": request.id}))
+        elif request.applicant_office != request.provider and self._serves_in(by.person, request.applicant_office):
+            reasons.append(Reason("review-own-office", {"request": request.id, "applicant": request.applicant_office}))
         if reasons:
             raise Refused(*reasons)
+
+    def _serves_in(self, person: str, office: str) -> bool:
+        """Whether the person holds a post there now, in whichever post they act: nobody stands on both sides of a request."""
+        return any(post.office == office for post in self.parties.actors_of(person))
 
     def _append(self, request: Request, event: RequestEvent) -> Request:
         self.sharing.append_event(request.id, event, expected_events=len(request.events))

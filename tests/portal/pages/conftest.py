@@ -60,6 +60,7 @@ def portal(db: None, tmp_path: Path, settings: Any, divisions: Divisions) -> Ite
     catalog = CatalogActions(catalog=stores.catalog, parties=stores.parties, time_zone="Asia/Shanghai", **common)
     sharing = SharingActions(
         catalog=stores.catalog,
+        parties=stores.parties,
         sharing=stores.sharing,
         divisions=divisions,
         side_tables=MemorySideTables(),

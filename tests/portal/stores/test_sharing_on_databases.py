@@ -43,6 +43,7 @@ def sharing(example: Example, keystore: FileKeyStore) -> SharingActions:
     put_account(stores.using, SECOND_REVIEWER)
     return SharingActions(
         catalog=stores.catalog,
+        parties=stores.parties,
         sharing=stores.sharing,
         transactions=stores.transactions,
         epoch=stores.epoch,

@@ -134,6 +134,17 @@ def test_nobody_reviews_their_own_request_from_another_post(world: World) -> Non
         world.sharing.approve(request.id, by=same_person_elsewhere)
 
 
+def test_nobody_answers_a_request_of_an_office_in_which_they_hold_a_post_too(world: World) -> None:
+    """A colleague's request is refused as well: the same person would give and take."""
+    request = world.ask(LOW_INCOME, "village")
+    on_both_sides = person("zhou-on-both-sides", CIVIL, *CIVIL_REVIEWER.roles)
+    world.stores.parties.put_actor(on_both_sides)
+    world.stores.parties.put_actor(person("zhou-on-both-sides", MEDICAL_ANALYST.office, *MEDICAL_ANALYST.roles))
+    with says_no(Refused, "review-own-office"):
+        world.sharing.approve(request.id, by=on_both_sides)
+    assert world.sharing.approve(request.id, by=CIVIL_REVIEWER).state is RequestState.GRANTED
+
+
 def test_only_a_reviewer_of_the_managing_office_answers(world: World) -> None:
     request = world.ask(LOW_INCOME, "village")
 

@@ -126,13 +126,14 @@ class World:
             self.stores.parties.put_office(one)
         common: dict[str, Any] = {
             "catalog": self.stores.catalog,
+            "parties": self.stores.parties,
             "transactions": self.stores.transactions,
             "epoch": self.stores.epoch,
             "ledger": self.ledger,
             "clock": self.clock,
             "time_zone": TIME_ZONE,
         }
-        self.catalog = CatalogActions(parties=self.stores.parties, **common)
+        self.catalog = CatalogActions(**common)
         self.sharing = SharingActions(
             sharing=self.stores.sharing, divisions=self.divisions, side_tables=self.stores.side_tables, **common
         )
