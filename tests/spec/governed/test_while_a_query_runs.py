@@ -1,0 +1,72 @@
+"""A right that ends while a query runs, and rights that overlap."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pyarrow as pa
+from tests.spec.governed.governed_world import CLEAR, NANMING, NOW, PERSON_GRANT, YUNYAN, World, make_grant
+
+from huitong.model.ledger import EntryKind
+from huitong.model.policy import GrantState
+from huitong.model.query import GovernedQuery
+
+NAMES = "SELECT name FROM civil.person"
+
+
+class SlowEngine:
+    """The same engine; something happens while it works."""
+
+    def __init__(self, world: World, happening) -> None:
+        self._inner, self._world, self._happening = world.engine, world, happening
+
+    def run(self, query: GovernedQuery, /) -> pa.Table:
+        table = self._inner.run(query)
+        self._happening(self._world)
+        return table
+
+
+def while_running(world: World, happening) -> World:
+    world.engine = SlowEngine(world, happening)  # type: ignore[assignment]
+    world.gateway = world.make_gateway()
+    return world
+
+
+def revoke(world: World) -> None:
+    world.grants[0] = replace(world.grants[0], state=GrantState.REVOKED, revoked_at=world.now)
+    world.epoch += 1
+
+
+def let_it_expire(world: World) -> None:
+    world.now = NOW + timedelta(days=400)
+
+
+def test_rows_do_not_leave_after_a_revocation(world: World) -> None:
+    assert while_running(world, revoke).codes(NAMES) == {"grant-ended-meanwhile"}
+
+
+def test_rows_do_not_leave_after_the_last_instant(world: World) -> None:
+    assert while_running(world, let_it_expire).codes(NAMES) == {"grant-ended-meanwhile"}
+
+
+def test_the_outcome_says_why_nothing_left(world: World) -> None:
+    while_running(world, revoke).refusal(NAMES)
+    kind, body = world.book.entries[-1]
+    assert kind is EntryKind.USE_OUTCOME
+    assert body["failure"] == "grant-ended-meanwhile"
+    assert "result_hash" not in body
+
+
+def test_of_two_counties_under_two_grants_the_answer_says_which_it_shows(world: World) -> None:
+    names = {"name": CLEAR}
+    world.grants = [
+        make_grant("civil.person", names, number="G-1", rows=NANMING, granted_at=NOW - timedelta(days=9)),
+        make_grant("civil.person", names, number="G-2", rows=YUNYAN, granted_at=NOW - timedelta(days=5)),
+    ]
+    (notice,) = world.ask(NAMES).notices
+    assert notice.code == "other-grants-stand"
+    assert (notice.parameters["grant"], notice.parameters["others"]) == ("G-2", "G-1")
+
+
+def test_one_grant_needs_no_notice(world: World) -> None:
+    world.grants = [PERSON_GRANT]
+    assert world.ask(NAMES).notices == ()
