@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from huitong.engines.duckdb import quote_name, quote_text
-from huitong.errors import Conflict, InputInvalid, Reason
+from huitong.errors import Conflict, HuitongError, InputInvalid, Reason
 from huitong.intake import text
+from huitong.intake.limits import LIMITS, Deadline
 from huitong.intake.values import REASONS, Reader, reader_of_text, reader_of_typed
 from huitong.lake.snapshots import Lake, SnapshotWriting, copy_to, hash_of_files
 from huitong.lake.tables import ROW_GROUP_ROWS, open_writer
@@ -85,23 +86,26 @@ def load(
     lake: Lake,
     progress: Progress = lambda _done, _all: None,
     reject_limit: int = 0,
+    seconds: float | None = None,
 ) -> Loading:
-    """Make the file the next snapshot. Raises InputInvalid, and nothing is visible, if columns do not match the items or more
-    than `reject_limit` rows have values that do not fit."""
+    """Make the file the next snapshot. Raises, and nothing is visible: InputInvalid if columns do not match the items or more than
+    `reject_limit` rows have values that do not fit (reading stops soon after); Conflict `load-running` if another load of the
+    dataset is under way; Unavailable `load-time-limit` after `seconds`, by default those of `limits.toml`."""
     if not path.is_file():
         raise InputInvalid.because("intake-file-missing")
+    deadline = Deadline(LIMITS.load_seconds if seconds is None else seconds)
     if is_parquet(path):
-        return _load_parquet(path, dataset, lake, progress, reject_limit)
-    file = text.read_text_file(path)
+        return _load_parquet(path, dataset, lake, progress, reject_limit, deadline)
+    file = text.read_text_file(path, deadline=deadline)
     header = text.find_header(file, dataset)
     with lake.writing(dataset) as writing:
         rejected = _Rejected()
         forward = _forward(progress)
-        if not _load_fast(file, header, writing, forward):
-            _load_carefully(file, header, writing, forward, rejected)
-        rejected.refuse_above(reject_limit, dataset)
+        if not _load_fast(file, header, writing, forward, deadline):
+            _load_carefully(file, header, writing, forward, rejected, reject_limit, deadline)
         if text.stamp_of(path) != file.stamp:
             raise Conflict.because("intake-file-changed")
+        deadline.check()
         snapshot = writing.commit(source_hash=file.sha256, rejected_rows=rejected.rows)
     progress(snapshot.rows + rejected.rows, snapshot.rows + rejected.rows)
     return Loading(snapshot, tuple(rejected.named), file.encoding, header.delimiter, header.last_line)
@@ -138,11 +142,13 @@ class _Rejected:
 # --- text, the fast way ---------------------------------------------------------------------------------------------------
 
 
-def _load_fast(file: text.TextFile, header: text.Header, writing: SnapshotWriting, progress: Progress) -> bool:
-    """True if the whole file was clean; False, leaving nothing, if anything at all was not."""
+def _load_fast(
+    file: text.TextFile, header: text.Header, writing: SnapshotWriting, progress: Progress, deadline: Deadline
+) -> bool:
+    """True if the whole file was clean and every record counted in it was read; False, leaving nothing, in any other case."""
     dataset = writing.dataset
     plain = file.encoding in ("utf-8", "utf-8-sig") and len(header.cells) > 1 and header.last_line == header.records_before + 1
-    if not plain:
+    if not plain or file.records is None or file.longest > LIMITS.field_characters:
         return False
     target = writing.staging / "rows.parquet"
     names = [f"c{position}" for position in range(len(header.cells))]
@@ -160,13 +166,17 @@ def _load_fast(file: text.TextFile, header: text.Header, writing: SnapshotWritin
     memory = writing.lake.memory_megabytes
     with open_writer(read=[file.path.resolve()], write=writing.staging, memory_megabytes=memory) as connection:
         try:
-            with _watched(connection, file.lines, progress):
-                connection.execute(copy_to(select, target))
+            with _watched(connection, file.lines, progress, deadline):
+                (rows,) = connection.execute(copy_to(select, target)).fetchone()
         except Exception as error:
-            if type(error).__name__ in ("OutOfMemoryException", "IOException", "FatalException", "InternalException"):
+            deadline.check()
+            if type(error).__name__ in ("IOException", "FatalException", "InternalException"):
                 raise
             target.unlink(missing_ok=True)
             return False
+    if rows != file.records - header.records_before - 1:
+        target.unlink()
+        return False
     return True
 
 
@@ -183,12 +193,14 @@ def _forward(progress: Progress) -> Progress:
 
 
 @contextlib.contextmanager
-def _watched(connection: Any, rows: int, progress: Progress) -> Iterator[None]:
-    """Tell progress while a statement runs: a second thread asks the connection five times a second."""
+def _watched(connection: Any, rows: int, progress: Progress, deadline: Deadline) -> Iterator[None]:
+    """Tell progress while a statement runs, and interrupt it when its time is over: a second thread looks five times a second."""
     done = threading.Event()
 
     def watch() -> None:
         while not done.wait(0.2):
+            if deadline.passed:
+                connection.interrupt()
             share = connection.query_progress()
             if share > 0:
                 progress(int(rows * share / 100), rows)
@@ -207,7 +219,13 @@ def _watched(connection: Any, rows: int, progress: Progress) -> Iterator[None]:
 
 
 def _load_carefully(
-    file: text.TextFile, header: text.Header, writing: SnapshotWriting, progress: Progress, rejected: _Rejected
+    file: text.TextFile,
+    header: text.Header,
+    writing: SnapshotWriting,
+    progress: Progress,
+    rejected: _Rejected,
+    reject_limit: int,
+    deadline: Deadline,
 ) -> None:
     items = writing.dataset.items
     readers = {item.name: reader_of_text(item.name, item.type) for item in items}
@@ -223,7 +241,7 @@ def _load_carefully(
             whole = []
             for record in chunk:
                 if record.broken:
-                    found.append((record.line, (("row-quote-not-closed", None),)))
+                    found.append((record.line, ((record.broken, None),)))
                 elif len(record.fields) != width:
                     code = "row-too-short" if len(record.fields) < width else "row-too-long"
                     found.append((record.line, ((code, None),)))
@@ -235,12 +253,22 @@ def _load_carefully(
             found += _write_fitting(connection, batch, readers, kinds, output)
             for line, causes in sorted(found, key=lambda one: one[0]):
                 rejected.add(line, *causes)
+            rejected.refuse_above(reject_limit, writing.dataset)
+            deadline.check()
             done += len(chunk)
             progress(done, max(file.lines, done))
 
 
 def _chunks(everything: Iterator[text.Record]) -> Iterator[list[text.Record]]:
-    while chunk := list(itertools.islice(everything, CAREFUL_ROWS)):
+    chunk: list[text.Record] = []
+    characters = 0
+    for record in everything:
+        chunk.append(record)
+        characters += record.characters
+        if len(chunk) >= CAREFUL_ROWS or characters >= LIMITS.chunk_characters:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
         yield chunk
 
 
@@ -258,7 +286,8 @@ class _Output:
 
     def write(self, table: pa.Table) -> None:
         self._held.append(table.cast(self._schema))
-        if sum(table.num_rows for table in self._held) >= ROW_GROUP_ROWS:
+        rows, size = sum(table.num_rows for table in self._held), sum(table.nbytes for table in self._held)
+        if rows >= ROW_GROUP_ROWS or size >= LIMITS.chunk_characters:
             self._flush()
 
     def _flush(self) -> None:
@@ -304,12 +333,16 @@ def _write_fitting(
 # --- Parquet --------------------------------------------------------------------------------------------------------------
 
 
-def _load_parquet(path: Path, dataset: Dataset, lake: Lake, progress: Progress, reject_limit: int) -> Loading:
+def _load_parquet(
+    path: Path, dataset: Dataset, lake: Lake, progress: Progress, reject_limit: int, deadline: Deadline
+) -> Loading:
     before = text.stamp_of(path)
     try:
-        schema, rows = parquet.read_schema(path), parquet.read_metadata(path).num_rows
+        metadata = parquet.read_metadata(path)
+        schema = parquet.read_schema(path)
     except (pa.ArrowException, OSError):
         raise InputInvalid.because("intake-parquet-unreadable") from None
+    _check_footer(metadata, before[0])
     columns = text.match_columns(schema.names, dataset)
     readers: dict[str, Reader] = {}
     reasons = []
@@ -322,6 +355,7 @@ def _load_parquet(path: Path, dataset: Dataset, lake: Lake, progress: Progress, 
             readers[item.name] = reader
     if reasons:
         raise InputInvalid(*reasons)
+    texts = {item.name: schema.names[columns[item.name]] for item in dataset.items if _is_text(schema.field(columns[item.name]).type)}
     source_hash = hash_of_files([path])
     with lake.writing(dataset) as writing:
         rejected = _Rejected()
@@ -329,24 +363,84 @@ def _load_parquet(path: Path, dataset: Dataset, lake: Lake, progress: Progress, 
         unfit = {name: reader.unfit for name, reader in readers.items() if not reader.always_fits}
         any_unfit = " OR ".join(unfit.values()) or "false"
         kinds = {item.name: item.type for item in dataset.items}
-        with open_writer(read=[path.resolve()], write=writing.staging, memory_megabytes=lake.memory_megabytes) as connection:
-            if unfit:
-                flags = ", ".join(f"{condition} AS {quote_name(name)}" for name, condition in unfit.items())
-                query = f"SELECT file_row_number + 1, {flags} FROM {scan} WHERE {any_unfit} ORDER BY 1 LIMIT {REPORTED}"
-                total = connection.execute(f"SELECT count(*) FROM {scan} WHERE {any_unfit}").fetchone()[0]
-                for row in connection.execute(query).fetchall() if total else ():
-                    causes = [(REASONS[kinds[name]], name) for name, wrong in zip(unfit, row[1:], strict=True) if wrong]
-                    rejected.add(row[0], *causes)
-                rejected.rows = total
+        memory = lake.memory_megabytes
+        with open_writer(read=[path.resolve()], write=writing.staging, memory_megabytes=memory) as connection, _clear(memory, deadline):
+            with _watched(connection, metadata.num_rows, lambda _done, _all: None, deadline):
+                _check_texts(connection, scan, texts, before[0])
+                if unfit:
+                    flags = ", ".join(f"{condition} AS {quote_name(name)}" for name, condition in unfit.items())
+                    query = f"SELECT file_row_number + 1, {flags} FROM {scan} WHERE {any_unfit} ORDER BY 1 LIMIT {REPORTED}"
+                    total = connection.execute(f"SELECT count(*) FROM {scan} WHERE {any_unfit}").fetchone()[0]
+                    for row in connection.execute(query).fetchall() if total else ():
+                        causes = [(REASONS[kinds[name]], name) for name, wrong in zip(unfit, row[1:], strict=True) if wrong]
+                        rejected.add(row[0], *causes)
+                    rejected.rows = total
             rejected.refuse_above(reject_limit, dataset)
             values = ", ".join(f"{readers[item.name].value} AS {quote_name(item.name)}" for item in dataset.items)
-            with _watched(connection, rows, progress):
+            with _watched(connection, metadata.num_rows, progress, deadline):
                 connection.execute(copy_to(f"SELECT {values} FROM {scan} WHERE NOT ({any_unfit})", writing.staging / "rows.parquet"))
         if text.stamp_of(path) != before:
             raise Conflict.because("intake-file-changed")
+        deadline.check()
         snapshot = writing.commit(source_hash=source_hash, rejected_rows=rejected.rows)
     progress(snapshot.rows, snapshot.rows)
     return Loading(snapshot, tuple(rejected.named), None, None, None)
+
+
+def _check_footer(metadata: Any, size: int) -> None:
+    """Before a page is read: what the footer says it will become. Raises InputInvalid `intake-parquet-too-large`."""
+    limits = LIMITS.parquet
+    groups = [metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)]
+    for what, found, limit in (
+        ("rows", metadata.num_rows, limits.rows),
+        ("row-group-bytes", max(groups, default=0), limits.row_group_bytes),
+        ("bytes", sum(groups), limits.bytes_of(size)),
+    ):
+        if found > limit:
+            raise InputInvalid.because("intake-parquet-too-large", what=what, found=found, limit=limit)
+    if metadata.num_rows < 0 or min(groups, default=0) < 0:
+        raise InputInvalid.because("intake-parquet-unreadable")
+
+
+def _check_texts(connection: Any, scan: str, texts: Mapping[str, str], size: int) -> None:
+    """A dictionary makes a long text small in the footer: count what the texts really are. Raises InputInvalid
+    `intake-value-too-long` or `intake-parquet-too-large`."""
+    if not texts:
+        return
+    asked = ", ".join(f"coalesce(max(length({quote_name(c)})), 0), coalesce(sum(strlen({quote_name(c)})), 0)" for c in texts.values())
+    row = connection.execute(f"SELECT {asked} FROM {scan}").fetchone()
+    for item, longest in zip(texts, row[0::2], strict=True):
+        if longest > LIMITS.field_characters:
+            raise InputInvalid.because("intake-value-too-long", item=item, limit=LIMITS.field_characters)
+    found, limit = int(sum(row[1::2])), LIMITS.parquet.bytes_of(size)
+    if found > limit:
+        raise InputInvalid.because("intake-parquet-too-large", what="text-bytes", found=found, limit=limit)
+
+
+_DAMAGED = ("InvalidInputException", "IOException", "ConversionException", "Error", "SerializationException", "OutOfRangeException")
+
+
+@contextlib.contextmanager
+def _clear(memory_megabytes: int, deadline: Deadline) -> Iterator[None]:
+    """What reading a hostile or damaged file may end with, as a reason."""
+    try:
+        yield
+    except HuitongError:
+        raise
+    except Exception as error:
+        deadline.check()
+        name = type(error).__name__
+        if name == "OutOfMemoryException":
+            raise InputInvalid.because("load-memory-limit", megabytes=memory_megabytes) from None
+        if name in _DAMAGED and "space" not in str(error):  # a full disk is no fault of the file
+            raise InputInvalid.because("intake-parquet-unreadable") from None
+        raise
+
+
+def _is_text(found: pa.DataType) -> bool:
+    if pa.types.is_dictionary(found):
+        found = found.value_type
+    return bool(pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_string_view(found))
 
 
 def _reader_of_parquet(column: str, found: pa.DataType, kind: ItemType) -> Reader | None:

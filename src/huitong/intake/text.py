@@ -10,10 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from huitong.errors import InputInvalid, Reason
+from huitong.intake.limits import LIMITS, Deadline
 from huitong.model.catalog import Dataset
 
 BLOCK = 1 << 20
+csv.field_size_limit(LIMITS.field_characters)
 DELIMITERS = (",", "\t", ";", "|")
 HEADER_WITHIN = 50
 """A header is looked for among this many first records: real files begin with titles and blank rows."""
@@ -34,6 +38,11 @@ class TextFile:
     sha256: str
     stamp: tuple[int, int]
     """Size and modification time when it was read."""
+    records: int | None = None
+    """Records that are not blank, counted by line ends outside quotes; None where that was not counted. A file that quotes in
+    another way gives another number: whoever reads a different one must look again, record by record."""
+    longest: int = 0
+    """Bytes of the longest counted record."""
 
     def open(self) -> io.TextIOWrapper:
         """Its text, line ends as they stand."""
@@ -53,7 +62,7 @@ class Header:
     """Item -> position of its column."""
 
 
-def read_text_file(path: Path) -> TextFile:
+def read_text_file(path: Path, *, deadline: Deadline | None = None) -> TextFile:
     """Read the whole file once: hash, line count, proof of the encoding. Raises InputInvalid, with the line where decoding broke."""
     before = stamp_of(path)
     with path.open("rb") as file:
@@ -64,13 +73,15 @@ def read_text_file(path: Path) -> TextFile:
     problem: InputInvalid | None = None
     for encoding in candidates:
         try:
-            lines, digest = _prove(path, encoding)
+            proof = _prove(path, encoding, deadline)
         except InputInvalid as error:
             problem = problem or error
             continue
         if stamp_of(path) != before:
             raise InputInvalid.because("intake-file-changed")
-        return TextFile(path, encoding, lines, digest, before)
+        counted = proof.counter.records if proof.counter else None
+        longest = proof.counter.longest if proof.counter else 0
+        return TextFile(path, encoding, proof.lines, proof.sha256, before, counted, longest)
     assert problem is not None
     raise problem
 
@@ -109,12 +120,66 @@ def _looks_chinese(start: bytes) -> bool:
     return common > 0 and common / (common + other) >= _COMMON_SHARE
 
 
-def _prove(path: Path, encoding: str) -> tuple[int, str]:
+class _Counter:
+    """Counts the records of UTF-8 bytes that are not blank, block by block: a record ends at a line feed outside quotes."""
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.longest = 0
+        self._read = 0
+        self._end = 0
+        """Where the last record ended."""
+        self._quotes = 0
+        self._before = 0
+        """The last byte of the block before."""
+
+    def add(self, block: bytes) -> None:
+        """The next bytes; none at all means the end of the file."""
+        if not block:
+            if self._read - self._end > (self._before == 13):
+                self._ended(np.array([self._read - self._end]))
+            return
+        data = np.frombuffer(block, np.uint8)
+        ends = np.flatnonzero(data == 10)
+        quotes = np.flatnonzero(data == 34) if b'"' in block else None
+        if quotes is not None:
+            ends = ends[(np.searchsorted(quotes, ends) + self._quotes) % 2 == 0]
+        elif self._quotes % 2:
+            ends = ends[:0]
+        if len(ends):
+            lengths = np.diff(ends, prepend=self._end - self._read - 1) - 1
+            returns = data[ends - 1] == 13
+            if ends[0] == 0:
+                returns[0] = self._before == 13
+            self._ended(lengths[lengths > returns])
+            self._end = self._read + int(ends[-1]) + 1
+        self._quotes += 0 if quotes is None else len(quotes)
+        self._read += len(block)
+        self._before = block[-1]
+
+    def _ended(self, lengths: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> None:
+        if len(lengths):
+            self.records += len(lengths)
+            self.longest = max(self.longest, int(lengths.max()))
+
+
+@dataclass(frozen=True)
+class _Proof:
+    lines: int
+    sha256: str
+    counter: _Counter | None
+
+
+def _prove(path: Path, encoding: str, deadline: Deadline | None) -> _Proof:
     decoder = codecs.getincrementaldecoder(encoding)("strict")
     digest = hashlib.sha256()
+    counter = _Counter() if encoding in ("utf-8", "utf-8-sig") else None
     lines = 0
+    line_so_far = 0
     with path.open("rb") as file:
         while True:
+            if deadline:
+                deadline.check()
             block = file.read(BLOCK)
             digest.update(block)
             try:
@@ -124,36 +189,71 @@ def _prove(path: Path, encoding: str) -> tuple[int, str]:
                 raise InputInvalid.because("intake-encoding-broken", line=line, encoding=encoding) from None
             if "\x00" in text:
                 raise InputInvalid.because("intake-nul-character", line=lines + text[: text.index("\x00")].count("\n") + 1)
+            first = min((place for place in (text.find("\n"), text.find("\r")) if place >= 0), default=len(text))
+            if line_so_far + first > LIMITS.record_characters:
+                raise InputInvalid.because("intake-line-too-long", line=lines + 1, limit=LIMITS.record_characters)
+            last = max(text.rfind("\n"), text.rfind("\r"))
+            line_so_far = len(text) - last - 1 if last >= 0 else line_so_far + len(text)
             lines += text.count("\n")
+            if counter:
+                counter.add(block)
             if not block:
-                return lines, digest.hexdigest()
+                return _Proof(lines, digest.hexdigest(), counter)
 
 
 @dataclass(frozen=True)
 class Record:
-    """One record of a delimited file: the line it begins on and its fields, or why it cannot be read."""
+    """One record of a delimited file: the line it begins on and its fields, or the reason code why it cannot be read."""
 
     line: int
     fields: Sequence[str]
-    broken: bool = False
+    broken: str | None = None
+    characters: int = 0
+
+
+class _TooLongError(Exception):
+    """A record goes on beyond the limit."""
+
+
+class _Lines:
+    """The lines of a text that stop the reader of a record which does not end."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text = text
+        self.characters = 0
+        """Read since this was last set to 0."""
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        if self.characters > LIMITS.record_characters:
+            raise _TooLongError
+        line = next(self._text)
+        self.characters += len(line)
+        return line
 
 
 def records(file: TextFile, delimiter: str) -> Iterator[Record]:
     """The records in order, blank lines left out, with the line each begins on. A broken one is reported and reading goes on."""
     with file.open() as text:
-        reader = csv.reader(text, delimiter=delimiter, strict=True)
+        lines = _Lines(text)
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
         line = 0
         while True:
+            lines.characters = 0
+            broken = None
+            fields: Sequence[str] = ()
             try:
                 fields = next(reader)
             except StopIteration:
                 return
-            except csv.Error:
-                yield Record(line + 1, (), broken=True)
-                line = reader.line_num
-                continue
-            if fields:
-                yield Record(line + 1, fields)
+            except _TooLongError:
+                broken = "row-too-large"
+            except csv.Error as error:
+                broken = "row-field-too-long" if str(error).startswith("field larger") else "row-quote-not-closed"
+            if fields or broken:
+                yield Record(line + 1, fields, broken, lines.characters)
             line = reader.line_num
 
 
