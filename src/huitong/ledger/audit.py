@@ -18,10 +18,14 @@ from huitong.ledger.log import LedgerStore, keys_of, promise_signed, read_promis
 from huitong.ledger.merkle import Frontier, NodeKey
 from huitong.ledger.note import check_checkpoint, instant_text
 from huitong.ledger.verify import VerifierKey, leaf_hash
+from huitong.ledger.witness import fault_of_kept
 from huitong.model.ledger import Checkpoint, EntryKind, Promise
 
 READ_AT_ONCE = 1000
 """Entries or nodes of one read, so that memory stays small and databases accept the list."""
+
+LEVELS_LOOKED_AT, NODES_LOOKED_AT = 48, 20
+"""How far beyond the end of the tree nodes are looked for: levels, and places on each."""
 
 MAXIMUM_FAULTS = 1000
 """Faults that a report lists."""
@@ -55,17 +59,21 @@ def audit(
     order_seconds: float = 300,
     tree_only: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    kept: Sequence[str] = (),
+    of_instance: bool = False,
 ) -> AuditReport:
     """Recompute the tree from all entries and compare it with every kept node, checkpoint and signature.
 
     `vkeys` are all keys with which this log has signed, from a source that the auditor trusts. `order_seconds` is how far an
     entry may be dated before its forerunner: the longest that a transaction may stay open. `tree_only`
     looks at the entries' signed texts, nodes and checkpoints and leaves out their signatures, columns, order and uses: many
-    times faster, for every night between two whole audits."""
+    times faster, for every night between two whole audits. `kept` are notes of checkpoints that were kept outside the store:
+    only they can show that the end of the ledger was cut off together with its checkpoints. `of_instance`: the ledger is that
+    of an instance, so its first entry tells how the instance was made and it is never empty."""
     keys = keys_of(vkeys)
     if not keys:
         raise InputInvalid.because("ledger-key-invalid")
-    return _Audit(store, keys, timedelta(seconds=order_seconds), tree_only, progress).run()
+    return _Audit(store, keys, timedelta(seconds=order_seconds), tree_only, progress).run(kept, of_instance)
 
 
 @dataclass
@@ -106,8 +114,10 @@ class _Audit:
         self.lost = False
         """A checkpoint's root could not be reached: later ones cannot be either."""
 
-    def run(self) -> AuditReport:
+    def run(self, kept: Sequence[str], of_instance: bool) -> AuditReport:
         """The whole audit."""
+        if of_instance:
+            self._check_beginning()
         last: Checkpoint | None = None
         checkpoints = 0
         for checkpoint in self._checkpoints():
@@ -122,6 +132,11 @@ class _Audit:
         if self.frontier.size < self.size:
             self._fault("audit-checkpoint-missing", size=self.size, signed=self.frontier.size)
             self._settle(self._read(self.frontier.size, self.size), None)
+        self._check_end()
+        for note in dict.fromkeys(kept):
+            fault = fault_of_kept(note, keys=self.keys, size=self.size, nodes=self._nodes)
+            if fault is not None:
+                self._fault(fault.code, **fault.parameters)
         pending = self._check_pending()
         self._check_ids()
         return AuditReport(self.size, pending, checkpoints, len(self.open_uses), tuple(self.faults), self.unlisted)
@@ -282,13 +297,51 @@ class _Audit:
 
     # --- the rest
 
+    def _check_beginning(self) -> None:
+        """An instance's ledger begins with the making of the instance."""
+        if self.size == 0:
+            self._fault("audit-ledger-empty")
+            return
+        first = self._try(lambda: self.store.entry(0))
+        if first is not None and first.kind is not EntryKind.INSTANCE_CREATED:
+            self._fault("audit-first-entry", entry=first.entry)
+
+    def _check_end(self) -> None:
+        """Nodes beyond the end are left over from a longer tree. They are read before the size, which only grows."""
+        found = self._nodes(
+            [
+                (level, (self.size >> level) + place)
+                for level in range(LEVELS_LOOKED_AT)
+                for place in range(NODES_LOOKED_AT)
+            ]
+        )
+        size = self.store.size()
+        for level, index in sorted(found):
+            if (index + 1) << level > size:
+                self._fault("audit-node-beyond", level=level, index=index, size=size)
+
     def _check_pending(self) -> int:
-        pending = self._try(lambda: self.store.pending(1_000_000)) or ()
+        pending = self._try(lambda: self.store.pending(1_000_000))
+        if pending is None:
+            self._fault("audit-pending-unreadable")
+            return 0
+        folded: list[str] = []
         for promise in pending:
             if not self._signed(promise):
                 self._fault("audit-pending-changed", entry=promise.entry)
-            elif self.store.index_of(promise.entry) is not None:
-                self._fault("audit-pending-folded", entry=promise.entry)
+                continue
+            try:
+                read_promise(promise)
+            except ValueError:
+                self._fault("audit-pending-fields", entry=promise.entry)
+                continue
+            if self._try(lambda: self.store.index_of(promise.entry)) is not None:  # noqa: B023 (called at once)
+                folded.append(promise.entry)
+        if folded:  # those that were folded while the audit looked wait no more
+            waiting = {promise.entry for promise in self._try(lambda: self.store.pending(1_000_000)) or ()}
+            for entry in folded:
+                if entry in waiting:
+                    self._fault("audit-pending-folded", entry=entry)
         return len(pending)
 
     def _check_ids(self) -> None:

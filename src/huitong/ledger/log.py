@@ -234,6 +234,8 @@ def promise_signed(promise: Promise, *, origin: str, keys: Sequence[VerifierKey]
 def read_promise(promise: Promise) -> dict[str, Any]:
     """The fields of its text. Raises ValueError unless id, kind and instant are the same there and beside it."""
     told = parse_payload(promise.payload)
+    if not isinstance(promise.at, datetime) or promise.at.tzinfo is None:  # what a damaged column may give
+        raise ValueError("the entry's column of its instant holds none")
     if (told["id"], told["kind"], told["at"]) != (promise.entry, promise.kind.value, instant_text(promise.at)):
         raise ValueError("the entry's columns differ from its text")
     return told

@@ -44,7 +44,7 @@ def check_checkpoint(checkpoint: Checkpoint, keys: tuple[VerifierKey, ...]) -> N
     try:
         head = parse_checkpoint(open_note(checkpoint.note, keys)[0])
         told = (head.origin, head.size, head.root, parse_instant(head.at))
-    except ValueError:
+    except (TypeError, ValueError):
         raise LedgerBroken.because("ledger-checkpoint-broken", size=checkpoint.size) from None
     if told != (checkpoint.origin, checkpoint.size, checkpoint.root, checkpoint.at):
         raise LedgerBroken.because("ledger-checkpoint-broken", size=checkpoint.size)

@@ -15,6 +15,7 @@ from huitong.ledger.log import LedgerStore, keys_of, promise_signed, read_promis
 from huitong.ledger.merkle import Frontier, read_frontier
 from huitong.ledger.note import check_checkpoint, sign_checkpoint, verifier_key
 from huitong.ledger.verify import EMPTY_ROOT, leaf_hash
+from huitong.ledger.witness import Witness, fault_of_kept
 from huitong.model.ledger import Checkpoint, Promise
 
 _log = logging.getLogger("huitong.ledger")
@@ -32,12 +33,15 @@ class Sequencer:
         origin: str,
         earlier_vkeys: Sequence[str] = (),
         batch: int = 4096,
+        witness: Witness | None = None,
     ) -> None:
-        """`batch` bounds the entries of one transaction."""
+        """`batch` bounds the entries of one transaction. The `witness` is told each new checkpoint; what it remembers must fit
+        the tree before anything is folded, so that a ledger whose end was cut off does not grow over the cut."""
         self._store = store
         self._clock = clock
         self._origin = origin
         self._batch = batch
+        self.witness = witness
         self._key = keystore.signing_key(LEDGER)
         self._keys = (verifier_key(origin, self._key.public_key()), *keys_of(earlier_vkeys))
 
@@ -62,6 +66,7 @@ class Sequencer:
                 origin=self._origin, size=frontier.size, root=frontier.root(), at=max(instants), key=self._key
             )
             self._store.fold(promises, nodes, checkpoint)
+            self._tell_witness(checkpoint)
             return len(promises)
 
     def fold_all(self) -> int:
@@ -94,7 +99,20 @@ class Sequencer:
             check_checkpoint(last, self._keys)
         if (size, frontier.root()) != ((last.size, last.root) if last else (0, EMPTY_ROOT)):
             raise LedgerBroken.because("ledger-tree-broken", size=size, signed=last.size if last else 0)
+        kept = None if self.witness is None else self.witness.last()
+        if kept is not None and (last is None or kept != last.note):
+            fault = fault_of_kept(kept, keys=self._keys, size=size, nodes=self._store.nodes)
+            if fault is not None:
+                raise LedgerBroken(fault)
         return frontier
+
+    def _tell_witness(self, checkpoint: Checkpoint) -> None:
+        """After the transaction is done: an older checkpoint still fits, so a witness that cannot write now stops nothing."""
+        if self.witness is not None:
+            try:
+                self.witness.keep(checkpoint)
+            except OSError as error:
+                _log.error("the checkpoint could not be kept outside the database: %s", type(error).__name__)
 
     def _check_promise(self, promise: Promise) -> None:
         sound = promise_signed(promise, origin=self._origin, keys=self._keys)
