@@ -4,6 +4,7 @@ The table of a group holds the identifiers of every item that its grants show as
 Each build adds one file, sorted by identifier, with the identifiers not yet held; which snapshots are held stands in the log.
 """
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -20,7 +21,7 @@ from deltalake.schema import PrimitiveType
 from huitong.engines.duckdb import quote_name, quote_text
 from huitong.errors import Conflict, InputInvalid
 from huitong.lake.snapshots import Lake
-from huitong.lake.tables import ROW_GROUP_ROWS, Table, open_writer
+from huitong.lake.tables import ROW_GROUP_ROWS, SECONDS, BusyError, Table, open_writer
 from huitong.masks import pseudonym
 from huitong.model.catalog import Dataset, ItemType, Snapshot
 
@@ -44,13 +45,18 @@ class SideTables:
     def build(self, linkage_group: str, dataset: Dataset, item: str, snapshot: Snapshot) -> None:
         """Make the table of the group hold every value of the item in the snapshot; repeating it changes nothing.
 
-        Raises InputInvalid `pseudonym-item-not-text`; Conflict `pseudonym-collision` if two identifiers got one token, keeping nothing."""
+        Raises InputInvalid `pseudonym-item-not-text`; Conflict `pseudonym-collision` if two identifiers got one token, keeping nothing,
+        or `pseudonym-build-running` if another build of the group does not end."""
         noun = dataset.item(item)
         if noun is None or noun.type is not ItemType.TEXT:
             raise InputInvalid.because("pseudonym-item-not-text", dataset=dataset.id, item=item)
         cover = {"dataset": dataset.id, "item": noun.name, "version": snapshot.version}
         table = self._table(linkage_group)
-        with table.writing() as writing:
+        with contextlib.ExitStack() as stack:
+            try:
+                writing = stack.enter_context(table.writing(wait=SECONDS["side_table_waits"]))
+            except BusyError:
+                raise Conflict.because("pseudonym-build-running", dataset=dataset.id, item=noun.name) from None
             if cover in _covered(table):
                 return
             held = [self._folder / path for path in _files(table)]

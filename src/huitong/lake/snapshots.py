@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from huitong.engines.duckdb import quote_name, quote_text
-from huitong.errors import InputInvalid, NotFound
-from huitong.lake.tables import ROW_GROUP_ROWS, Table, Version, Writing, open_writer
+from huitong.errors import Conflict, InputInvalid, NotFound
+from huitong.lake.tables import ROW_GROUP_ROWS, SECONDS, BusyError, Table, Version, Writing, open_writer, sweep_interrupted
 from huitong.lake.types import delta_schema, physical_columns
 from huitong.model.catalog import Dataset, Snapshot, SnapshotFile
 
@@ -27,18 +27,27 @@ _SOURCE_HASH, _REJECTED, _TAKEN_AT, _DATASET = (
 
 
 class Lake:
-    """All snapshots below one folder. Paths in its answers are relative to that folder and say nothing about their dataset."""
+    """All snapshots below one folder. Paths in its answers are relative to that folder and say nothing about their dataset.
+
+    Opening one also removes what a write left that was killed some time ago, so it does not lie there until the next write."""
 
     def __init__(self, folder: Path, clock: Clock, *, memory_megabytes: int = 2048) -> None:
         self.folder = folder
         self.memory_megabytes = memory_megabytes
         """Memory of one write."""
         self._clock = clock
+        sweep_interrupted(folder, older_than=SECONDS["interrupted_after"])
 
     @contextlib.contextmanager
     def writing(self, dataset: Dataset) -> Iterator["SnapshotWriting"]:
-        """Write the next snapshot of a dataset: fill `staging` with Parquet files of its items, then `commit`, or nothing happened."""
-        with self._table(dataset.id).writing() as inner:
+        """Write the next snapshot of a dataset: fill `staging` with Parquet files of its items, then `commit`, or nothing happened.
+
+        Raises Conflict `load-running` if another write of this dataset is under way and not over in a moment."""
+        with contextlib.ExitStack() as stack:
+            try:
+                inner = stack.enter_context(self._table(dataset.id).writing(wait=SECONDS["snapshot_waits"]))
+            except BusyError:
+                raise Conflict.because("load-running", dataset=dataset.id) from None
             yield SnapshotWriting(dataset, self, inner, self._clock)
 
     def write_snapshot(

@@ -12,10 +12,13 @@ import os
 import re
 import secrets
 import shutil
+import time
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import unquote
 
 import duckdb
@@ -30,6 +33,15 @@ ROW_GROUP_ROWS = 122_880
 
 _LOG_NAME = re.compile(r"(\d{20})\.json")
 _KEEP_HISTORY = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+
+
+SECONDS: Mapping[str, float] = tomllib.loads(files("huitong.lake").joinpath("limits.toml").read_text("utf-8"))["seconds"]
+"""How long writers wait for each other and when a write counts as interrupted, from `limits.toml`."""
+_LOOK_AGAIN = 0.05
+
+
+class BusyError(Exception):
+    """Another write of this table is under way and was not over in the time given."""
 
 
 @dataclass(frozen=True)
@@ -105,11 +117,17 @@ class Table:
         return self._history[number]
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator["Writing"]:
-        """Alone with the table: a staging folder to fill, then `commit`. Leaving without it leaves nothing behind."""
+    def writing(self, *, wait: float) -> Iterator["Writing"]:
+        """Alone with the table: a staging folder to fill, then `commit`. Leaving without it leaves nothing behind.
+
+        Raises BusyError if another writer is not done within `wait` seconds."""
         folder = self._own_folder()
         with (self._lake / "locks" / self._name_file.name).open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            end = time.monotonic() + wait
+            while not _locked(lock):
+                if time.monotonic() >= end:
+                    raise BusyError
+                time.sleep(_LOOK_AGAIN)
             self._sweep(folder)
             staging = folder / f".staging-{secrets.token_hex(8)}"
             staging.mkdir(mode=0o700)
@@ -117,6 +135,20 @@ class Table:
                 yield Writing(self, folder, staging)
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
+
+    def sweep_interrupted(self, *, older_than: float) -> bool:
+        """Remove what a writer left that was killed at least `older_than` seconds ago, unless someone writes now; whether it did."""
+        folder = self.folder
+        if folder is None or not folder.is_dir():
+            return False
+        latest = time.time() - older_than
+        if not any(entry.stat().st_mtime <= latest for entry in folder.glob(".staging-*")):
+            return False
+        with (self._lake / "locks" / self._name_file.name).open("a") as lock:
+            if not _locked(lock):
+                return False
+            self._sweep(folder)
+        return True
 
     def _own_folder(self) -> Path:
         for part in ("names", "locks", "tables"):
@@ -142,6 +174,25 @@ class Table:
                 shutil.rmtree(entry, ignore_errors=True)
             elif entry.suffix == ".parquet" and entry.name not in known:
                 entry.unlink()
+
+
+def _locked(lock: TextIO) -> bool:
+    """Take the lock if it is free."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def sweep_interrupted(lake: Path, *, older_than: float) -> int:
+    """`Table.sweep_interrupted` for every table of a lake; returns of how many. What this process may not touch is left."""
+    swept = 0
+    with contextlib.suppress(FileNotFoundError):
+        for name in sorted((lake / "names").iterdir()):
+            with contextlib.suppress(OSError):
+                swept += not name.name.startswith(".") and Table(lake, name.name).sweep_interrupted(older_than=older_than)
+    return swept
 
 
 @dataclass(frozen=True)

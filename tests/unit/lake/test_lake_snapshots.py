@@ -1,5 +1,7 @@
 """Snapshots: what was written is what is read, versions stay, and a writer that dies leaves nothing to see."""
 
+import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -13,10 +15,11 @@ from deltalake import DeltaTable
 from lake_under_test import NOW, dataset, rows
 
 import huitong
-from huitong.errors import InputInvalid, NotFound
+from huitong.errors import Conflict, InputInvalid, NotFound
 from huitong.lake.snapshots import Lake
 from huitong.lake.types import physical_type
 from huitong.model.catalog import Snapshot
+from huitong.words import render
 
 
 @pytest.fixture
@@ -111,6 +114,7 @@ from pathlib import Path
 from lake_under_test import NOW, dataset, rows
 from huitong.lake import tables
 from huitong.lake.snapshots import Lake
+tables.SECONDS["snapshot_waits"] = 60
 lake = Lake(Path(sys.argv[1]), lambda: NOW)
 step = sys.argv[3]
 def die(*_, **__):
@@ -143,6 +147,38 @@ def test_a_writer_killed_at_any_step_leaves_all_or_nothing(lake: Lake, step: str
     named = {path for number in lake.versions("civil.person") for path in lake.snapshot("civil.person", number).files}
     assert len(list((lake.folder / "tables").rglob("*.parquet"))) == len(named)
     assert not list((lake.folder / "tables").rglob(".staging-*"))
+
+
+def test_a_second_load_is_told_of_the_first_instead_of_waiting(lake: Lake) -> None:
+    with lake.writing(dataset()):
+        start = time.monotonic()
+        with pytest.raises(Conflict) as error, Lake(lake.folder, lambda: NOW).writing(dataset()):
+            pass
+        assert time.monotonic() - start < 10
+        assert [reason.code for reason in error.value.reasons] == ["load-running"]
+        assert render(error.value.reasons[0], "zh-Hans")
+        with lake.writing(dataset("civil.other")):
+            pass
+    assert lake.write_snapshot(dataset=dataset(), source=rows(1).to_reader(), source_hash="a").rows == 1
+
+
+def test_opening_the_lake_removes_what_an_interrupted_write_left_long_ago(lake: Lake) -> None:
+    snapshot = lake.write_snapshot(dataset=dataset(), source=rows(5).to_reader(), source_hash="a")
+    folder = lake.absolute([snapshot.files[0].path])[0].parent
+    left = folder / ".staging-left"
+    left.mkdir()
+    (left / "rows.parquet").write_bytes(b"half")
+    Lake(lake.folder, lambda: NOW)
+    assert left.exists()  # too young to be sure
+    long_ago = time.time() - 86_400
+    os.utime(left, (long_ago, long_ago))
+    with (lake.folder / "locks" / "civil.person").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        Lake(lake.folder, lambda: NOW)
+        assert left.exists()  # someone writes
+    again = Lake(lake.folder, lambda: NOW)
+    assert not left.exists()
+    assert read(again, snapshot).num_rows == 5
 
 
 @pytest.mark.slow
