@@ -187,8 +187,7 @@ class Broker:
         os.set_blocking(wake_read, False)
         os.set_blocking(wake_write, False)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_stop)
+        self.obey_signals()
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         self._selector.register(self._listener, selectors.EVENT_READ, "listener")
         self._selector.register(wake_read, selectors.EVENT_READ, "wake")
@@ -211,6 +210,11 @@ class Broker:
                 self._start_waiting()
         finally:
             self._end()
+
+    def obey_signals(self) -> None:
+        """From now on SIGTERM and SIGINT end `serve`, also one that has not begun."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop)
 
     def _on_stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stop = True
@@ -408,6 +412,7 @@ class BrokerHandle:
         if self.process.stdin:
             with contextlib.suppress(OSError):
                 self.process.stdin.close()
+        self.process.terminate()  # a process that was forked from this one meanwhile may still hold the lifeline
         try:
             self.process.wait(10)
         except Exception:
@@ -477,6 +482,7 @@ def main(arguments: list[str] | None = None) -> int:
         said = {"ready": False, "not_safe": isinstance(error, NotSafeError), "why": str(error)}
         sys.stdout.write(json.dumps(said) + "\n")
         return 1
+    broker.obey_signals()
     sys.stdout.write(json.dumps({"ready": True, "sandbox": broker.found["sandbox"]}) + "\n")
     sys.stdout.flush()
     broker.serve(lifeline=0 if lifeline else None)
