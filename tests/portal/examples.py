@@ -11,6 +11,7 @@ from huitong.model.sharing import Request, RequestEvent, RequestEventKind, Wish
 from huitong.model.text import BilingualText
 from huitong.portal.accounts.models import Account, Post, PostRole
 from huitong.portal.stores import Stores
+from huitong.sharing.terms import hash_of_terms
 
 NOON = datetime(2026, 3, 2, 4, 0, 0, 123456, tzinfo=UTC)
 PROVINCE, CITY, COUNTY = "520000000000", "520100000000", "520102000000"
@@ -141,7 +142,9 @@ def grant(number: int = 1, *, at: datetime = NOON, state: GrantState = GrantStat
         using_office=MEDICAL.id,
         signed_by=ANALYST.person,
         terms=terms,
-        terms_hash="a" * 64,
+        terms_hash=hash_of_terms(
+            terms, dataset=asked.dataset, provider=CIVIL.id, using_office=MEDICAL.id, signed_by=ANALYST.person, version=1
+        ),
         state=state,
         granted_at=at,
     )

@@ -72,6 +72,7 @@ class InProcess(httpx.BaseTransport):
         self._inner = httpx.WSGITransport(app=get_wsgi_application(), remote_addr="127.0.0.1")
         quiet()
         self._platform = open_platform(settings)
+        watch_sequencer(self._platform, settings)
         self._broker: Any = None
         self._lock = threading.Lock()
         self._background()
@@ -139,6 +140,18 @@ def background(platform: Any) -> None:
     platform.sequencer.fold_all()
 
 
+def watch_sequencer(platform: Any, settings: Settings) -> None:
+    """Let the sequencer keep its last checkpoint in the instance's folder, and fold nothing that does not fit it."""
+    platform.sequencer.witness = kept_checkpoint(settings)
+
+
+def kept_checkpoint(settings: Settings) -> Any:
+    """The last signed checkpoint of the instance, kept outside its database."""
+    from huitong.ledger.witness import KEPT_CHECKPOINT, CheckpointFile
+
+    return CheckpointFile(settings.home / KEPT_CHECKPOINT)
+
+
 # --- for operators ----------------------------------------------------------------------------------------------------------
 
 
@@ -163,11 +176,16 @@ class Inside:
             return int(self.platform.sequencer.fold_all())
         return 0
 
-    def audit(self, keys: Sequence[str], progress: Callable[[int, int | None], None]) -> Any:
-        """The report of a whole audit."""
+    def audit(self, keys: Sequence[str], progress: Callable[[int, int | None], None], *, checkpoints: Sequence[str] = ()) -> Any:
+        """The report of a whole audit: the tree, the checkpoint kept in the instance's folder and `checkpoints` kept elsewhere
+        against the tree, and what the tables say against what the ledger says."""
         from huitong.ledger.audit import audit
+        from huitong.ledger.cross_check import cross_check
 
-        return audit(self.stores.ledger, keys, progress=progress)
+        own = kept_checkpoint(self.settings).last()
+        kept = [*checkpoints] if own is None else [own, *checkpoints]
+        report = audit(self.stores.ledger, keys, progress=progress, kept=kept, of_instance=True)
+        return replace(report, faults=(*report.faults, *cross_check(self.stores.ledger, self.stores.records)))
 
 
 def open_inside(settings: Settings) -> Inside:
@@ -175,6 +193,7 @@ def open_inside(settings: Settings) -> Inside:
     from huitong.portal.wiring import open_platform
 
     platform = open_platform(settings)
+    watch_sequencer(platform, settings)
     quiet()
     from huitong.portal.stores import Stores
 

@@ -164,16 +164,18 @@ def ledger_fold(operator: str) -> None:
 @ledger.command("audit")
 @operator_option
 @click.option("--log-key", "log_key", metavar="FILE", type=click.Path(path_type=Path))
-def ledger_audit(operator: str, log_key: Path | None) -> int:
+@click.option("--checkpoint", "checkpoint", metavar="FILE", type=click.Path(path_type=Path))
+def ledger_audit(operator: str, log_key: Path | None, checkpoint: Path | None) -> int:
     """Recompute the whole tree. Exit code 9 if anything does not fit."""
     from huitong.cli.inside import open_as_operator
     from huitong.cli.progress import counting
 
+    given = [read_text(checkpoint)] if checkpoint else []
     with open_as_operator(operator, action="ledger-audit") as inside:
         inside.fold_all()
         keys = read_text(log_key).split() if log_key else list(inside.ledger.vkeys())
         with counting(words("auditing")) as progress:
-            report = inside.audit(keys, progress)
+            report = inside.audit(keys, progress, checkpoints=given)
     faults = [words.reason(reason) for reason in report.faults]
     body = {
         "ok": report.ok,

@@ -16,6 +16,7 @@ from huitong.portal.accounts import models as parties
 from huitong.portal.audit import models as audit
 from huitong.portal.catalog import models as catalog
 from huitong.portal.sharing import models as sharing
+from huitong.sharing.terms import hash_of_terms
 
 JSON = Any
 
@@ -301,6 +302,55 @@ def grant_of(row: sharing.Grant) -> Grant:
         revoked_at=row.revoked_at,
         revoked_because=row.revoked_because,
     )
+
+
+def terms_hash_of(grant: Grant) -> str:
+    """The hash of the terms and parties as they stand in the row, to be compared with the one kept beside them."""
+    return hash_of_terms(
+        grant.terms,
+        dataset=grant.dataset,
+        provider=grant.provider,
+        using_office=grant.using_office,
+        signed_by=grant.signed_by,
+        version=grant.version,
+    )
+
+
+_with_their_hash: set[tuple[object, ...]] = set()
+"""Rows of grants whose hash was found right, with every column that it covers, so that a use need not compute it again."""
+ROWS_REMEMBERED = 10_000
+
+
+def has_its_hash(row: sharing.Grant) -> bool:
+    """Whether the row's terms and parties are those whose hash stands beside them; False too if they cannot be read."""
+    key = (
+        row.terms_hash,
+        row.version,
+        row.dataset_id,
+        row.provider_id,
+        row.using_office_id,
+        row.signed_by_id,
+        row.purpose,
+        row.legal_basis,
+        repr(row.items),
+        row.rows_item,
+        row.rows_division,
+        row.mode,
+        row.linkage_group,
+        row.valid_from,
+        row.valid_until,
+    )
+    if key in _with_their_hash:
+        return True
+    try:
+        holds = terms_hash_of(grant_of(row)) == row.terms_hash
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return False
+    if holds:
+        if len(_with_their_hash) >= ROWS_REMEMBERED:
+            _with_their_hash.clear()
+        _with_their_hash.add(key)
+    return holds
 
 
 def promise_columns(promise: Promise) -> dict[str, Any]:

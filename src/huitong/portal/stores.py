@@ -16,13 +16,14 @@ from datetime import date, datetime
 from typing import Any, TypeVar
 
 from django.db import DataError, IntegrityError, connections, transaction
-from django.db.models import Count, F, Max, Min, Model, Q, QuerySet, Sum
+from django.db.models import Count, Exists, F, Max, Min, Model, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import Collate
 
 from huitong.catalog.divisions import Divisions
 from huitong.catalog.ports import CatalogStore, PartyStore, SearchPage, Transactions
-from huitong.errors import Conflict, InputInvalid, NotFound
+from huitong.errors import Conflict, InputInvalid, LedgerBroken, NotFound, Reason
 from huitong.gateway.answer import Uses
+from huitong.ledger.cross_check import KeptGrant, KeptRequest, KeptSnapshot, Records
 from huitong.ledger.log import LedgerStore
 from huitong.model.catalog import Dataset, Sharing, Snapshot
 from huitong.model.ledger import Checkpoint, Promise
@@ -42,6 +43,7 @@ from huitong.portal.rows import (
     event_row,
     grant_of,
     grant_row,
+    has_its_hash,
     item_row,
     office_of,
     office_row,
@@ -49,6 +51,7 @@ from huitong.portal.rows import (
     promise_of,
     request_of,
     snapshots_of,
+    terms_hash_of,
     wish_to_json,
 )
 from huitong.portal.sharing import models as sharing
@@ -364,9 +367,13 @@ class DjangoSharingStore:
             raise Conflict.because("grant-moved", grant=grant.id)
 
     def grants_of_office(self, office: str, datasets: Collection[str] | None = None) -> Sequence[Grant]:
-        """All grants, in every state, that the office uses (of these datasets); newest first."""
-        narrowing = Q(using_office_id=office) if datasets is None else Q(using_office_id=office, dataset_id__in=list(datasets))
-        return self._grants(narrowing, newest_first=True)
+        """All grants, in every state, that the office uses (of these datasets); newest first.
+
+        With datasets it is asked for deciding a use: then raises LedgerBroken `grant-altered` if the terms of an active one are
+        not those whose hash was recorded when it was made."""
+        if datasets is None:
+            return self._grants(Q(using_office_id=office), newest_first=True)
+        return self._grants(Q(using_office_id=office, dataset_id__in=list(datasets)), newest_first=True, for_use=True)
 
     def grants_by_provider(self, office: str) -> Sequence[Grant]:
         """All grants, in every state, over datasets of the office; newest first."""
@@ -383,11 +390,16 @@ class DjangoSharingStore:
     def _requests(self) -> QuerySet[sharing.Request]:
         return sharing.Request.objects.using(self.using).prefetch_related("events")
 
-    def _grants(self, narrowing: Q, *, newest_first: bool = False, limit: int | None = None) -> list[Grant]:
+    def _grants(
+        self, narrowing: Q, *, newest_first: bool = False, limit: int | None = None, for_use: bool = False
+    ) -> list[Grant]:
         rows = sharing.Grant.objects.using(self.using).filter(narrowing)
         by_id = _by_bytes("id", self.using)
         rows = rows.order_by("-granted_at", by_id.desc()) if newest_first else rows.order_by("granted_at", by_id)
-        return [grant_of(row) for row in rows[:limit]]
+        found = list(rows[:limit])
+        if for_use and (altered := [row for row in found if row.state == GrantState.ACTIVE.value and not has_its_hash(row)]):
+            raise LedgerBroken(*(Reason("grant-altered", {"grant": row.id, "dataset": row.dataset_id}) for row in altered))
+        return [grant_of(row) for row in found]
 
     def _insert(self, row: sharing.Request | sharing.Grant, taken: Exception) -> None:
         try:
@@ -559,6 +571,53 @@ class DjangoUses:
         return None if row is None else row.office_id
 
 
+@dataclass(frozen=True)
+class DjangoRecords:
+    """Records of the audit: what stands in the tables beside the ledger."""
+
+    using: str = "default"
+
+    def grants(self) -> Iterator[KeptGrant]:
+        """Every grant; one whose terms cannot be read has no computed hash."""
+        for row in sharing.Grant.objects.using(self.using).order_by("id").iterator(1000):
+            try:
+                computed = terms_hash_of(grant_of(row))
+            except (ValueError, TypeError, KeyError, AttributeError):
+                computed = ""
+            yield KeptGrant(id=row.id, terms_hash=row.terms_hash, computed_hash=computed, state=row.state)
+
+    def requests(self) -> Iterator[KeptRequest]:
+        """Every request, in the state that stands beside its events."""
+        rows = sharing.Request.objects.using(self.using).order_by("id").values_list("id", "state")
+        return (KeptRequest(id=request, state=state) for request, state in rows.iterator(1000))
+
+    def snapshots(self) -> Iterator[KeptSnapshot]:
+        """Every snapshot."""
+        rows = catalog.Snapshot.objects.using(self.using).annotate(parts=Count("files")).order_by("dataset_id", "version")
+        for row in rows.iterator(1000):
+            yield KeptSnapshot(
+                dataset=row.dataset_id,
+                version=row.version,
+                rows=row.rows,
+                rejected_rows=row.rejected_rows,
+                source_hash=row.source_hash,
+                files=row.parts,
+            )
+
+    def uses_without_entry(self, limit: int) -> Sequence[tuple[str, str]]:
+        """Queries whose entries are gone: from the ledger, or from the list of their entries.
+
+        The tree is asked last: an entry leaves pending only in the transaction that puts it there."""
+        same = {"entry": OuterRef("entry")}
+        lost = audit.UseEntry.objects.using(self.using).exclude(Exists(audit.Pending.objects.using(self.using).filter(**same)))
+        lost = lost.exclude(Exists(audit.Entry.objects.using(self.using).filter(**same))).order_by("use_id", "position")
+        bare = audit.Use.objects.using(self.using).exclude(
+            Exists(audit.UseEntry.objects.using(self.using).filter(use_id=OuterRef("query")))
+        )
+        found = list(lost.values_list("use_id", "entry")[:limit])
+        return [*found, *((query, "") for query in bare.order_by("query").values_list("query", flat=True)[: limit - len(found)])]
+
+
 class Stores:
     """One of each over one database."""
 
@@ -572,6 +631,7 @@ class Stores:
         self.sharing: SharingStore = DjangoSharingStore(using)
         self.ledger: LedgerStore = DjangoLedgerStore(using)
         self.uses: Uses = DjangoUses(using)
+        self.records: Records = DjangoRecords(using)
 
     def atomic(self) -> AbstractContextManager[None]:
         """A transaction over all of them."""

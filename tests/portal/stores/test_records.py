@@ -1,0 +1,228 @@
+"""What was changed or removed by hand in the database is found: by the audit against the ledger, and before the next use."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from django.db import connections
+from tests.portal.examples import ANALYST, CITY, HOUSEHOLDS, REVIEWER, Example, snapshot
+
+from huitong.errors import LedgerBroken
+from huitong.keystore import FileKeyStore
+from huitong.ledger.audit import audit
+from huitong.ledger.cross_check import cross_check
+from huitong.ledger.log import Ledger
+from huitong.ledger.sequencer import Sequencer
+from huitong.model.ledger import EntryKind
+from huitong.model.policy import Grant, GrantState
+from huitong.portal.stores import Stores
+from huitong.sharing.actions import SharingActions
+from huitong.testing import MemorySideTables
+
+ORIGIN = "huitong.example/test"
+
+
+def wall_clock() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class House:
+    """Stores with a ledger over them."""
+
+    stores: Stores
+    ledger: Ledger
+    sequencer: Sequencer
+    sharing: SharingActions
+
+    def granted(self) -> Grant:
+        """A request, agreed to, and prepared."""
+        wish = self.sharing.wish(
+            HOUSEHOLDS.id,
+            purpose="medical-security",
+            legal_basis="Measures on medical assistance, article 9",
+            items=[(item.name, None) for item in HOUSEHOLDS.items],
+            until=(wall_clock() + timedelta(days=100)).date(),
+            division=CITY,
+        )
+        request = self.sharing.approve(self.sharing.submit(wish, by=ANALYST).id, by=REVIEWER)
+        grant = self.sharing.grant_of(request)
+        assert grant is not None
+        return self.sharing.prepare(grant.id)
+
+    def use(self, query: str) -> None:
+        """The record of a use, as the gateway writes it."""
+        intent = self.ledger.append(kind=EntryKind.USE_INTENT, body={"query": query})
+        self.stores.uses.remember(query=query, actor=ANALYST, entries=[intent.entry], at=intent.at)
+
+    def by_hand(self, statement: str, *values: object) -> None:
+        """Somebody who owns the database lifts its guards and changes it."""
+        connection = connections[self.stores.using]
+        with connection.cursor() as cursor:
+            if connection.vendor == "postgresql":
+                cursor.execute("SET session_replication_role = replica")
+            else:
+                cursor.execute("PRAGMA foreign_keys = OFF")
+                cursor.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+                for (name,) in cursor.fetchall():
+                    cursor.execute(f"DROP TRIGGER {name}")
+            cursor.execute(statement, list(values))
+            if connection.vendor == "postgresql":
+                cursor.execute("SET session_replication_role = DEFAULT")
+
+    def codes(self) -> list[str]:
+        """What the cross-check finds."""
+        return [reason.code for reason in cross_check(self.stores.ledger, self.stores.records)]
+
+
+@pytest.fixture
+def house(example: Example, tmp_path: Path) -> House:
+    stores = example.stores
+    keystore = FileKeyStore(tmp_path / "keys")
+    keystore.create()
+    ledger = Ledger(stores.ledger, keystore, wall_clock, origin=ORIGIN, alarm_seconds=10, stop_seconds=300)
+    sharing = SharingActions(
+        catalog=stores.catalog,
+        parties=stores.parties,
+        sharing=stores.sharing,
+        transactions=stores.transactions,
+        epoch=stores.epoch,
+        ledger=ledger,
+        divisions=stores.divisions,
+        side_tables=MemorySideTables(),
+        clock=wall_clock,
+        time_zone="Asia/Shanghai",
+    )
+    return House(stores, ledger, Sequencer(stores.ledger, keystore, wall_clock, origin=ORIGIN), sharing)
+
+
+@pytest.fixture
+def lived(house: House) -> House:
+    """A snapshot, a grant that is used, one that was revoked, a use; all folded."""
+    house.sharing.take_snapshot(snapshot(1), by=REVIEWER)
+    house.granted()
+    house.sharing.revoke(house.granted().id, by=REVIEWER, words="目的已完成。")
+    house.use("q-1")
+    house.sequencer.fold_all()
+    return house
+
+
+def test_what_was_done_by_the_rules_agrees_with_the_ledger(lived: House) -> None:
+    assert lived.codes() == []
+    lived.granted()
+    lived.use("q-2")
+    assert lived.codes() == [], "what waits to be folded counts too"
+
+
+CHANGES = [
+    ("UPDATE sharing_grant SET rows_item = NULL, rows_division = NULL", ["audit-grant-altered"] * 2),
+    ("UPDATE sharing_grant SET terms_hash = 'aa' WHERE state = 'active'", ["audit-grant-altered"]),
+    (
+        "UPDATE sharing_grant SET state = 'active', revoked_at = NULL, revoked_because = NULL WHERE state = 'revoked'",
+        ["audit-grant-state"],
+    ),
+    ("UPDATE sharing_grant SET items = '[{}]' WHERE state = 'active'", ["audit-grant-altered"]),
+    ("DELETE FROM sharing_grant WHERE state = 'revoked'", ["audit-grant-missing"]),
+    ("UPDATE sharing_request SET state = 'refused'", ["audit-request-state"] * 2),
+    ("DELETE FROM sharing_request", ["audit-request-missing"] * 2),
+    ("UPDATE catalog_snapshot SET source_hash = 'x'", ["audit-snapshot-altered"]),
+    ("UPDATE catalog_snapshot SET version = 2", ["audit-snapshot-unrecorded", "audit-snapshot-missing"]),
+    ("DELETE FROM audit_useentry", ["audit-use-without-entries"]),
+    ("UPDATE audit_useentry SET entry = 'ff'", ["audit-use-unrecorded"]),
+]
+
+
+@pytest.mark.parametrize(("statement", "expected"), CHANGES)
+def test_a_table_changed_by_hand_is_named(lived: House, statement: str, expected: list[str]) -> None:
+    lived.by_hand(statement)
+    assert lived.codes() == expected
+
+
+def test_an_end_of_the_ledger_cut_off_whole_leaves_records_without_entries(house: House) -> None:
+    house.sharing.take_snapshot(snapshot(1), by=REVIEWER)
+    house.sequencer.fold_all()
+    size = house.stores.ledger.size()
+    house.granted()
+    house.use("q-1")
+    house.sequencer.fold_all()
+    house.by_hand("DELETE FROM audit_checkpoint WHERE size > %s", size)
+    house.by_hand('DELETE FROM audit_entry WHERE "index" >= %s', size)
+    house.by_hand('DELETE FROM audit_node WHERE (("index" + 1) << level) > %s', size)
+    assert audit(house.stores.ledger, house.ledger.vkeys()).ok, "the tree alone cannot show it"
+    assert house.codes() == ["audit-grant-unrecorded", "audit-request-unrecorded", "audit-use-unrecorded"]
+
+
+@pytest.mark.parametrize("kind", [EntryKind.GRANT_MADE, EntryKind.REQUEST_SUBMITTED, EntryKind.USE_INTENT])
+def test_a_waiting_entry_that_was_removed_is_missed(house: House, kind: EntryKind) -> None:
+    grant = house.granted()
+    house.use("q-1")
+    if kind is EntryKind.USE_INTENT:
+        expected = "audit-use-unrecorded"
+    elif kind is EntryKind.GRANT_MADE:
+        house.by_hand("DELETE FROM audit_pending WHERE kind = 'grant-activated'")
+        expected = "audit-grant-unrecorded"
+    else:
+        house.by_hand("DELETE FROM audit_pending WHERE kind = 'request-approved'")
+        expected = "audit-request-unrecorded"
+    house.by_hand("DELETE FROM audit_pending WHERE kind = %s", kind.value)
+    assert house.codes() == [expected]
+    assert grant.state is GrantState.ACTIVE
+
+
+def test_damaged_entries_do_not_stop_the_look_at_the_others(lived: House) -> None:
+    lived.by_hand("UPDATE audit_entry SET kind = 'no-such-kind' WHERE kind = 'grant-made'")
+    codes = lived.codes()
+    assert codes == [], "what a grant became is told by a later entry too"
+    lived.by_hand("UPDATE audit_entry SET kind = 'no-such-kind' WHERE kind = 'snapshot-taken'")
+    assert lived.codes() == ["audit-snapshot-unrecorded"]
+    assert not audit(lived.stores.ledger, lived.ledger.vkeys()).ok
+
+
+def test_what_changes_between_two_looks_is_no_finding(lived: House) -> None:
+    really = lived.stores.records
+    granted: list[Grant] = []
+
+    class Busy:
+        """While the audit looks, a grant is made after the tables were read."""
+
+        requests, snapshots, uses_without_entry = really.requests, really.snapshots, really.uses_without_entry
+
+        def grants(self) -> object:
+            kept = list(really.grants())
+            if not granted:
+                granted.append(lived.granted())
+            return kept
+
+    assert cross_check(lived.stores.ledger, Busy()) == ()  # type: ignore[arg-type]
+    assert granted
+
+
+ALTERED: list[Callable[[House], None]] = [
+    lambda house: house.by_hand("UPDATE sharing_grant SET rows_item = NULL, rows_division = NULL"),
+    lambda house: house.by_hand("UPDATE sharing_grant SET purpose = 'flood-warning'"),
+    lambda house: house.by_hand("UPDATE sharing_grant SET items = '[{\"item\": \"amount\", \"mask\": {\"kind\": \"clear\"}}]'"),
+    lambda house: house.by_hand("UPDATE sharing_grant SET items = '[{}]'"),
+]
+
+
+@pytest.mark.parametrize("alter", ALTERED)
+def test_a_grant_changed_by_hand_carries_no_use(house: House, alter: Callable[[House], None]) -> None:
+    grant = house.granted()
+    for _ in range(2):
+        assert house.stores.sharing.grants_of_office(ANALYST.office, [HOUSEHOLDS.id]) == [grant]
+    alter(house)
+    for _ in range(2):
+        with pytest.raises(LedgerBroken) as caught:
+            house.stores.sharing.grants_of_office(ANALYST.office, [HOUSEHOLDS.id])
+        (reason,) = caught.value.reasons
+        assert (reason.code, dict(reason.parameters)) == ("grant-altered", {"grant": grant.id, "dataset": HOUSEHOLDS.id})
+    assert house.stores.sharing.grants_of_office(ANALYST.office, ["another.dataset"]) == []
+
+
+def test_a_revoked_grant_that_was_changed_stops_no_other_use(house: House) -> None:
+    grant = house.sharing.revoke(house.granted().id, by=REVIEWER, words="目的已完成。")
+    house.by_hand("UPDATE sharing_grant SET purpose = 'flood-warning'")
+    changed = replace(grant, terms=replace(grant.terms, purpose=replace(grant.terms.purpose, code="flood-warning")))
+    assert house.stores.sharing.grants_of_office(ANALYST.office, [HOUSEHOLDS.id]) == [changed]
