@@ -174,6 +174,7 @@ class _Binder:
         self.grants = grants
         self.caps = caps
         self._copied = 0
+        self._starred = 0
         self.tables: list[TableUse] = []
         self.faults: list[Reason] = []
         self._made = 0
@@ -431,6 +432,10 @@ class _Binder:
             for key, column in source.columns.items():
                 if whole and (source.alias, key) in scope.hidden_by_merge:
                     continue
+                self._starred += 1
+                if self._starred > self.caps.columns:
+                    self.fault("statement-too-many-items", limit=self.caps.columns)
+                    return
                 if column.use is not None and not column.ungranted:
                     column.use.starred.add(column.name)
                 expression: exp.Expr = _column(source.alias, column.name)
@@ -611,7 +616,12 @@ class _Binder:
         return kind
 
     def _put_heading(self, node: exp.Column, heading: exp.Expr) -> None:
-        """The expression that a heading stands for, in its place; so often and no more."""
+        """The expression that a heading stands for, in its place; so often and no more.
+
+        A heading with a query inside is not copied: each table of the tree is bound and governed once."""
+        if heading.find(exp.Query) is not None:
+            self.fault("heading-with-query", item=node.name)
+            return
         self._copied += sum(1 for _ in heading.walk())
         if self._copied > self.caps.nodes:
             self.fault("statement-too-large", limit=self.caps.nodes)

@@ -19,22 +19,21 @@ def make_safe(tree: exp.Expr) -> None:
     """Change the tree in place."""
     dividing: list[exp.Expr] = []
     rooted: list[exp.Expr] = []
-    outermost: list[exp.Expr] = []
-    waiting: list[tuple[exp.Expr, bool]] = [(tree, False)]
+    fallible: list[exp.Expr] = []
+    waiting: list[exp.Expr] = [tree]
     while waiting:
-        node, covered = waiting.pop()
+        node = waiting.pop()
         if isinstance(node, _DIVIDING):
             dividing.append(node)
         elif isinstance(node, exp.Sqrt | exp.Ln):
             rooted.append(node)
-        if isinstance(node, _FALLIBLE) and not covered and not _is_plain_number(node) and _may_be_tried(node):
-            outermost.append(node)
-            covered = True
+        if isinstance(node, _FALLIBLE) and not _is_plain_number(node) and _may_be_tried(node):
+            fallible.append(node)
         for value in node.args.values():
             if isinstance(value, exp.Expr):
-                waiting.append((value, covered))
+                waiting.append(value)
             elif isinstance(value, list):
-                waiting.extend((part, covered) for part in value if isinstance(part, exp.Expr))
+                waiting.extend(part for part in value if isinstance(part, exp.Expr))
     for node in dividing:
         divisor = node.expression
         if isinstance(divisor, exp.Literal) and not divisor.is_string and float(divisor.this) != 0:
@@ -42,11 +41,15 @@ def make_safe(tree: exp.Expr) -> None:
         node.set("expression", exp.Nullif(this=divisor, expression=exp.Literal.number(0)))
     for node in rooted:
         argument = node.this
+        if argument.find(exp.Query) is not None:
+            continue  # a table must not be copied; the value comes of rows that the person may see, after the cut
         lowest: exp.Expr = exp.GTE(this=argument.copy(), expression=exp.Literal.number(0))
         if isinstance(node, exp.Ln):
             lowest = exp.GT(this=argument.copy(), expression=exp.Literal.number(0))
         node.set("this", exp.Case(ifs=[exp.If(this=lowest, true=argument)]))
-    for node in outermost:
+    # Each fallible part is tried by itself: `1 + coalesce(a + b, 0)` is 1 where a + b overflows, and an expression that stands
+    # both as a grouping key and within a longer one reads the same in both places.
+    for node in fallible:
         holder = exp.Try(this=exp.Null())
         node.replace(holder)
         holder.set("this", node)

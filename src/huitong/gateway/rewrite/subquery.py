@@ -102,6 +102,9 @@ def governed_subquery(use: TableUse, part: DatasetPlan, physical: Physical, caps
         assert item_of_rows is not None
         table.columns[item_of_rows.name] = engine_type(ItemType.TEXT)
         select.set("where", exp.Where(this=condition))
+        # A barrier: the engine may not evaluate what the analyst wrote before the row rule, or an expression that fails only
+        # on a hidden row would tell about it. An OFFSET keeps the optimiser from moving filters and joins into the subquery.
+        select.set("offset", exp.Offset(expression=exp.Literal.number(0)))
     if not table.columns:
         first = part.described.items[0]
         table.columns[first.name] = engine_type(first.type)
