@@ -64,6 +64,11 @@ class Settings:
         return self.home / "run"
 
     @property
+    def uploads(self) -> Path:
+        """Folder of files that are being taken; emptied when the server starts."""
+        return self.run / "uploads"
+
+    @property
     def engine_socket(self) -> Path:
         """Unix socket of the engine broker."""
         return self.run / self.engine_socket_name

@@ -320,3 +320,46 @@ def test_the_demo_on_postgresql(tmp_path: Path) -> None:
         assert doctor.returncode == 0, doctor.stdout
     gone = run("ledger", "status", "--home", "d", folder=tmp_path, **told)
     assert gone.returncode == 8 and "database does not answer" in gone.stderr
+
+
+def test_a_web_part_whose_supervisor_is_already_gone_does_not_begin(place: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    port = free_port()
+    web = [sys.executable, "-m", "huitong.cli.web", "127.0.0.1", str(port), "1", str(gone.pid)]
+    done = subprocess.run(web, cwd=place, env=environment(place, HUITONG_HOME="here"), timeout=30, check=False)
+    assert done.returncode == 1
+
+
+def test_what_a_killed_server_was_taking_is_gone_at_the_next_start(place: Path) -> None:
+    left = place / "here" / "run" / "uploads" / "upload-of-yesterday"
+    left.mkdir(parents=True)
+    (left / "body.csv").write_text("a,b\n", "utf-8")
+    port = free_port()
+    serve = [*HUITONG, "serve", "--home", "here", "--operator", "shi", "--port", str(port), "--web", "1"]
+    process = subprocess.Popen(serve, cwd=place, env=environment(place), stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None and process.stdout.readline()
+        assert list((place / "here" / "run" / "uploads").iterdir()) == []
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def test_bodies_that_never_end_do_not_stop_the_server(place: Path, served: tuple["subprocess.Popen[str]", int]) -> None:
+    _, port = served
+    head = f"POST /sign-in HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(100)]
+    try:
+        for one in slow:
+            one.sendall(f"{head}Content-Length: 1000\r\n\r\na=1".encode())
+        begun = time.monotonic()
+        token = (place / "here" / "operator.token").read_text("utf-8").strip()
+        done = run("whoami", "--server", f"http://127.0.0.1:{port}", folder=place, HUITONG_TOKEN=token)
+        assert done.returncode == 0, done.stderr
+        assert time.monotonic() - begun < 10
+        slow[0].settimeout(30)
+        assert b" 408 " in slow[0].recv(100)
+    finally:
+        for one in slow:
+            one.close()

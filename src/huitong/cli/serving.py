@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -209,6 +210,12 @@ def free_or_refuse(host: str, port: int) -> None:
             raise Unavailable.because("cli-serve-address-taken", host=host, port=port) from None
 
 
+def empty(folder: Path) -> None:
+    """Nothing that a killed server was taking stays on the disk."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 @contextlib.contextmanager
 def only_one(settings: Settings) -> Iterator[None]:
     """One supervisor for an instance. Raises Conflict `cli-serve-running` with the number of the other."""
@@ -232,7 +239,7 @@ def parts_of(settings: Settings, *, web: int, operator: str) -> list[Part]:
     environment = {**os.environ, "HUITONG_HOME": str(settings.home), "PYTHONUNBUFFERED": "1"}
     environment |= {"HUITONG_HOST": settings.host, "HUITONG_PORT": str(settings.port)}
     worker = [sys.executable, "-m", "huitong.cli", "worker", "--home", str(settings.home), "--operator", operator, "--lifeline"]
-    pages = [sys.executable, "-m", "huitong.cli.web", settings.host, str(settings.port), str(web)]
+    pages = [sys.executable, "-m", "huitong.cli.web", settings.host, str(settings.port), str(web), str(os.getpid())]
     return [
         Broker(settings),
         Process("worker", worker, settings.run / "worker.log", environment),
@@ -255,6 +262,7 @@ def run_server(settings: Settings, *, web: int, operator: str, when_ready: Any =
     """Serve until told to stop. `when_ready` is called once the web answers."""
     free_or_refuse(settings.host, settings.port)
     with only_one(settings):
+        empty(settings.uploads)
         parts = parts_of(settings, web=web, operator=operator)
         supervisor = Supervisor(settings, parts, (settings.host, settings.port))
         with stopping_on_signals(supervisor.stop):

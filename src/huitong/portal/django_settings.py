@@ -4,6 +4,7 @@ from pathlib import Path
 
 from csp.constants import NONE, SELF
 
+from huitong.portal.api.limits import LIMITS
 from huitong.portal.databases import database_settings
 from huitong.portal.keys import session_key
 from huitong.portal.pages.packages import package_folders
@@ -125,7 +126,7 @@ STATIC_URL = "/static/"
 STATICFILES_DIRS = package_folders()
 WHITENOISE_USE_FINDERS = True
 """Static files are served from the package itself: nothing to collect before the first start."""
-DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = LIMITS.body_bytes
 
 LOGGING = {
     "version": 1,

@@ -15,6 +15,18 @@ class Limits:
     page_entries: int
     page_entries_usual: int
     search_characters: int
+    threads: int
+    upload_threads: int
+    body_bytes: int
+    body_bytes_without_token: int
+    body_seconds: int
+    bodies_at_once: int
+    bodies_bytes: int
+    upload_pause_seconds: int
+    upload_bytes_per_second: int
+    connections: int
+    header_seconds: int
+    problem_reasons: int
 
 
 LIMITS = Limits(**tomllib.loads((files(__package__) / "limits.toml").read_text("utf-8"))["limits"])

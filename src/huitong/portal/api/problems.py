@@ -43,8 +43,10 @@ SPECIAL_STATUS = {
     "address-unknown": 404,
     "method-unknown": 405,
     "answer-form-unknown": 406,
+    "body-slow": 408,
     "body-length-missing": 411,
     "body-too-large": 413,
+    "json-too-large": 413,
     "body-form-unknown": 415,
 }
 """Codes of this door for which HTTP has a more exact status than their class."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 
 from huitong.errors import InputInvalid
@@ -17,35 +18,33 @@ ENDINGS = {"text/csv": ".csv", "application/vnd.apache.parquet": ".parquet"}
 
 @contextmanager
 def received(request: HttpRequest, *, limits: Limits = LIMITS, folder: Path | None = None) -> Iterator[Path]:
-    """The body as a file that is gone afterwards.
+    """The body as a file that is gone afterwards; in the instance's `run/uploads`, which is emptied when the server starts.
 
     Raises InputInvalid `body-form-unknown`, `body-length-missing`, `body-too-large`, `body-cut` or `body-empty`."""
     kind = (request.content_type or "").lower()
     if kind not in ENDINGS:
         raise InputInvalid.because("body-form-unknown", known=", ".join(ENDINGS))
-    announced, source = _source(request)
-    if announced is not None and announced > limits.upload_bytes:
+    announced = _announced(request)
+    if announced > limits.upload_bytes:
         raise InputInvalid.because("body-too-large", limit=limits.upload_bytes)
-    with TemporaryDirectory(prefix="huitong-upload-", dir=folder) as place:
+    folder = folder or settings.HUITONG.uploads
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="upload-", dir=folder) as place:
         path = Path(place) / f"body{ENDINGS[kind]}"
-        size = _copy(source, path, limits)
-        if announced is not None and size < announced:
+        size = _copy(request, path, limits)
+        if size < announced:
             raise InputInvalid.because("body-cut", announced=announced, received=size)
         if size == 0:
             raise InputInvalid.because("body-empty")
         yield path
 
 
-def _source(request: HttpRequest) -> tuple[int | None, Any]:
-    """How many bytes were announced, and where to read them. A chunked body has no length: the server ends it."""
+def _announced(request: HttpRequest) -> int:
+    """How many bytes come. A chunked body is not taken: one that was cut on its way would look whole."""
     length = request.META.get("CONTENT_LENGTH")
-    if length not in (None, ""):
-        if not (length.isascii() and length.isdigit()):
-            raise InputInvalid.because("body-length-missing")
-        return int(length), request
-    if request.META.get("HTTP_TRANSFER_ENCODING", "").strip().lower() == "chunked":
-        return None, request.META["wsgi.input"]
-    raise InputInvalid.because("body-length-missing")
+    if not length or not (length.isascii() and length.isdigit()):
+        raise InputInvalid.because("body-length-missing")
+    return int(length)
 
 
 def _copy(source: Any, path: Path, limits: Limits) -> int:

@@ -1,0 +1,267 @@
+"""The door before Django: bodies are read here without holding a thread, under a deadline, a size and a budget.
+
+A thread of Django is a scarce thing. If it read bodies itself, sixteen clients that send a byte a minute would stop the instance. So
+the server's event loop reads the whole body first and a thread gets it complete. Only a file for a snapshot is read while a thread
+waits: by threads of their own, and one that comes too slowly is cut. The numbers and their reasons stand in `limits.toml`.
+A body without a length (chunked) is refused: the server does not tell one that was cut from a whole one.
+"""
+
+import asyncio
+import io
+import sys
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.core.handlers.wsgi import WSGIRequest
+
+from huitong.errors import HuitongError, InputInvalid, Unavailable
+from huitong.portal.api.limits import LIMITS, Limits
+from huitong.portal.api.problems import problem
+from huitong.portal.api.uploads import ENDINGS
+
+Headers = list[tuple[str, str]]
+Answer = tuple[int, Headers, bytes]
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+"""A WSGI application."""
+
+
+def environ_of(scope: Any) -> dict[str, Any]:
+    """The WSGI environment of a call, without its body. A header with `_` in its name is left out: it could pose as another."""
+    host, _, port = str(scope.server).rpartition(":")
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": scope.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": scope.path.encode("utf-8", "surrogateescape").decode("latin-1"),
+        "QUERY_STRING": scope.query_string,
+        "SERVER_NAME": host or "127.0.0.1",
+        "SERVER_PORT": port,
+        "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
+        "REMOTE_ADDR": str(scope.client).rpartition(":")[0].strip("[]"),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope.scheme,
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+        "wsgi.input_terminated": True,
+        "wsgi.input": io.BytesIO(),
+    }
+    for name, value in scope.headers.items():
+        if "_" in name:
+            continue
+        key = name.upper().replace("-", "_")
+        key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+        separator = "; " if key == "HTTP_COOKIE" else ","
+        environ[key] = f"{environ[key]}{separator}{value}" if key in environ else value
+    return environ
+
+
+def has_body(environ: dict[str, Any]) -> bool:
+    """Whether bytes follow the headers."""
+    return environ.get("CONTENT_LENGTH", "0") not in ("", "0")
+
+
+def is_upload(environ: dict[str, Any]) -> bool:
+    """Whether the body is a file for a snapshot, which may be large; only for one who shows a token."""
+    kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    return kind in ENDINGS and "HTTP_AUTHORIZATION" in environ and environ["PATH_INFO"].startswith("/api/")
+
+
+class Incoming(io.RawIOBase):
+    """The body of an upload as a thread reads it: each block is fetched by the event loop, under the deadlines."""
+
+    def __init__(self, blocks: Any, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
+        self._blocks, self._loop, self._limits = blocks, loop, limits
+        self._begun, self._size, self._rest, self._ended = time.monotonic(), 0, b"", False
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Up to so many bytes; none at the end. Raises InputInvalid `body-slow`."""
+        parts, missing = [], sys.maxsize if size is None or size < 0 else size
+        while missing > 0:
+            if not self._rest:
+                self._rest = self._next()
+                if not self._rest:
+                    break
+            parts.append(self._rest[:missing])
+            self._rest = self._rest[missing:]
+            missing -= len(parts[-1])
+        return b"".join(parts)
+
+    def readinto(self, buffer: Any) -> int:
+        """As `read`."""
+        got = self.read(len(buffer))
+        buffer[: len(got)] = got
+        return len(got)
+
+    def _next(self) -> bytes:
+        if self._ended:
+            return b""
+        try:
+            block: bytes = asyncio.run_coroutine_threadsafe(self._fetch(), self._loop).result()
+        except StopAsyncIteration:
+            block = b""
+        self._ended = not block
+        self._size += len(block)
+        if time.monotonic() - self._begun > self._limits.upload_pause_seconds + self._size / self._limits.upload_bytes_per_second:
+            raise slow()
+        return block
+
+    async def _fetch(self) -> bytes:
+        try:
+            return bytes(await asyncio.wait_for(_following(self._blocks), self._limits.upload_pause_seconds))
+        except TimeoutError:
+            raise slow() from None
+
+
+async def _following(blocks: Any) -> bytes:
+    """The next block that holds something; nothing at the end."""
+    async for block in blocks:
+        if block:
+            return bytes(block)
+    return b""
+
+
+def slow() -> HuitongError:
+    """The body came too slowly."""
+    return InputInvalid.because("body-slow")
+
+
+@dataclass
+class Front:
+    """Serves a WSGI application behind granian's RSGI."""
+
+    application: Application
+    limits: Limits = LIMITS
+    _reading: int = 0
+    _held: int = 0
+    _uploads: int = 0
+    _threads: ThreadPoolExecutor | None = None
+    _upload_threads: ThreadPoolExecutor | None = None
+    _tasks: set[Any] = field(default_factory=set)
+
+    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
+        """Answer one call; in a task of asyncio's own, for only such a one can be stopped at a deadline."""
+        task = asyncio.get_running_loop().create_task(self._serve(scope, protocol))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await task
+
+    async def _serve(self, scope: Any, protocol: Any) -> None:
+        if scope.proto != "http":
+            return
+        environ = environ_of(scope)
+        try:
+            status, headers, body = await self._answer(environ, protocol)
+        except HuitongError as error:
+            status, headers, body = said_no(environ, error)
+        protocol.response_bytes(status, headers, body)
+
+    async def _answer(self, environ: dict[str, Any], protocol: Any) -> Answer:
+        loop = asyncio.get_running_loop()
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            raise InputInvalid.because("body-length-missing")
+        if is_upload(environ):
+            return await self._upload(environ, protocol, loop)
+        if not has_body(environ):
+            return await self._in_thread(environ, loop)
+        held = 0
+
+        def hold(size: int) -> None:
+            nonlocal held
+            held += size
+            self._held += size
+            if self._held > self.limits.bodies_bytes:
+                raise busy()
+
+        try:
+            body = await self._body(environ, protocol, hold)
+            environ["wsgi.input"] = io.BytesIO(body)
+            return await self._in_thread(environ, loop)
+        finally:
+            self._held -= held
+
+    async def _body(self, environ: dict[str, Any], protocol: Any, hold: Callable[[int], None]) -> bytes:
+        """The whole body. Raises InputInvalid `json-too-large` or `body-slow`, Unavailable `bodies-busy`."""
+        known = "HTTP_AUTHORIZATION" in environ
+        limit = self.limits.body_bytes if known else self.limits.body_bytes_without_token
+        announced = environ["CONTENT_LENGTH"]
+        if not (announced.isascii() and announced.isdigit()):
+            raise InputInvalid.because("body-unreadable")
+        if int(announced) > limit:
+            raise InputInvalid.because("json-too-large")
+        if self._reading >= self.limits.bodies_at_once:
+            raise busy()
+        parts: list[bytes] = []
+
+        async def read() -> None:
+            size = 0
+            async for block in protocol:
+                size += len(block)
+                if size > limit:
+                    raise InputInvalid.because("json-too-large")
+                hold(len(block))
+                parts.append(bytes(block))
+
+        self._reading += 1
+        try:
+            await asyncio.wait_for(read(), self.limits.body_seconds)
+        except TimeoutError:
+            raise slow() from None
+        finally:
+            self._reading -= 1
+        body = b"".join(parts)
+        if len(body) != int(announced):
+            raise InputInvalid.because("body-unreadable")
+        return body
+
+    async def _upload(self, environ: dict[str, Any], protocol: Any, loop: asyncio.AbstractEventLoop) -> Answer:
+        if self._uploads >= self.limits.upload_threads:
+            raise Unavailable.because("uploads-busy")
+        if self._upload_threads is None:
+            self._upload_threads = ThreadPoolExecutor(self.limits.upload_threads, thread_name_prefix="upload")
+        environ["wsgi.input"] = Incoming(aiter(protocol), loop, self.limits)
+        self._uploads += 1
+        try:
+            return await loop.run_in_executor(self._upload_threads, self._call, environ)
+        finally:
+            self._uploads -= 1
+
+    async def _in_thread(self, environ: dict[str, Any], loop: asyncio.AbstractEventLoop) -> Answer:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(self.limits.threads, thread_name_prefix="web")
+        return await loop.run_in_executor(self._threads, self._call, environ)
+
+    def _call(self, environ: dict[str, Any]) -> Answer:
+        """The application's whole answer. It is closed in the same thread, where Django lets go of its connections."""
+        begun: Future[tuple[int, Headers]] = Future()
+
+        def start(status: str, headers: Headers, exc_info: Any = None) -> None:  # noqa: ARG001 - WSGI's signature
+            begun.set_result((int(status.partition(" ")[0]), headers))
+
+        answer = self.application(environ, start)
+        try:
+            body = b"".join(answer)
+        finally:
+            close = getattr(answer, "close", None)
+            if close:
+                close()
+        status, headers = begun.result(0)
+        return status, [(name.lower(), value) for name, value in headers], body
+
+
+def busy() -> HuitongError:
+    """More bodies are under way than this process holds."""
+    return Unavailable.because("bodies-busy")
+
+
+def said_no(environ: dict[str, Any], error: HuitongError) -> Answer:
+    """The problem, and the end of the connection: the rest of the body is not wanted."""
+    response = problem(WSGIRequest(environ), error)
+    return response.status_code, [(name.lower(), value) for name, value in response.items()] + [("connection", "close")], response.content
