@@ -8,8 +8,11 @@ import hashlib
 import hmac
 import logging
 import secrets
+import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, tzinfo
 from typing import Any, Protocol
@@ -146,6 +149,31 @@ class _Considered:
     snapshots: Mapping[str, Snapshot]
 
 
+class InFlight:
+    """How many queries run in this process: no office takes all the places, and nobody waits for one."""
+
+    def __init__(self, of_an_office: int, at_once: int) -> None:
+        self._of_an_office = of_an_office
+        self._at_once = at_once
+        self._running: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def one_of(self, office: str, query: str) -> Iterator[None]:
+        """Hold a place while the block runs. Raises Unavailable `queries-of-office` or `engine-busy`."""
+        with self._lock:
+            if self._running[office] >= self._of_an_office:
+                raise Unavailable.because("queries-of-office", office=office, limit=self._of_an_office)
+            if self._running.total() >= self._at_once:
+                raise Unavailable.because("engine-busy", query=query)
+            self._running[office] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running[office] -= 1
+
+
 class Gateway:
     """The only road from a statement to rows."""
 
@@ -184,18 +212,23 @@ class Gateway:
         self._time_zone = time_zone
         self._caps = caps or read_caps()
         self._plans = PlanCache(self._caps.cached_plans)
+        self._in_flight = InFlight(self._caps.queries_of_an_office, self._caps.queries_at_once)
 
     def answer(self, request: QueryRequest, *, actor: Actor) -> Answer:
         """Run the statement for the purpose under the grants of the actor's office.
 
         Raises Refused (the rules say no: all reasons, `.query` set) or Unavailable (the ledger or the engine cannot serve)."""
         query = new_query_number()
+        with self._in_flight.one_of(actor.office, query):
+            return self._answer(query, request, actor)
+
+    def _answer(self, query: str, request: QueryRequest, actor: Actor) -> Answer:
         plan = self._plan(query, request, actor)
         intent = self._append(query, EntryKind.USE_INTENT, self._intent(query, request, actor, plan))
         began = time.monotonic()
         try:
             table = self._engine.run(plan.governed(query, replace(self._limits, maximum_rows=self._limits.maximum_rows + 1)))
-            passed = gate(table, maximum_rows=self._limits.maximum_rows)
+            passed = gate(table, maximum_rows=self._limits.maximum_rows, ordered=plan.ordered)
             digest = result_hash(passed.table)
             self._refuse_if_ended(plan, actor)
         except BaseException as failure:

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from huitong.errors import Reason
 
@@ -19,13 +20,29 @@ class Passed:
     notices: tuple[Reason, ...]
 
 
-def gate(table: pa.Table, *, maximum_rows: int) -> Passed:
-    """Cut to `maximum_rows` with a notice that says so, and give whole-number totals their plain integer type."""
+def gate(table: pa.Table, *, maximum_rows: int, ordered: bool) -> Passed:
+    """Cut to `maximum_rows` with a notice that says so, give whole-number totals their plain integer type, and where the statement
+    states no order, put the rows in the order of their values: the order in which rows are stored would pair the rows of two
+    answers that share no item."""
     notices: list[Reason] = []
     if table.num_rows > maximum_rows:
         table = table.slice(0, maximum_rows)
         notices.append(Reason("rows-cut", {"rows": maximum_rows}))
-    return Passed(_plain_integers(table), tuple(notices))
+    table = _plain_integers(table)
+    return Passed(table if ordered else _by_value(table), tuple(notices))
+
+
+def _by_value(table: pa.Table) -> pa.Table:
+    """The rows by their values, column by column from the left; types that have no order are left out."""
+    keys = {str(position): column for position, column in enumerate(table.columns) if _sortable(column.type)}
+    if not keys or table.num_rows < 2:
+        return table
+    order = pc.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in keys])
+    return table.take(order)
+
+
+def _sortable(kind: pa.DataType) -> bool:
+    return not (pa.types.is_null(kind) or pa.types.is_nested(kind) or pa.types.is_interval(kind))
 
 
 def _plain_integers(table: pa.Table) -> pa.Table:

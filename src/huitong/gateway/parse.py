@@ -38,6 +38,8 @@ class Caps:
     text_literal_characters: int
     division_list: int
     columns: int
+    queries_of_an_office: int
+    queries_at_once: int
     cached_plans: int
     cached_characters: int
 

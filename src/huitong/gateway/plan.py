@@ -37,6 +37,8 @@ class Plan:
     tables: tuple[GovernedTable, ...]
     datasets: tuple[DatasetPlan, ...]
     notices: tuple[Reason, ...] = field(default_factory=tuple)
+    ordered: bool = False
+    """Whether the statement says in which order its rows come."""
 
     def governed(self, query: str, limits: EngineLimits) -> GovernedQuery:
         """What the engine runs this time: the same SQL under names that nobody has seen before."""

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 from tests.spec.governed.governed_world import CLEAR, NANMING, NOW, PERSON_GRANT, YUNYAN, World, make_grant
 
-from huitong.errors import Refused
+from huitong.errors import Refused, Unavailable
+from huitong.gateway.answer import InFlight
 from huitong.model.ledger import EntryKind
 from huitong.model.policy import GrantState
 from huitong.model.query import GovernedQuery
@@ -76,3 +77,24 @@ def test_of_two_counties_under_two_grants_the_answer_says_which_it_shows(world: 
 def test_one_grant_needs_no_notice(world: World) -> None:
     world.grants = [PERSON_GRANT]
     assert world.ask(NAMES).notices == ()
+
+
+def test_one_office_does_not_take_every_place(world: World) -> None:
+    places = InFlight(of_an_office=1, at_once=2)
+    with places.one_of("gz-rural", "q-1"):
+        with pytest.raises(Unavailable) as told, places.one_of("gz-rural", "q-2"):
+            pass
+        assert told.value.reasons[0].code == "queries-of-office"
+        with places.one_of("gz-tax", "q-3"), pytest.raises(Unavailable) as busy, places.one_of("gz-health", "q-4"):
+            pass
+        assert busy.value.reasons[0].code == "engine-busy"
+    with places.one_of("gz-rural", "q-5"):
+        pass
+
+
+def test_rows_without_a_stated_order_come_by_their_values_not_as_they_are_stored(world: World) -> None:
+    salaries = [row[0] for row in world.rows("SELECT salary FROM civil.person WHERE salary IS NOT NULL")]
+    assert len(salaries) > 1
+    assert salaries == sorted(salaries)
+    downwards = [row[0] for row in world.rows("SELECT salary FROM civil.person WHERE salary IS NOT NULL ORDER BY salary DESC")]
+    assert downwards == sorted(salaries, reverse=True)

@@ -31,6 +31,7 @@ def rewrite(
     Raises Refused `rewrite-failed` rather than leave a dataset ungoverned."""
     stand_in = secrets.token_hex(16)
     tree = _top(resolution.tree)
+    ordered = tree.args.get("order") is not None
     make_safe(tree)
     _limit_rows(tree, maximum_rows)
     physical = Physical(stand_in, side_files)
@@ -42,7 +43,7 @@ def rewrite(
     generator = Dialect.get_or_raise("duckdb").generator(comments=False, unsupported_level=ErrorLevel.RAISE)
     sql = generator.generate(tree, copy=False)
     used = tuple(parts[name] for name in sorted({use.dataset.id for use in resolution.tables}))
-    return Plan(stand_in=stand_in, sql=sql, tables=physical.tables(), datasets=used)
+    return Plan(stand_in=stand_in, sql=sql, tables=physical.tables(), datasets=used, ordered=ordered)
 
 
 def _top(tree: exp.Expr) -> exp.Query:
