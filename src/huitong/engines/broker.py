@@ -52,6 +52,8 @@ class BrokerSettings:
     temporary: Path | None = None
     """Folder for spilled intermediate results; beside the socket if not given. Each query gets its own, private and short-lived."""
     temporary_megabytes: int = 20_000
+    result_bytes: int = frames.RESULT_BYTES
+    """Most bytes of one result."""
     waiting: int = 64
     """Queries that may wait for a free process; one more is told the engine is busy."""
     waiting_seconds: float = 10.0
@@ -105,6 +107,7 @@ class Broker:
             network_left=False,
             walls=walls or sandbox.Walls(),
             connection=duckdb.open_unused(),
+            result_bytes=settings.result_bytes,
         )
         self._stop = False
         self._served = 0

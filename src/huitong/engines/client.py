@@ -35,13 +35,15 @@ class EngineClient:
     connect_seconds: float = 2.0
     waiting_seconds: float = 12.0
     """How long, beyond the query's own limit, an answer may take to begin: longer than the broker lets a query wait."""
+    result_bytes: int = frames.RESULT_BYTES
+    """Most bytes of one result that are taken, whatever the engine sends."""
 
     def run(self, query: GovernedQuery) -> pa.Table:
-        """The whole result. Raises Refused `query-time-limit`, `query-memory-limit` or `query-failed` (with `.query` set),
-        Unavailable `engine-busy`, `engine-unavailable` or `snapshot-file-missing`."""
+        """The whole result. Raises Refused `query-time-limit`, `query-memory-limit`, `query-result-too-large` or `query-failed`
+        (with `.query` set), Unavailable `engine-busy`, `engine-unavailable` or `snapshot-file-missing`."""
         started = time.monotonic()
         with self._connected(frames.request("run", frames.query_as_json(query)), query.limits.seconds) as peer:
-            stream = _Stream(peer)
+            stream = _Stream(peer, maximum=self.result_bytes, too_large=frames.too_large(query=query.query, limit=self.result_bytes))
             table: pa.Table | None = None
             try:
                 with pa.ipc.open_stream(pa.PythonFile(stream, mode="r")) as reader:
@@ -90,10 +92,14 @@ class EngineClient:
 
 
 class _Stream(io.RawIOBase):
-    """The Arrow stream inside the data frames. After the last one, `end` or `error` says how it ended; neither: it broke off."""
+    """The Arrow stream inside the data frames. After the last one, `end` or `error` says how it ended; neither: it broke off.
 
-    def __init__(self, peer: socket.socket) -> None:
+    A frame that would make it longer than `maximum` is not read: the stream ends there with `too_large` as its `error`."""
+
+    def __init__(self, peer: socket.socket, *, maximum: int = frames.RESULT_BYTES, too_large: Reason | None = None) -> None:
         self._peer = peer
+        self._room = maximum
+        self._too_large = too_large
         self._left = 0
         self.end: dict[str, Any] | None = None
         self.error: Reason | None = None
@@ -136,6 +142,12 @@ class _Stream(io.RawIOBase):
         if length > frames.FRAME_BYTES:
             raise frames.MalformedError
         if kind == frames.DATA:
+            self._room -= length
+            if self._room < 0:
+                if self._too_large is None:
+                    raise frames.MalformedError
+                self.error = self._too_large
+                return False
             self._left = length
             return length > 0 or self._next_frame()
         payload = self._exactly(length)

@@ -21,6 +21,7 @@ from huitong.model.query import EngineLimits, GovernedTable
 BATCH_ROWS = 32_768
 """Rows of one Arrow batch: small enough that a cut stream stops soon, large enough that framing costs nothing."""
 
+_OVER_BATCH = "maximum total string size for regular string buffers"
 _TYPE = re.compile(r"[A-Z][A-Z ]{0,40}(\(\d{1,2}(, ?\d{1,2})?\))?")
 
 
@@ -190,6 +191,11 @@ def quote_name(name: str) -> str:
 def quote_text(value: str) -> str:
     """A text as a SQL literal."""
     return "'" + value.replace("'", "''") + "'"
+
+
+def over_batch(error: BaseException) -> bool:
+    """Whether the engine gave up because the texts of one batch alone are more than 2 GB, the most that Arrow's text columns hold."""
+    return isinstance(error, OSError) and _OVER_BATCH in str(error)
 
 
 def reason_of(error: BaseException, *, query: str, limits: EngineLimits) -> Reason:

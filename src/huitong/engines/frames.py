@@ -7,7 +7,9 @@ its `E` is no answer: a stream that broke off is never taken for a whole one.
 
 import json
 import struct
+import tomllib
 from collections.abc import Mapping
+from importlib.resources import files
 from typing import Any
 
 from huitong.errors import Reason
@@ -20,6 +22,8 @@ REQUEST_BYTES = 16 * 1024 * 1024
 """Longest request: a governed statement with every division of a province in it stays far below."""
 FRAME_BYTES = 1024 * 1024
 """Longest data frame."""
+RESULT_BYTES: int = tomllib.loads(files("huitong.engines").joinpath("limits.toml").read_text("utf-8"))["result_bytes"]
+"""Most bytes of the data frames of one answer, from `limits.toml`."""
 
 
 class MalformedError(Exception):
@@ -48,6 +52,11 @@ def read_error(payload: bytes) -> Reason:
     if not isinstance(code, str) or not isinstance(parameters, dict):
         raise MalformedError
     return Reason(code, parameters)
+
+
+def too_large(*, query: str, limit: int) -> Reason:
+    """The reason for an answer of more than `limit` bytes."""
+    return Reason("query-result-too-large", {"query": query, "megabytes": f"{limit / 1_048_576:g}"})
 
 
 def request(kind: str, content: Mapping[str, Any] | None = None) -> bytes:

@@ -35,13 +35,22 @@ class Surroundings:
     walls: sandbox.Walls
     connection: Any
     """An unused connection of `duckdb.open_unused`; after the fork the child's own."""
+    result_bytes: int = frames.RESULT_BYTES
+    """Most bytes of one result."""
+
+
+class ResultTooLargeError(Exception):
+    """The result has more bytes than one result may have."""
 
 
 class FrameWriter(io.RawIOBase):
-    """Turns what Arrow writes into data frames on a socket. `busy` is a shared byte: 1 while a frame is half written."""
+    """Turns what Arrow writes into data frames on a socket. `busy` is a shared byte: 1 while a frame is half written.
 
-    def __init__(self, peer: socket.socket, busy: memoryview, deadline: float) -> None:
+    Once more than `maximum` bytes were to be written it takes no data any more; what would exceed it is not begun."""
+
+    def __init__(self, peer: socket.socket, busy: memoryview, deadline: float, *, maximum: int) -> None:
         self._peer, self._busy, self._deadline = peer, busy, deadline
+        self._left = maximum
 
     def writable(self) -> bool:
         """Yes: that is all it is for."""
@@ -50,6 +59,9 @@ class FrameWriter(io.RawIOBase):
     def write(self, data: Any, /) -> int:
         """Send the bytes as data frames; all of them or an exception."""
         view = memoryview(data).cast("B")
+        self._left -= len(view)
+        if self._left < 0:
+            raise ResultTooLargeError
         for start in range(0, len(view), frames.FRAME_BYTES):
             piece = view[start : start + frames.FRAME_BYTES]
             self._busy[0] = 1
@@ -76,16 +88,19 @@ def run(query: GovernedQuery, *, peer: socket.socket, busy: memoryview, temporar
     try:
         started = time.monotonic()
         _leave_parent(parent)
-        writer = FrameWriter(peer, busy, started + query.limits.seconds)
+        writer = FrameWriter(peer, busy, started + query.limits.seconds, maximum=around.result_bytes)
         try:
             _answer(query, writer, temporary, around, parent, peer)
             status = 0
         except (BrokenPipeError, ConnectionError):
             status = 1
         except BaseException as error:
-            reason = duckdb.reason_of(error, query=query.query, limits=query.limits)
+            if isinstance(error, ResultTooLargeError) or duckdb.over_batch(error):
+                reason = frames.too_large(query=query.query, limit=around.result_bytes)
+            else:
+                reason = duckdb.reason_of(error, query=query.query, limits=query.limits)
             if busy[0] == 0:
-                writer = FrameWriter(peer, busy, time.monotonic() + 0.5)
+                writer = FrameWriter(peer, busy, time.monotonic() + 0.5, maximum=0)
                 writer.whole(frames.error_frame(reason))
                 status = 0
     except BaseException:
