@@ -1,7 +1,8 @@
 """Side tables: identifier -> token, one Delta table per linkage group and key epoch, joined inside the governed subquery.
 
 The table of a group holds the identifiers of every item that its grants show as a pseudonym, so members of the group share tokens.
-Each build adds one file, sorted by identifier, with the identifiers not yet held; which snapshots are held stands in the log.
+Each build adds one file with the identifiers not yet held; which snapshots are held stands in the log. A file is sorted by token: a
+join may give its rows in the order of a side table, and the order of identifiers would tell what the tokens hide.
 """
 
 import contextlib
@@ -87,18 +88,24 @@ class SideTables:
     def _write_new(
         self, connection: Any, linkage_group: str, item: str, source: list[Path], held: list[Path], new: Path
     ) -> int:
-        """Write the identifiers that are not held yet, sorted, with their tokens; returns how many."""
+        """Write the identifiers that are not held yet with their tokens, sorted by token; returns how many."""
         column = quote_name(item)
         known = f" AND NOT EXISTS (SELECT 1 FROM {_scan(held)} h WHERE h.identifier = s.{column})" if held else ""
-        query = f"SELECT DISTINCT s.{column} AS identifier FROM {_scan(source)} s WHERE s.{column} IS NOT NULL{known} ORDER BY 1"
+        query = f"SELECT DISTINCT s.{column} AS identifier FROM {_scan(source)} s WHERE s.{column} IS NOT NULL{known}"
         key = pseudonym.group_key(self._master_key, linkage_group, self._epoch)
         rows = 0
-        with parquet.ParquetWriter(new, _SCHEMA, compression="zstd") as writer:
+        unsorted = new.with_suffix(".unsorted")  # a sort of the engine spills to the disk when there are more than fit in memory
+        with parquet.ParquetWriter(unsorted, _SCHEMA, compression="zstd") as writer:
             for batch in connection.sql(query).to_arrow_reader(ROW_GROUP_ROWS):
                 identifiers = batch.column(0).cast(pa.string())
                 made = tokens(key, linkage_group, self._epoch, identifiers)
                 writer.write_batch(pa.record_batch([identifiers, made], schema=_SCHEMA))
                 rows += len(identifiers)
+        in_order = connection.sql(f"SELECT identifier, token FROM {_scan([unsorted])} ORDER BY token")
+        with parquet.ParquetWriter(new, _SCHEMA, compression="zstd") as writer:
+            for batch in in_order.to_arrow_reader(ROW_GROUP_ROWS):
+                writer.write_batch(batch.cast(_SCHEMA))
+        unsorted.unlink()
         return rows
 
     def _table(self, linkage_group: str) -> Table:

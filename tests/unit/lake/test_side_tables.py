@@ -1,5 +1,6 @@
 """Side tables: every identifier of a snapshot has its token, members of a group share it, nobody else does."""
 
+import itertools
 from pathlib import Path
 
 import pyarrow as pa
@@ -83,14 +84,31 @@ def test_members_of_a_group_share_tokens_and_other_groups_do_not(lake: Lake, tab
     assert tables.files("h:q", "civil.person", "person_id", 0) == ()
 
 
-def test_files_are_sorted_for_the_join(lake: Lake, tables: SideTables) -> None:
-    snapshot = lake.write_snapshot(dataset=dataset(), source=rows(3_000).take(list(reversed(range(3_000)))).to_reader(), source_hash="a")
-    tables.build("g:p", dataset(), "person_id", snapshot)
-    for path in lake.absolute(tables.files("g:p", "civil.person", "person_id", 0)):
+def test_the_order_of_a_file_is_that_of_the_tokens_and_tells_nothing_of_identifiers(lake: Lake, tables: SideTables) -> None:
+    for version, count in enumerate((3_000, 4_000)):
+        snapshot = lake.write_snapshot(dataset=dataset(), source=rows(count).to_reader(), source_hash=f"{version}")
+        tables.build("g:p", dataset(), "person_id", snapshot)
+    files = lake.absolute(tables.files("g:p", "civil.person", "person_id", 1))
+    assert sorted(parquet.read_metadata(path).num_rows for path in files) == [900, 2_700]
+    for path in files:
         table = parquet.read_table(path)
         assert table.schema.types == [pa.string(), pa.int64()]
+        assert table["token"].to_pylist() == sorted(table["token"].to_pylist())
         identifiers = table["identifier"].to_pylist()
-        assert identifiers == sorted(identifiers)
+        rising = sum(one < following for one, following in itertools.pairwise(identifiers))
+        assert 0.4 < rising / len(identifiers) < 0.6  # as in a shuffled list
+    assert not list(lake.folder.rglob("*.unsorted"))
+
+
+def test_a_file_of_many_row_groups_has_one_order(lake: Lake, tables: SideTables, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(side_tables, "ROW_GROUP_ROWS", 2_048)
+    snapshot = lake.write_snapshot(dataset=dataset(), source=rows(10_000).to_reader(), source_hash="a")
+    tables.build("g:p", dataset(), "person_id", snapshot)
+    (path,) = lake.absolute(tables.files("g:p", "civil.person", "person_id", 0))
+    assert parquet.read_metadata(path).num_row_groups > 1
+    found = parquet.read_table(path)["token"].to_pylist()
+    assert len(found) == 9_000
+    assert found == sorted(found)
 
 
 def test_two_identifiers_with_one_token_keep_nothing(lake: Lake, tables: SideTables, monkeypatch: pytest.MonkeyPatch) -> None:
