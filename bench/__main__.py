@@ -32,6 +32,7 @@ def main() -> int:
             outcome = importlib.import_module(f"bench.{name}").run(quick=arguments.quick)
         results.append(outcome)
         for measure, entry in outcome["measures"].items():
+            entry = entry if isinstance(entry, dict) else {"value": entry}
             met = entry.get("met")
             all_met &= met is not False
             table.add_row(name, measure, str(entry["value"]), str(entry.get("target", "")), {True: "yes", False: "NO", None: ""}[met])
