@@ -127,3 +127,17 @@ def test_each_kind_of_error_has_its_status(instance: Instance, monkeypatch, erro
 def test_no_answer_of_the_api_is_kept_by_a_cache(instance: Instance) -> None:
     assert instance.get("whoami")["Cache-Control"] == "no-store"
     assert instance.get("datasets/civil.nothing")["Cache-Control"] == "no-store"
+
+
+def test_a_problem_spells_out_the_first_reasons_and_counts_the_rest(instance: Instance) -> None:
+    response = instance.post("query", {f"wrong-{number}": 1 for number in range(500)})
+    assert response.status_code == 422
+    assert len(said(response)["reasons"]) == 20
+    assert said(response)["reasons_in_all"] == 502
+
+
+def test_half_a_character_in_a_name_is_refused_like_any_wrong_name(instance: Instance) -> None:
+    body = r'{"dataset":"civil.shelter","purpose":"education","legal_basis":"x","until":"2027-12-31",'
+    body += r'"items":[{"item":"members","mask":{"kind":"hide","parameters":{"\ud800":1}}}]}'
+    response = instance.post("requests", body)
+    assert (response.status_code, codes(response)) == (422, ["mask-parameter-invalid"])

@@ -22,6 +22,7 @@ from huitong.errors import (
     Unavailable,
 )
 from huitong.portal.api.language import language_of, sentence
+from huitong.portal.api.limits import LIMITS
 
 log = logging.getLogger("huitong.api")
 
@@ -57,7 +58,8 @@ def problem(request: HttpRequest, error: HuitongError, *, status: int | None = N
     usual, kind = next(((status, name) for cls, status, name in KINDS if isinstance(error, cls)), (500, "failure"))
     number = status or SPECIAL_STATUS.get(error.reasons[0].code, usual)
     language = language_of(request)
-    texts = [sentence(reason, language) for reason in error.reasons]
+    told = error.reasons[: LIMITS.problem_reasons]
+    texts = [sentence(reason, language) for reason in told]
     body: dict[str, Any] = {
         "type": f"urn:huitong:problem:{kind}",
         "title": sentence(Reason(f"problem-{kind}"), language),
@@ -66,13 +68,15 @@ def problem(request: HttpRequest, error: HuitongError, *, status: int | None = N
         "code": error.reasons[0].code,
         "reasons": [
             {"code": reason.code, "parameters": dict(reason.parameters), "text": text}
-            for reason, text in zip(error.reasons, texts, strict=True)
+            for reason, text in zip(told, texts, strict=True)
         ],
     }
+    if len(told) < len(error.reasons):
+        body["reasons_in_all"] = len(error.reasons)
     query = getattr(error, "query", None)
     if query:
         body["query"] = query
-    response = HttpResponse(json.dumps(body, ensure_ascii=False), status=number, content_type=MEDIA_TYPE)
+    response = HttpResponse(json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"), status=number, content_type=MEDIA_TYPE)
     response["Content-Language"] = language
     response["Cache-Control"] = "no-store"
     if number == 401:

@@ -53,6 +53,7 @@ class Problem(Schema):
     detail: str
     code: str
     reasons: list[ReasonOut]
+    reasons_in_all: int | None = Field(None, description="How many reasons there are, when only the first are spelled out")
     query: str | None = Field(None, description="Number of the query under which operators find the rest")
 
 
