@@ -11,6 +11,7 @@ A result keeps the exact bytes that were sent: the receipt's result hash is over
 proved later. The form of what comes back as `JSON` is that of the API (`/api/v1/openapi.json`).
 """
 
+import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -205,7 +206,15 @@ class Client:
                 return self._upload(dataset, file, kind)
         if kind is None:
             raise InputInvalid.because("client-file-kind-unknown", file="-")
-        return self._upload(dataset, content, kind)
+        if isinstance(content, bytes):
+            return self._upload(dataset, content, kind)
+        # A body of unknown length cannot be told from one that was cut, so the server takes none: what comes in pieces is
+        # kept on disk until its length is known.
+        with tempfile.TemporaryFile() as whole:
+            for piece in content:
+                whole.write(piece)
+            whole.seek(0)
+            return self._upload(dataset, whole, kind)
 
     def _upload(self, dataset: str, content: bytes | Iterable[bytes], kind: str) -> JSON:
         return self._json("POST", f"datasets/{_part(dataset)}/snapshots", content=content, headers={"Content-Type": kind})

@@ -69,7 +69,8 @@ def test_numbers_that_json_would_change_are_sent_as_text(granted: Instance) -> N
 
 def test_dates_and_odd_numbers_have_a_json_form(granted: Instance) -> None:
     granted.engine.table = pa.table({"household": [date(2026, 1, 2)] * 3, "members": [1.5, float("nan"), float("inf")]})
-    assert granted.post("query", STATEMENT).json()["rows"] == [["2026-01-02", 1.5], ["2026-01-02", "nan"], ["2026-01-02", "inf"]]
+    rows = granted.post("query", STATEMENT).json()["rows"]
+    assert sorted(rows, key=str) == [["2026-01-02", "inf"], ["2026-01-02", "nan"], ["2026-01-02", 1.5]]
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝"])
@@ -78,7 +79,8 @@ def test_a_text_that_a_spreadsheet_would_run_is_made_harmless(granted: Instance,
     response = granted.post("query", STATEMENT, Accept="text/csv")
     assert response["Content-Type"] == "text/csv; charset=utf-8"
     rows = list(csv.reader(io.StringIO(response.content.decode(), newline="")))
-    assert rows == [["household", "members"], [f"'{start}1+1", "-5"], ["plain", "7"], ["a,b", ""]]
+    assert rows[0] == ["household", "members"]
+    assert sorted(rows[1:]) == sorted([[f"'{start}1+1", "-5"], ["plain", "7"], ["a,b", ""]])
 
 
 def test_a_form_that_nobody_makes_is_told_before_anything_runs(granted: Instance) -> None:

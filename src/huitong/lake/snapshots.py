@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -36,7 +36,7 @@ class Lake:
         self.memory_megabytes = memory_megabytes
         """Memory of one write."""
         self._clock = clock
-        sweep_interrupted(folder, older_than=SECONDS["interrupted_after"])
+        sweep_interrupted(folder, before=clock() - timedelta(seconds=SECONDS["interrupted_after"]))
 
     @contextlib.contextmanager
     def writing(self, dataset: Dataset) -> Iterator["SnapshotWriting"]:

@@ -16,6 +16,7 @@ import time
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TextIO
@@ -136,12 +137,12 @@ class Table:
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
 
-    def sweep_interrupted(self, *, older_than: float) -> bool:
-        """Remove what a writer left that was killed at least `older_than` seconds ago, unless someone writes now; whether it did."""
+    def sweep_interrupted(self, *, before: datetime) -> bool:
+        """Remove what a writer left that was killed before that instant, unless someone writes now; whether it did."""
         folder = self.folder
         if folder is None or not folder.is_dir():
             return False
-        latest = time.time() - older_than
+        latest = before.timestamp()
         if not any(entry.stat().st_mtime <= latest for entry in folder.glob(".staging-*")):
             return False
         with (self._lake / "locks" / self._name_file.name).open("a") as lock:
@@ -185,13 +186,13 @@ def _locked(lock: TextIO) -> bool:
     return True
 
 
-def sweep_interrupted(lake: Path, *, older_than: float) -> int:
+def sweep_interrupted(lake: Path, *, before: datetime) -> int:
     """`Table.sweep_interrupted` for every table of a lake; returns of how many. What this process may not touch is left."""
     swept = 0
     with contextlib.suppress(FileNotFoundError):
         for name in sorted((lake / "names").iterdir()):
             with contextlib.suppress(OSError):
-                swept += not name.name.startswith(".") and Table(lake, name.name).sweep_interrupted(older_than=older_than)
+                swept += not name.name.startswith(".") and Table(lake, name.name).sweep_interrupted(before=before)
     return swept
 
 

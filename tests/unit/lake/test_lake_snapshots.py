@@ -168,9 +168,11 @@ def test_opening_the_lake_removes_what_an_interrupted_write_left_long_ago(lake: 
     left = folder / ".staging-left"
     left.mkdir()
     (left / "rows.parquet").write_bytes(b"half")
+    just_now = NOW.timestamp()
+    os.utime(left, (just_now, just_now))
     Lake(lake.folder, lambda: NOW)
     assert left.exists()  # too young to be sure
-    long_ago = time.time() - 86_400
+    long_ago = just_now - 86_400
     os.utime(left, (long_ago, long_ago))
     with (lake.folder / "locks" / "civil.person").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
