@@ -233,10 +233,13 @@ def _load_carefully(
     width = len(header.cells)
     positions = [header.columns[item.name] for item in items]
     done = 0
-    everything = itertools.islice(text.records(file, header.delimiter), header.records_before + 1, None)
     memory = writing.lake.memory_megabytes
-    with open_writer(read=[], write=writing.staging, memory_megabytes=memory) as connection, _Output(writing) as output:
-        for chunk in _chunks(everything):
+    with (
+        contextlib.closing(text.records(file, header.delimiter)) as records,
+        open_writer(read=[], write=writing.staging, memory_megabytes=memory) as connection,
+        _Output(writing) as output,
+    ):
+        for chunk in _chunks(itertools.islice(records, header.records_before + 1, None)):
             found: list[tuple[int, tuple[tuple[str, str | None], ...]]] = []
             whole = []
             for record in chunk:

@@ -6,7 +6,7 @@ import hashlib
 import io
 import itertools
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -234,7 +234,7 @@ class _Lines:
         return line
 
 
-def records(file: TextFile, delimiter: str) -> Iterator[Record]:
+def records(file: TextFile, delimiter: str) -> Generator[Record, None, None]:
     """The records in order, blank lines left out, with the line each begins on. A broken one is reported and reading goes on."""
     with file.open() as text:
         lines = _Lines(text)
