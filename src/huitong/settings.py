@@ -42,6 +42,10 @@ class Settings:
     """A query is interrupted after this long and killed a second later."""
     query_maximum_rows: int = 100_000
     """Rows that one answer may hold; a notice says when it was cut."""
+    grading_scheme: str = "gb-t-43697"
+    """Grading scheme in force: one that ships with Huitong, or `own` for the file `grading.toml` in the instance's folder."""
+    source_hosts: str = ""
+    """Databases that loads may read from: `host:port` with commas between; empty means none beyond files of the inbox."""
     ledger_alarm_seconds: int = 10
     """An entry that waits longer to be folded raises an alarm."""
     ledger_stop_seconds: int = 300
@@ -57,6 +61,11 @@ class Settings:
     def lake(self) -> Path:
         """Folder of the snapshots."""
         return self.home / "lake"
+
+    @property
+    def inbox(self) -> Path:
+        """Folder of files and SQLite databases that planned loads may read."""
+        return self.home / "inbox"
 
     @property
     def run(self) -> Path:

@@ -39,13 +39,48 @@ class UpdateCycle(StrEnum):
 
 
 class Grade(IntEnum):
-    """Sensitivity of an item, low to high. Four sub-grades of general data in the manner of GB/T 43697-2024 annex H;
-    the titles are the instance's own scheme and are to be checked against the text of the standard."""
+    """Rank of sensitivity of an item, low to high: the ladder on which every grading scheme puts its grades.
+
+    Ranks 1 to 4 are sub-grades of general data in the manner of GB/T 43697-2024 annex H, 5 and 6 its important and core data.
+    What a grade is called and what it asks for is data: `huitong.policy.grading`."""
 
     PUBLIC = 1
     INTERNAL = 2
     SENSITIVE = 3
     HIGHLY_SENSITIVE = 4
+    IMPORTANT = 5
+    CORE = 6
+
+
+class ResourceFormat(StrEnum):
+    """In which form the providing office holds the resource (national guide of 2017: format of the information resource)."""
+
+    DATABASE = "database"
+    SPREADSHEET = "spreadsheet"
+    TEXT = "text"
+    DOCUMENT = "document"
+    IMAGE = "image"
+    MEDIA = "media"
+    GEOGRAPHIC = "geographic"
+    SERVICE = "service"
+
+
+class SharingManner(StrEnum):
+    """How it is shared (national guide of 2017: manner of sharing), always through the platform."""
+
+    QUERY = "query"
+    INTERFACE = "interface"
+    FILE = "file"
+
+
+class Visibility(StrEnum):
+    """Who may know that the entry exists. Its managing and collecting offices always do."""
+
+    EVERYONE = "everyone"
+    OFFICES = "offices"
+    """Whoever is signed in with a post of an office."""
+    NAMED = "named"
+    """The offices of `known_to` alone."""
 
 
 class ItemType(StrEnum):
@@ -69,10 +104,20 @@ class Item:
     grade: Grade
     meaning: str | None = None
     """Semantic type, e.g. `resident-id`, `division-code`, `person-name`, `phone`, `money-fen`; None if plain."""
+    legal_basis: str | None = None
+    """The clause under which it is collected, if another than the dataset's."""
+    collector: str | None = None
+    """Its collecting office, if another than the dataset's: whoever collects is responsible."""
+    derived_from: tuple[str, ...] = ()
+    """The items it was made of, each as `dataset#item` (prov:wasDerivedFrom); its grade follows theirs."""
 
     def __post_init__(self) -> None:
         if not is_item_name(self.name):
             raise InputInvalid.because("item-name-invalid", item=self.name)
+        for source in self.derived_from:
+            dataset, _, item = source.partition("#")
+            if not is_dataset_name(dataset) or not is_item_name(item):
+                raise InputInvalid.because("item-source-invalid", item=self.name, source=source)
 
 
 @dataclass(frozen=True)
@@ -103,6 +148,27 @@ class Dataset:
     """Item that holds the division code of a row: what `rows` of a grant cut by."""
     source: str | None = None
     """Where the rows come from and under which licence, if not from the office itself; says so when synthetic."""
+    format: ResourceFormat = ResourceFormat.DATABASE
+    sharing_manner: SharingManner = SharingManner.QUERY
+    openness_condition: BilingualText | None = None
+    """On what condition the public may have it, if its openness is conditional."""
+    legal_basis: str | None = None
+    """The clause under which the data are collected."""
+    related: tuple[str, ...] = ()
+    """Classification codes of related information resources."""
+    primary_key: tuple[str, ...] = ()
+    """Items that together tell each row from every other (csvw:primaryKey); what a merge goes by."""
+    derived_from: tuple[str, ...] = ()
+    """Datasets it was made of (prov:wasDerivedFrom)."""
+    visibility: Visibility = Visibility.EVERYONE
+    known_to: tuple[str, ...] = ()
+    """Offices that may know of it, beside its own, if it is known to named offices."""
+    spatial: str | None = None
+    """Division (12 digits) that the rows cover, if one (dct:spatial)."""
+    licence: str | None = None
+    """SPDX identifier of the licence, where the public may have it."""
+    keep_days: int | None = None
+    """Days for which a superseded snapshot is kept; None: what the storage rule of its grade says."""
 
     def __post_init__(self) -> None:
         if not is_dataset_name(self.id):
@@ -113,13 +179,20 @@ class Dataset:
         for name in names:
             if names.count(name) > 1:
                 raise InputInvalid.because("item-name-twice", dataset=self.id, item=name)
-        for reference in (self.key, self.division_item):
+        for reference in (self.key, self.division_item, *self.primary_key):
             if reference is not None and self.item(reference) is None:
                 raise InputInvalid.because("item-unknown", dataset=self.id, item=reference)
         if self.sharing is Sharing.CONDITIONAL and self.sharing_condition is None:
             raise InputInvalid.because("sharing-condition-missing", dataset=self.id)
         if not self.sharing_basis.strip():
             raise InputInvalid.because("sharing-basis-missing", dataset=self.id)
+        if self.known_to and self.visibility is not Visibility.NAMED:
+            raise InputInvalid.because("known-to-without-named", dataset=self.id, visibility=self.visibility.value)
+        if self.keep_days is not None and self.keep_days < 0:
+            raise InputInvalid.because("keep-days-invalid", dataset=self.id, days=self.keep_days)
+        for source in self.derived_from:
+            if not is_dataset_name(source) or source == self.id:
+                raise InputInvalid.because("dataset-source-invalid", dataset=self.id, source=source)
 
     def item(self, name: str) -> Item | None:
         """The item of that name, whatever the letter case; None if there is none."""
@@ -127,8 +200,16 @@ class Dataset:
 
     @property
     def grade(self) -> Grade:
-        """The highest grade of its items: take the higher."""
+        """The highest grade of its items: take the higher. What items together make of it is `policy.grading.effective_grade`."""
         return max(item.grade for item in self.items)
+
+    def is_known_to(self, office: str | None) -> bool:
+        """Whether someone acting for that office (None: nobody in particular) may know that the entry exists."""
+        if self.visibility is Visibility.EVERYONE:
+            return True
+        if office is None:
+            return False
+        return self.visibility is Visibility.OFFICES or office in (self.provider, self.collector, *self.known_to)
 
 
 @dataclass(frozen=True)
@@ -138,6 +219,15 @@ class SnapshotFile:
     path: str
     rows: int
     bytes: int
+
+
+class LoadMode(StrEnum):
+    """What a load does with the rows of the snapshot before it."""
+
+    REPLACE = "replace"
+    APPEND = "append"
+    MERGE = "merge"
+    """Rows of an equal primary key are replaced, the others added."""
 
 
 @dataclass(frozen=True)
@@ -152,3 +242,8 @@ class Snapshot:
     source_hash: str
     """SHA-256 of the bytes that were loaded, in hex."""
     rejected_rows: int = 0
+    mode: LoadMode = LoadMode.REPLACE
+    columns: tuple[tuple[str, ItemType], ...] = ()
+    """The items it holds, with their types, in order; empty for one that was taken before this was noted."""
+    removed_at: datetime | None = None
+    """When its files were removed, by retention or by law; None while it can be read."""

@@ -26,6 +26,14 @@ class EntryKind(StrEnum):
     USE_OUTCOME = "use-outcome"
     USE_REFUSED = "use-refused"
     OPERATOR_ACTION = "operator-action"
+    OFFICE_SUCCEEDED = "office-succeeded"
+    DIVISIONS_CHANGED = "divisions-changed"
+    GRANT_MOVED = "grant-moved"
+    GRADING_DECIDED = "grading-decided"
+    SNAPSHOTS_REMOVED = "snapshots-removed"
+    PERSON_ERASED = "person-erased"
+    CREDENTIAL_KEPT = "credential-kept"
+    LOAD_PLANNED = "load-planned"
 
 
 @dataclass(frozen=True)

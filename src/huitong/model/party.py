@@ -34,10 +34,20 @@ class Division:
     parent: str | None
     valid_from: date
     valid_to: date | None = None
+    successors: tuple[str, ...] = ()
+    """Codes of the divisions that took its place from `valid_to` on; several after a split."""
 
     def __post_init__(self) -> None:
+        if self.valid_to is not None and self.valid_to <= self.valid_from:
+            raise InputInvalid.because("division-ends-before-start", division=self.code)
+        if self.successors and self.valid_to is None:
+            raise InputInvalid.because("division-succeeded-but-open", division=self.code)
         if len(self.code) != 12 or not self.code.isascii() or not self.code.isdigit():
             raise InputInvalid.because("division-code-invalid", code=self.code)
+
+    def valid_at(self, day: date) -> bool:
+        """Whether the day lies in [valid_from, valid_to)."""
+        return self.valid_from <= day and (self.valid_to is None or day < self.valid_to)
 
     @property
     def prefix(self) -> str:
@@ -72,10 +82,23 @@ class Office:
     credit_code: str
     superior: str | None = None
     """The office of the same line of work one level up, if any."""
+    valid_from: date | None = None
+    """First day of its existence; None if that is not known."""
+    valid_to: date | None = None
+    """The day from which it exists no more; None while it does."""
+    successor: str | None = None
+    """The office that took over its duties, datasets and grants on `valid_to`."""
 
     def __post_init__(self) -> None:
+        if self.successor is not None and (self.valid_to is None or self.successor == self.id):
+            raise InputInvalid.because("office-successor-invalid", office=self.id, successor=self.successor)
         if not is_credit_code(self.credit_code):
             raise InputInvalid.because("credit-code-invalid", office=self.id, code=self.credit_code)
+
+
+    def valid_at(self, day: date) -> bool:
+        """Whether it exists on that day."""
+        return (self.valid_from is None or self.valid_from <= day) and (self.valid_to is None or day < self.valid_to)
 
 
 @dataclass(frozen=True)

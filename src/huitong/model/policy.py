@@ -125,6 +125,8 @@ class Grant:
     granted_at: datetime
     revoked_at: datetime | None = None
     revoked_because: str | None = None
+    moved_from: str | None = None
+    """The grant whose place it took when an office was succeeded by another; that one is revoked and stays for the record."""
 
     def valid_at(self, instant: datetime) -> bool:
         """Whether it is active and `instant` lies in [valid_from, valid_until)."""

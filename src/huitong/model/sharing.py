@@ -32,6 +32,8 @@ class RequestEventKind(StrEnum):
     """What can happen to a request."""
 
     SUBMITTED = "submitted"
+    ENDORSED = "endorsed"
+    """The first of two reviewers agreed; the request stays under review."""
     APPROVED = "approved"
     REFUSED = "refused"
     WITHDRAWN = "withdrawn"
@@ -72,6 +74,7 @@ class Request:
         """The fold of the events."""
         answers = {
             RequestEventKind.SUBMITTED: RequestState.UNDER_REVIEW,
+            RequestEventKind.ENDORSED: RequestState.UNDER_REVIEW,
             RequestEventKind.APPROVED: RequestState.GRANTED,
             RequestEventKind.REFUSED: RequestState.REFUSED,
             RequestEventKind.WITHDRAWN: RequestState.WITHDRAWN,
