@@ -39,6 +39,23 @@ JSON = dict[str, Any]
 ARROW: Final = "application/vnd.apache.arrow.stream"
 PARQUET: Final = "application/vnd.apache.parquet"
 CSV: Final = "text/csv"
+KINDS: Final[Mapping[str, str]] = {
+    ".csv": CSV,
+    ".txt": CSV,
+    ".tsv": "text/tab-separated-values",
+    ".tab": "text/tab-separated-values",
+    ".parquet": PARQUET,
+    ".pq": PARQUET,
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ".xlsm": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ".xls": "application/vnd.ms-excel",
+    ".xlsb": "application/vnd.ms-excel.sheet.binary.macroenabled.12",
+    ".ods": "application/vnd.oasis.opendocument.spreadsheet",
+    ".jsonl": "application/x-ndjson",
+    ".ndjson": "application/x-ndjson",
+    ".json": "application/json",
+}
+"""Media types of table files by their ending; what is inside decides, not the type."""
 
 _CLASS_OF_TYPE: Final[Mapping[str, type[HuitongError]]] = {
     "urn:huitong:problem:input-invalid": InputInvalid,
@@ -180,10 +197,23 @@ class Client:
     # --- the catalogue --------------------------------------------------------------------------------------------------
 
     def search(
-        self, q: str | None = None, *, office: str | None = None, sharing: str | None = None, limit: int = 20, offset: int = 0
+        self,
+        q: str | None = None,
+        *,
+        narrowing: Mapping[str, str | Iterable[str]] | None = None,
+        facets: Iterable[str] = (),
+        limit: int = 20,
+        offset: int = 0,
+        **one_value: str | None,
     ) -> JSON:
-        """Datasets that match words in Chinese or English, with whether, how and by when this office may have them."""
-        query = {"q": q, "office": office, "sharing": sharing, "limit": limit, "offset": offset}
+        """Datasets that match words in Chinese or English, best first, of those that one's office may know of.
+
+        `narrowing` (or keywords) says which values a facet must have: office, level, division, family, grade, sharing, openness,
+        cycle, meaning. With `facets` the answer counts its hits under each value of these facets."""
+        wanted: dict[str, Any] = {**(narrowing or {}), **one_value}
+        query: JSON = {"q": q, "limit": limit, "offset": offset, "facets": list(facets) or None}
+        for facet, values in wanted.items():
+            query[facet] = values if values is None or isinstance(values, str) else list(values)
         return self._json("GET", "datasets", query=query)
 
     def dataset(self, identifier: str) -> JSON:
@@ -194,30 +224,133 @@ class Client:
         """Publish a catalogue entry of one's own office (role data-officer)."""
         return self._json("POST", "datasets", json=entry)
 
-    def upload(self, dataset: str, content: Path | bytes | Iterable[bytes], *, kind: str | None = None) -> JSON:
-        """Load a CSV or Parquet file as the next snapshot of a dataset of one's own office (role data-officer).
+    def sample(self, identifier: str, *, rows: int = 10) -> JSON:
+        """Synthetic rows of the right shape: made from the entry alone, never from data."""
+        return self._json("GET", f"datasets/{_part(identifier)}/sample", query={"rows": rows})
 
-        `kind` is the media type; for a path it follows from the ending."""
+    def quality(self, identifier: str, *, version: int | None = None) -> JSON:
+        """The quality report of a snapshot, the newest by default."""
+        return self._json("GET", f"datasets/{_part(identifier)}/quality", query={"version": version})
+
+    def snapshots(self, identifier: str) -> JSON:
+        """Every snapshot of a dataset, newest first, with what changed in its items."""
+        return self._json("GET", f"datasets/{_part(identifier)}/snapshots")
+
+    def rejects(self, identifier: str, version: int, *, limit: int = 50, offset: int = 0) -> JSON:
+        """The rows that were left out of a snapshot, each with its line and reasons; for data officers of the managing office."""
+        query = {"limit": limit, "offset": offset}
+        return self._json("GET", f"datasets/{_part(identifier)}/snapshots/{version}/rejects", query=query)
+
+    def suggestions(self, identifier: str) -> JSON:
+        """What recognisers take the items for, with the grade and mask that this asks for; for the managing office."""
+        return self._json("GET", f"datasets/{_part(identifier)}/suggestions")
+
+    def decide_suggestion(self, identifier: str, *, item: str, meaning: str, confirm: bool, words: str | None = None) -> JSON:
+        """Confirm a suggestion, which changes the entry, or dismiss it with words why (role data-officer)."""
+        body = _without_none({"item": item, "meaning": meaning, "confirm": confirm, "words": words})
+        return self._json("POST", f"datasets/{_part(identifier)}/suggestions/decide", json=body)
+
+    def dcat(self, identifier: str | None = None, *, form: str = "ttl") -> str:
+        """One entry, or the catalogue that everyone may know, as DCAT-AP 3: `ttl` (Turtle) or `jsonld`."""
+        path = "catalog" if identifier is None else f"datasets/{_part(identifier)}/dcat"
+        return self._send("GET", f"{path}.{form}", headers={"Accept": "*/*"}).text
+
+    def guide(self, *, office: str | None = None) -> bytes:
+        """The catalogue in the form of the national compilation guide: CSV, UTF-8 with a byte-order mark, Chinese headings."""
+        return self._send("GET", "catalog.csv", params=_without_none({"office": office}), headers={"Accept": CSV}).content
+
+    def apply(self, entries: Iterable[Mapping[str, Any]], *, dry_run: bool = False) -> JSON:
+        """Publish many entries of one's own office, all or none; `dry_run` tells what would change."""
+        return self._json("POST", "catalog/apply", json={"entries": [dict(entry) for entry in entries], "dry_run": dry_run})
+
+    def grading(self) -> JSON:
+        """The grading scheme in force: its grades, what each asks for, and its source."""
+        return self._json("GET", "grading")
+
+    # --- loading --------------------------------------------------------------------------------------------------------
+
+    def upload(
+        self,
+        dataset: str,
+        content: Path | bytes | Iterable[bytes],
+        *,
+        kind: str | None = None,
+        mode: str = "replace",
+        reject_limit: int = 0,
+        allow: Iterable[str] = (),
+        reading: Mapping[str, str | int] | None = None,
+    ) -> JSON:
+        """Load a table file as the next snapshot of a dataset of one's own office (role data-officer).
+
+        `kind` is the media type; for a path it follows from the ending. `mode` is replace, append or merge (by the primary key);
+        up to `reject_limit` rows that do not fit are left out and kept with their reasons; `allow` names changes of the items
+        that are meant; `reading` overrides what was understood of the file: encoding, delimiter, quote, header_row, sheet."""
+        query = {"mode": mode, "reject_limit": reject_limit, "allow": list(allow) or None, **(reading or {})}
         if isinstance(content, Path):
-            kind = kind or {".csv": CSV, ".txt": CSV, ".parquet": PARQUET, ".pq": PARQUET}.get(content.suffix.lower())
+            kind = kind or KINDS.get(content.suffix.lower())
             if kind is None:
                 raise InputInvalid.because("client-file-kind-unknown", file=content.name)
             with content.open("rb") as file:
-                return self._upload(dataset, file, kind)
+                return self._upload(dataset, file, kind, query)
         if kind is None:
             raise InputInvalid.because("client-file-kind-unknown", file="-")
         if isinstance(content, bytes):
-            return self._upload(dataset, content, kind)
+            return self._upload(dataset, content, kind, query)
         # A body of unknown length cannot be told from one that was cut, so the server takes none: what comes in pieces is
         # kept on disk until its length is known.
         with tempfile.TemporaryFile() as whole:
             for piece in content:
                 whole.write(piece)
             whole.seek(0)
-            return self._upload(dataset, whole, kind)
+            return self._upload(dataset, whole, kind, query)
 
-    def _upload(self, dataset: str, content: bytes | Iterable[bytes], kind: str) -> JSON:
-        return self._json("POST", f"datasets/{_part(dataset)}/snapshots", content=content, headers={"Content-Type": kind})
+    def _upload(self, dataset: str, content: bytes | Iterable[bytes], kind: str, query: Mapping[str, Any]) -> JSON:
+        path = f"datasets/{_part(dataset)}/snapshots"
+        return self._json("POST", path, query=query, content=content, headers={"Content-Type": kind})
+
+    def loads(self, dataset: str) -> JSON:
+        """The newest loads of a dataset of one's own office: state, rows so far, what became of each."""
+        return self._json("GET", f"datasets/{_part(dataset)}/loads")
+
+    def plans(self) -> JSON:
+        """The planned loads of one's own office."""
+        return self._json("GET", "load-plans")
+
+    def plan(
+        self, dataset: str, *, source: Mapping[str, Any], every: str, mode: str = "replace", reject_limit: int = 0
+    ) -> JSON:
+        """Plan a load that recurs (role data-officer). `source` is `{kind: file|database, address, table, credential, changed_item}`;
+        `every` is `hourly`, `daily 02:30`, `weekly mon 02:30` or `monthly 1 02:30`, in the instance's time zone."""
+        body = {"dataset": dataset, "source": dict(source), "every": every, "mode": mode, "reject_limit": reject_limit}
+        return self._json("POST", "load-plans", json=body)
+
+    def run_plan(self, identifier: str) -> JSON:
+        """Run a planned load now."""
+        return self._json("POST", f"load-plans/{_part(identifier)}/run", json={})
+
+    def resume_plan(self, identifier: str) -> JSON:
+        """Set a stopped plan going again."""
+        return self._json("POST", f"load-plans/{_part(identifier)}/resume", json={})
+
+    def remove_plan(self, identifier: str) -> JSON:
+        """Forget a planned load; what it loaded stays."""
+        return self._json("POST", f"load-plans/{_part(identifier)}/remove", json={})
+
+    def erase(self, datasets: Iterable[str], *, identifier: str, legal_basis: str, words: str) -> JSON:
+        """Take a person out of every kept snapshot of datasets of one's own office, by law (role data-officer)."""
+        body = {"datasets": list(datasets), "identifier": identifier, "legal_basis": legal_basis, "words": words}
+        return self._json("POST", "erasures", json=body)
+
+    # --- offices and divisions that change ------------------------------------------------------------------------------
+
+    def succeed(self, office: str, *, successor: str, on: str, words: str) -> JSON:
+        """One office takes over from another: datasets, grants, requests and posts move, with a trace (role operator)."""
+        body = {"successor": successor, "on": on, "words": words}
+        return self._json("POST", f"offices/{_part(office)}/succeed", json=body)
+
+    def change_divisions(self, changes: str, *, dry_run: bool = False) -> JSON:
+        """Divisions that merged, split, moved or were renamed: a CSV of old, new, day and kind (role operator)."""
+        return self._json("POST", "divisions/changes", json={"changes": changes, "dry_run": dry_run})
 
     # --- requests and grants --------------------------------------------------------------------------------------------
 
