@@ -1,78 +1,63 @@
-"""Putting an entry into the catalogue: who may, what is checked before, what is written down."""
+"""Putting entries into the catalogue and finding them: who may, what is checked before, what is written down, who may know."""
 
-import re
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib.resources import files
+from datetime import date
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 from huitong.catalog.canonical import canonical_hash
-from huitong.catalog.ports import CatalogStore, Clock, EntryLog, PartyStore, PolicyEpoch, SearchPage, Transactions
+from huitong.catalog.checks import Floors, faults_of_change, faults_of_entry, floors_of_meanings, offices_of, sources_of
+from huitong.catalog.ports import CatalogStore, Clock, EntryLog, Facet, PartyStore, PolicyEpoch, SearchPage, Transactions
 from huitong.catalog.search import index_of, search
-from huitong.errors import Conflict, InputInvalid, NotFound, Reason, Refused
-from huitong.model.catalog import Dataset, Grade, Openness, Sharing
+from huitong.errors import Conflict, HuitongError, InputInvalid, NotFound, Reason, Refused
+from huitong.model.catalog import Dataset
 from huitong.model.ledger import EntryKind
 from huitong.model.party import Actor, Office, Role
 
-CLASSIFICATION = re.compile(r"[1-3]-?\d{2}-?\d{3}[\d-]*/\d+")
-"""The guide of 2017: class (1 basic, 2 thematic, 3 of an office), item of 2 digits, entry of 3, sub-entry of any length, `/`,
-serial. Hyphens may stand between the parts."""
+BATCH = 200
+"""Entries that go into the catalogue in one transaction when many are published."""
+DEEPEST_LINEAGE = 64
+"""Steps from an entry to what it was made of, and on, that the search for a circle follows."""
 
 
-@cache
-def minimum_grades() -> Mapping[str, Grade]:
-    """The lowest grade for each meaning (`minimum_grades.toml`, with its source)."""
-    written = tomllib.loads((files(__package__) / "minimum_grades.toml").read_text("utf-8"))
-    return {meaning: Grade(grade) for meaning, grade in written["minimum"].items()}
+@dataclass(frozen=True)
+class Proposal:
+    """An entry that an office wants in force, the one it would replace, and everything that speaks against it."""
 
+    new: Dataset
+    old: Dataset | None
+    refusals: tuple[Reason, ...] = ()
+    """The office may not."""
+    faults: tuple[Reason, ...] = ()
+    """The entry is wrong."""
+    conflicts: tuple[Reason, ...] = ()
+    """It does not go together with what is there."""
 
-def faults_of_entry(dataset: Dataset, offices: Mapping[str, Office | None]) -> tuple[Reason, ...]:
-    """Everything that keeps an entry from being published; `offices` holds the two offices it names, None where there is none."""
-    faults = []
-    for office in dict.fromkeys((dataset.provider, dataset.collector)):
-        if offices.get(office) is None:
-            faults.append(Reason("office-unknown", {"office": office}))
-    if CLASSIFICATION.fullmatch(dataset.classification) is None:
-        faults.append(Reason("classification-invalid", {"dataset": dataset.id, "code": dataset.classification}))
-    for item in dataset.items:
-        lowest = minimum_grades().get(item.meaning or "")
-        if lowest is not None and item.grade < lowest:
-            faults.append(
-                Reason("grade-too-low", {"item": item.name, "meaning": item.meaning or "", "grade": item.grade, "lowest": lowest})
-            )
-    if dataset.openness is Openness.OPEN:
-        if dataset.sharing is not Sharing.UNCONDITIONAL:
-            faults.append(Reason("open-but-not-shared", {"dataset": dataset.id, "sharing": dataset.sharing.value}))
-        for item in dataset.items:
-            if item.grade > Grade.PUBLIC:
-                faults.append(Reason("open-but-graded", {"item": item.name, "grade": item.grade}))
-    if dataset.sharing is Sharing.NOT_SHARED and dataset.openness is not Openness.NOT_OPEN:
-        faults.append(Reason("open-but-not-shared", {"dataset": dataset.id, "sharing": dataset.sharing.value}))
-    return tuple(dict.fromkeys(faults))
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """All of them."""
+        return (*self.refusals, *self.faults, *self.conflicts)
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the very same entry is in force already; the day of publication does not count, the catalogue sets it."""
+        return self.old is not None and replace(self.new, published_on=self.old.published_on) == self.old
 
-def faults_of_change(old: Dataset, new: Dataset, *, has_snapshot: bool) -> tuple[Reason, ...]:
-    """Why an entry may not take the place of another of the same id: grants and snapshots still speak of the old one's items."""
-    faults = []
-    if has_snapshot:
-        for item in old.items:
-            successor = next((candidate for candidate in new.items if candidate.name == item.name), None)
-            if successor is None:
-                faults.append(Reason("item-of-snapshot-gone", {"dataset": old.id, "item": item.name}))
-            elif successor.type is not item.type:
-                faults.append(
-                    Reason("item-of-snapshot-retyped", {"dataset": old.id, "item": item.name, "type": item.type.value})
-                )
-        if new.division_item != old.division_item:
-            faults.append(Reason("division-item-changed", {"dataset": old.id, "item": old.division_item or "-"}))
-    return tuple(faults)
+    def error(self) -> HuitongError | None:
+        """The first kind of what speaks against it, as the error to raise; None if nothing does."""
+        if self.refusals:
+            return Refused(*self.refusals)
+        if self.faults:
+            return InputInvalid(*self.faults)
+        return Conflict(*self.conflicts) if self.conflicts else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogActions:
-    """What people do with the catalogue. Each change is one transaction with its ledger entry and the policy epoch's bump."""
+    """What people do with the catalogue. Each change is one transaction with its ledger entry and the policy epoch's bump.
+
+    `viewer` is the office for which a signed-in person acts; None (nobody in particular) knows only what everyone may know."""
 
     catalog: CatalogStore
     parties: PartyStore
@@ -81,43 +66,125 @@ class CatalogActions:
     ledger: EntryLog
     clock: Clock
     time_zone: str
+    floors: Floors = floors_of_meanings
+    """What the grading scheme finds wrong with an entry, given the entries it was made of; injected by the platform."""
 
-    def publish(self, dataset: Dataset, *, by: Actor) -> Dataset:
+    def publish(self, dataset: Dataset, *, by: Actor, allow_changes: frozenset[str] = frozenset()) -> Dataset:
         """Put the entry in force, or replace the one of the same id; the day of the first publication stays.
 
-        Only a data officer of the managing office may. Raises Refused `role-missing`, `dataset-of-other-office`; InputInvalid
-        with everything that is wrong with the entry; Conflict if the change would break what snapshots hold."""
-        offices = {office: self.parties.office(office) for office in (dataset.provider, dataset.collector)}
+        Only a data officer of the managing office may. `allow_changes` names items of existing snapshots that may go or change
+        their type. Raises Refused `role-missing`, `dataset-of-other-office`; InputInvalid with everything that is wrong with the
+        entry; Conflict if the change would break what snapshots hold, or the name is taken."""
         with self.transactions.atomic():
             self.epoch.bump()
-            old = self.catalog.dataset(dataset.id)
-            refuse_unless_officer(by, old.provider if old else dataset.provider, dataset.id)
-            if dataset.provider != by.office:
-                raise Refused.because("dataset-of-other-office", dataset=dataset.id, provider=dataset.provider, office=by.office)
-            if faults := faults_of_entry(dataset, offices):
-                raise InputInvalid(*faults)
-            if old is not None:
-                has_snapshot = self.catalog.current_snapshot(dataset.id) is not None
-                if faults := faults_of_change(old, dataset, has_snapshot=has_snapshot):
-                    raise Conflict(*faults)
-            today = self.clock().astimezone(ZoneInfo(self.time_zone)).date()
-            published = replace(dataset, published_on=old.published_on if old else today)
-            self.catalog.put_dataset(published, index=index_of(published, [office for office in offices.values() if office]))
-            self.ledger.append(
-                kind=EntryKind.DATASET_PUBLISHED,
-                body={
-                    "dataset": published.id,
-                    "provider": published.provider,
-                    "collector": published.collector,
-                    "sharing": published.sharing.value,
-                    "entry_hash": canonical_hash(published),
-                    "replaces": canonical_hash(old) if old else None,
-                    "actor": by.person,
-                    "office": by.office,
-                    "post": by.post,
-                },
-            )
-            return published
+            (proposal,) = self.proposals([dataset], by=by, allow_changes=allow_changes)
+            if error := proposal.error():
+                raise error
+            return self._put(proposal, by=by)
+
+    def publish_many(self, datasets: Iterable[Dataset], *, by: Actor, allow_changes: frozenset[str] = frozenset()) -> Iterator[Dataset]:
+        """Put entries in force, a few hundred in a transaction, and give out each that changed once its transaction is through.
+
+        The first batch with a fault is left out whole and ends it: InputInvalid, Refused or Conflict with every reason of that
+        batch; batches before it stay. Entries may be made of others of the same batch. Running it again is harmless: an entry
+        that is in force as it is changes nothing."""
+        waiting = iter(datasets)
+        while batch := list(islice(waiting, BATCH)):
+            yield from self.publish_together(batch, by=by, allow_changes=allow_changes)
+
+    def publish_together(
+        self, datasets: Sequence[Dataset], *, by: Actor, allow_changes: frozenset[str] = frozenset()
+    ) -> Sequence[Dataset]:
+        """Put these entries in force, all or none, in one transaction; those that changed. Raises as `publish`, with the reasons
+        of all of them."""
+        with self.transactions.atomic():
+            self.epoch.bump()
+            proposals = self.proposals(datasets, by=by, allow_changes=allow_changes)
+            wrong = [proposal for proposal in proposals if proposal.reasons]
+            for kind in ("refusals", "faults", "conflicts"):
+                reasons = dict.fromkeys(reason for proposal in wrong for reason in getattr(proposal, kind))
+                if reasons:
+                    raise {"refusals": Refused, "faults": InputInvalid, "conflicts": Conflict}[kind](*reasons)
+            return [self._put(proposal, by=by) for proposal in proposals if not proposal.changes_nothing]
+
+    def proposals(
+        self, datasets: Sequence[Dataset], *, by: Actor, allow_changes: frozenset[str] = frozenset()
+    ) -> Sequence[Proposal]:
+        """What putting these entries in force together would change, and what speaks against each; writes nothing."""
+        together = {dataset.id: dataset for dataset in datasets}
+        in_force = self.catalog.datasets(together)
+        named = {source for dataset in datasets for source in sources_of(dataset)} - set(together)
+        sources = {**self.catalog.datasets(named), **together}
+        offices = {name: self.parties.office(name) for name in {name for one in datasets for name in offices_of(one)}}
+        today = self._today()
+        found = []
+        for dataset in datasets:
+            old = in_force.get(dataset.id)
+            refusals = _refusals(dataset, old, by)
+            if refusals:
+                found.append(Proposal(new=dataset, old=None, refusals=refusals))
+                continue
+            if old is not None and old.provider != by.office:
+                reason = Reason("dataset-name-taken", {"dataset": dataset.id})
+                found.append(Proposal(new=dataset, old=None, conflicts=(reason,)))
+                continue
+            named_before = frozenset(sources_of(old)) if old is not None else frozenset()
+            may_name = {
+                name: sources[name]
+                for name in sources_of(dataset)
+                if name in sources and (name in named_before or sources[name].is_known_to(by.office))
+            }
+            faults = faults_of_entry(dataset, offices, sources=may_name, floors=self.floors, today=today)
+            if self._lies_below_itself(dataset, {**sources, **together}):
+                faults = (*faults, Reason("lineage-circle", {"dataset": dataset.id}))
+            found.append(Proposal(new=dataset, old=old, faults=faults, conflicts=self._conflicts(old, dataset, allow_changes)))
+        return found
+
+    def _conflicts(self, old: Dataset | None, new: Dataset, allow_changes: frozenset[str]) -> tuple[Reason, ...]:
+        if old is None or not faults_of_change(old, new, has_snapshot=True, allow_changes=allow_changes):
+            return ()
+        has_snapshot = self.catalog.current_snapshot(new.id) is not None
+        return faults_of_change(old, new, has_snapshot=has_snapshot, allow_changes=allow_changes)
+
+    def _lies_below_itself(self, dataset: Dataset, known: Mapping[str, Dataset]) -> bool:
+        """Whether following what it was made of leads back to it."""
+        seen: set[str] = set()
+        layer = set(sources_of(dataset))
+        for _ in range(DEEPEST_LINEAGE):
+            if dataset.id in layer:
+                return True
+            if not (layer := layer - seen):
+                return False
+            seen |= layer
+            missing = [name for name in layer if name not in known]
+            entries = {**(self.catalog.datasets(missing) if missing else {}), **{name: known[name] for name in layer if name in known}}
+            layer = {source for entry in entries.values() for source in sources_of(entry)}
+        return dataset.id in layer
+
+    def _put(self, proposal: Proposal, *, by: Actor) -> Dataset:
+        old = proposal.old
+        published = replace(proposal.new, published_on=old.published_on if old else self._today())
+        offices = [self.parties.office(name) for name in dict.fromkeys((published.provider, published.collector))]
+        self.catalog.put_dataset(published, index=index_of(published, [office for office in offices if office]))
+        self.ledger.append(
+            kind=EntryKind.DATASET_PUBLISHED,
+            body={
+                "dataset": published.id,
+                "provider": published.provider,
+                "collector": published.collector,
+                "sharing": published.sharing.value,
+                "visibility": published.visibility.value,
+                "entry_hash": canonical_hash(published),
+                "replaces": canonical_hash(old) if old else None,
+                "actor": by.person,
+                "office": by.office,
+                "post": by.post,
+            },
+        )
+        return published
+
+    def _today(self) -> date:
+        return self.clock().astimezone(ZoneInfo(self.time_zone)).date()
 
     def register_office(self, office: Office, *, by: Actor) -> Office:
         """Add an office or change its entry; the operator does. Raises Refused `role-missing`, InputInvalid `office-unknown`."""
@@ -132,24 +199,83 @@ class CatalogActions:
             self.ledger.append(kind=EntryKind.OFFICE_REGISTERED, body=body)
             return office
 
-    def dataset(self, dataset_id: str) -> Dataset:
-        """The entry in force. Raises NotFound `dataset-unknown`."""
+    def dataset(self, dataset_id: str, *, viewer: str | None = None) -> Dataset:
+        """The entry in force, as the viewer may see it. Raises NotFound `dataset-unknown`, the very same for an entry that there
+        is not and for one that the viewer may not know of."""
         dataset = self.catalog.dataset(dataset_id)
-        if dataset is None:
+        if dataset is None or not dataset.is_known_to(viewer):
             raise NotFound.because("dataset-unknown", dataset=dataset_id)
-        return dataset
+        return self.as_seen_by([dataset], viewer)[0]
 
     def search(
         self,
         text: str = "",
         *,
-        providers: Iterable[str] | None = None,
-        sharing: Iterable[Sharing] | None = None,
+        viewer: str | None = None,
+        narrowing: Mapping[Facet, Collection[str]] | None = None,
+        facets: Collection[Facet] = (),
         limit: int = 20,
         offset: int = 0,
     ) -> SearchPage:
-        """Entries that answer the words, best first; without words all, by id."""
-        return search(self.catalog, text, providers=providers, sharing=sharing, limit=limit, offset=offset)
+        """Entries that answer the words and that the viewer may know of, best first; without words all, by id."""
+        page = search(self.catalog, text, viewer=viewer, narrowing=narrowing, facets=facets, limit=limit, offset=offset)
+        return replace(page, hits=self.as_seen_by(page.hits, viewer))
+
+    def every_dataset(self, *, viewer: str | None = None, provider: str | None = None) -> Iterator[Dataset]:
+        """All entries that the viewer may know of, or those of one managing office, by id, as the viewer may see them; a few
+        hundred in memory at a time."""
+        entries = (
+            dataset
+            for dataset in self.catalog.every_dataset()
+            if dataset.is_known_to(viewer) and (provider is None or dataset.provider == provider)
+        )
+        while batch := list(islice(entries, BATCH)):
+            yield from self.as_seen_by(batch, viewer)
+
+    def as_seen_by(self, datasets: Sequence[Dataset], viewer: str | None) -> tuple[Dataset, ...]:
+        """The entries without what the viewer may not know: who else may know of them, and sources that are hidden from it.
+
+        The managing and the collecting office see their entries whole."""
+        foreign = [dataset for dataset in datasets if viewer is None or viewer not in (dataset.provider, dataset.collector)]
+        named = {source for dataset in foreign for source in sources_of(dataset)}
+        known = {name for name, entry in self.catalog.datasets(named).items() if entry.is_known_to(viewer)} if named else set()
+        whole = {id(dataset) for dataset in datasets} - {id(dataset) for dataset in foreign}
+        return tuple(dataset if id(dataset) in whole else _without_hidden(dataset, known) for dataset in datasets)
+
+
+def _refusals(dataset: Dataset, old: Dataset | None, by: Actor) -> tuple[Reason, ...]:
+    """Why this person may not publish the entry. That an entry is taken by an office which hides it is not told here."""
+    reasons = []
+    if not by.has(Role.DATA_OFFICER):
+        reasons.append(Reason("role-missing", {"role": Role.DATA_OFFICER.value, "post": by.post, "office": by.office}))
+    providers = [dataset.provider]
+    if old is not None and old.is_known_to(by.office):
+        providers.insert(0, old.provider)
+    for provider in providers:
+        if provider != by.office:
+            parameters = {"dataset": dataset.id, "provider": provider, "office": by.office}
+            reasons.append(Reason("dataset-of-other-office", parameters))
+            break
+    return tuple(reasons)
+
+
+def _without_hidden(dataset: Dataset, known: set[str]) -> Dataset:
+    """The entry as another office sees it; `known` are the sources it may know of."""
+    if not dataset.known_to and not sources_of(dataset):
+        return dataset
+    items = tuple(
+        replace(
+            item,
+            derived_from=tuple(
+                source for source in item.derived_from if source.partition("#")[0] in known or source.partition("#")[0] == dataset.id
+            ),
+        )
+        if item.derived_from
+        else item
+        for item in dataset.items
+    )
+    derived_from = tuple(source for source in dataset.derived_from if source in known)
+    return replace(dataset, known_to=(), derived_from=derived_from, items=items)
 
 
 def refuse_unless_officer(by: Actor, provider: str, dataset_id: str) -> None:

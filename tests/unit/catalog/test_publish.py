@@ -20,7 +20,7 @@ from tests.spec.sharing.world import (
     says_no,
 )
 
-from huitong.catalog.publish import CLASSIFICATION
+from huitong.catalog.checks import CLASSIFICATION
 from huitong.errors import Conflict, InputInvalid, NotFound, Refused
 from huitong.model.catalog import Grade, ItemType, Openness, Sharing
 from huitong.model.ledger import EntryKind

@@ -5,7 +5,7 @@ from importlib.resources import files
 import pytest
 
 from huitong import data
-from huitong.catalog.publish import faults_of_entry
+from huitong.catalog.checks import faults_of_entry
 from huitong.demo import datasets, divisions, offices, people, real_tables
 from huitong.demo.province import organisation_check_character
 from huitong.demo.province_tables import spoken_name
