@@ -151,13 +151,13 @@ def _lineage(dataset: Dataset, sources: Mapping[str, Dataset]) -> list[Reason]:
     faults = []
     for name in sources_of(dataset):
         if name not in sources:
-            faults.append(Reason("source-unknown", {"dataset": dataset.id, "source": name}))
+            faults.append(Reason("lineage-source-unknown", {"dataset": dataset.id, "source": name}))
     for item in dataset.items:
         for reference in item.derived_from:
             name, _, made_of = reference.partition("#")
             source = dataset if name == dataset.id else sources.get(name)
             if source is not None and (source.item(made_of) is None or (source is dataset and source.item(made_of) == item)):
-                faults.append(Reason("item-source-unknown", {"item": item.name, "source": reference}))
+                faults.append(Reason("lineage-item-unknown", {"item": item.name, "source": reference}))
     return faults
 
 

@@ -24,7 +24,7 @@ def test_an_entry_comes_back_as_it_was_written(entry) -> None:
         (r'^provider = .*$', "provider = 7", "entry-field-invalid", "provider"),
         (r'^provider = ', "provided_by = ", "entry-field-unknown", "provided_by"),
         (r'sharing = "conditional"', 'sharing = "maybe"', "entry-field-choice", "sharing"),
-        (r"grade = 4", "grade = 5", "entry-field-choice", "items[1].grade"),
+        (r"grade = 4", "grade = 7", "entry-field-choice", "items[1].grade"),
         (r"grade = 4", "grade = true", "entry-field-choice", "items[1].grade"),
         (r'type = "date"', 'type = "varchar"', "entry-field-choice", "items[3].type"),
         (r'^en = "Households.*$', "", "entry-field-missing", "title.en"),
