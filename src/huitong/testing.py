@@ -6,20 +6,25 @@ database would. One lock serialises the transactions of all threads.
 
 import json
 import threading
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
-from huitong.catalog.ports import SearchPage
-from huitong.errors import Conflict
-from huitong.model.catalog import Dataset, Sharing, Snapshot
+from huitong.catalog.divisions import Divisions
+from huitong.catalog.ports import Facet, SearchPage
+from huitong.catalog.search import facet_values, ordered_counts
+from huitong.catalog.tree import line_up, parents_first
+from huitong.errors import Conflict, NotFound
+from huitong.intake.plans import LoadPlan, LoadRun, RunState
+from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.ledger import Checkpoint, EntryKind, Promise
-from huitong.model.party import Actor, DivisionLevel, Office
+from huitong.model.party import Actor, Division, DivisionLevel, Office
 from huitong.model.policy import Grant, GrantState
+from huitong.model.quality import GradingSuggestion, QualityReport, SuggestionState
 from huitong.model.sharing import Request, RequestEvent, RequestState
 from huitong.sharing.ports import Side
 
@@ -93,6 +98,17 @@ class _Store:
             self._transactions.undo_by(lambda: place.pop(key))
         place[key] = value
 
+    def _remove(self, place: dict[Key, Value], key: Key) -> None:
+        if key in place:
+            before = dict(place)
+
+            def restore() -> None:
+                place.clear()
+                place.update(before)
+
+            del place[key]
+            self._transactions.undo_by(restore)
+
     def _append(self, place: list[Value], value: Value) -> None:
         place.append(value)
         self._transactions.undo_by(place.pop)
@@ -122,8 +138,15 @@ class MemoryEpoch(_Store):
 class MemoryCatalogStore(_Store):
     """CatalogStore; also the gateway's Catalogue."""
 
-    def __init__(self, transactions: MemoryTransactions) -> None:
+    def __init__(
+        self,
+        transactions: MemoryTransactions,
+        parties: "MemoryPartyStore | None" = None,
+        divisions: "MemoryDivisionStore | None" = None,
+    ) -> None:
         super().__init__(transactions)
+        self._parties = parties or MemoryPartyStore(transactions)
+        self._divisions = divisions or MemoryDivisionStore(transactions)
         self._datasets: dict[str, Dataset] = {}
         self._indexes: dict[str, Mapping[str, int]] = {}
         self._snapshots: dict[tuple[str, int], Snapshot] = {}
@@ -141,27 +164,54 @@ class MemoryCatalogStore(_Store):
         self,
         tokens: Sequence[str],
         *,
-        providers: Collection[str] | None = None,
-        sharing: Collection[Sharing] | None = None,
+        viewer: str | None,
+        narrowing: Mapping[Facet, Collection[str]] | None = None,
+        facets: Collection[Facet] = (),
         limit: int = 20,
         offset: int = 0,
     ) -> SearchPage:
-        """Entries that hold every token, best first."""
-        found = []
+        """Entries known to the viewer that hold every token, best first: slow and plain, what other stores are compared with."""
+        found: list[tuple[int, str]] = []
+        counts: dict[Facet, Counter[str]] = {facet: Counter() for facet in facets}
         for dataset_id, index in self._indexes.items():
             dataset = self._datasets[dataset_id]
-            if providers is not None and dataset.provider not in providers:
+            if not dataset.is_known_to(viewer) or not all(token in index for token in tokens):
                 continue
-            if sharing is not None and dataset.sharing not in sharing:
-                continue
-            if all(token in index for token in tokens):
+            values = self._facet_values(dataset)
+            outside = {facet for facet, wanted in (narrowing or {}).items() if not set(values[facet]) & set(wanted)}
+            if not outside:
                 found.append((-sum(index[token] for token in set(tokens)), dataset_id))
+            for facet in counts:
+                if outside <= {facet}:
+                    counts[facet].update(values[facet])
         found.sort()
         page = tuple(self._datasets[dataset_id] for _, dataset_id in found[offset : offset + limit])
-        return SearchPage(hits=page, total=len(found))
+        counted = {facet: ordered_counts(counter) for facet, counter in counts.items()}
+        return SearchPage(hits=page, total=len(found), facets=counted)
+
+    def _facet_values(self, dataset: Dataset) -> Mapping[Facet, tuple[str, ...]]:
+        office = self._parties.office(dataset.provider)
+        return facet_values(dataset, office, [] if office is None else self._divisions.line(office.division))
+
+    def datasets(self, dataset_ids: Collection[str]) -> Mapping[str, Dataset]:
+        """Those of these ids that are in force."""
+        return {dataset_id: self._datasets[dataset_id] for dataset_id in dataset_ids if dataset_id in self._datasets}
+
+    def every_dataset(self) -> Iterator[Dataset]:
+        """All entries in force, by id."""
+        yield from (self._datasets[dataset_id] for dataset_id in sorted(self._datasets) if dataset_id in self._datasets)
+
+    def mark_removed(self, dataset_id: str, versions: Collection[int], *, at: datetime) -> None:
+        """Note that the files of these snapshots are gone."""
+        for version in versions:
+            snapshot = self.snapshot(dataset_id, version)
+            if snapshot is not None and snapshot.removed_at is None:
+                self._set(self._snapshots, (dataset_id, version), replace(snapshot, removed_at=at, files=()))
 
     def add_snapshot(self, snapshot: Snapshot) -> None:
         """Make it the current one."""
+        if snapshot.dataset not in self._datasets:
+            raise NotFound.because("dataset-unknown", dataset=snapshot.dataset)
         current = self.current_snapshot(snapshot.dataset)
         if current is not None and snapshot.version <= current.version:
             raise Conflict.because(
@@ -225,7 +275,49 @@ class MemoryPartyStore(_Store):
 
     def actors_of(self, person: str) -> Sequence[Actor]:
         """The posts of the person."""
-        return [actor for (name, _), actor in sorted(self._actors.items()) if name == person]
+        return [actor for (name, _), actor in sorted(self._actors.items(), key=lambda pair: pair[0]) if name == person]
+
+    def move_posts(self, office: str, successor: str, *, at: datetime) -> Sequence[tuple[str, str]]:  # noqa: ARG002
+        """End the posts of the office and open them in the successor; pairs of old and new post."""
+        moved = []
+        division = self._offices[successor].division
+        for key, actor in sorted(self._actors.items(), key=lambda pair: pair[1].post):
+            if actor.office != office:
+                continue
+            held = next((one for one in self.actors_of(actor.person) if one.office == successor), None)
+            new = held or replace(actor, post=f"{actor.person}@{successor}", office=successor, division=division)
+            self._remove(self._actors, key)
+            self._set(self._actors, (new.person, new.post), replace(new, roles=new.roles | actor.roles))
+            moved.append((actor.post, new.post))
+        return moved
+
+
+class MemoryDivisionStore(_Store):
+    """DivisionStore; also Divisions of the gateway and DivisionTree of sharing."""
+
+    def __init__(self, transactions: MemoryTransactions) -> None:
+        super().__init__(transactions)
+        self._by_code: dict[str, Division] = {}
+
+    def divisions(self) -> Iterator[Division]:
+        """All, parents before children, by code among those of one parent."""
+        return parents_first(self._by_code.values())
+
+    def put_divisions(self, divisions: Iterable[Division]) -> int:
+        """Add or replace; how many."""
+        new = {division.code: division for division in divisions}
+        with self._transactions.atomic():
+            for code, division in new.items():
+                self._set(self._by_code, code, division)
+        return len(new)
+
+    def codes_under(self, division_code: str, at: date) -> frozenset[str]:
+        """The codes that rows of that day may bear and that lie in the division."""
+        return Divisions(self.divisions()).codes_under(division_code, at)
+
+    def line(self, code: str) -> Sequence[str]:
+        """The code, its parent, and so on up."""
+        return line_up(code, {division.code: division.parent for division in self._by_code.values()})
 
 
 class MemorySharingStore(_Store):
@@ -316,6 +408,126 @@ class MemorySharingStore(_Store):
     def grants_in_state(self, state: GrantState, *, limit: int = 100) -> Sequence[Grant]:
         """The oldest grants in that state."""
         return [grant for grant in self._grants.values() if grant.state is state][:limit]
+
+    def move_requests(self, office: str, successor: str) -> Sequence[str]:
+        """Open requests that the office has to answer or has made become the successor's; their ids, in order."""
+        moved = []
+        for request in sorted(self._requests.values(), key=lambda one: one.id):
+            if request.state is RequestState.UNDER_REVIEW and office in (request.provider, request.applicant_office):
+                changed = replace(
+                    request,
+                    provider=successor if request.provider == office else request.provider,
+                    applicant_office=successor if request.applicant_office == office else request.applicant_office,
+                )
+                self._set(self._requests, request.id, changed)
+                moved.append(request.id)
+        return moved
+
+
+class MemoryQualityStore(_Store):
+    """QualityStore."""
+
+    def __init__(self, transactions: MemoryTransactions) -> None:
+        super().__init__(transactions)
+        self._reports: dict[tuple[str, int], QualityReport] = {}
+        self._suggestions: dict[str, tuple[GradingSuggestion, ...]] = {}
+
+    def put_report(self, report: QualityReport) -> None:
+        """Keep, in place of an earlier one of the same version."""
+        self._set(self._reports, (report.dataset, report.version), report)
+
+    def report(self, dataset_id: str, version: int | None = None) -> QualityReport | None:
+        """The report of that snapshot, or of the newest one that has one."""
+        if version is None:
+            version = max((number for dataset, number in self._reports if dataset == dataset_id), default=-1)
+        return self._reports.get((dataset_id, version))
+
+    def put_suggestions(self, dataset_id: str, suggestions: Sequence[GradingSuggestion]) -> None:
+        """Keep these as the open ones, but for those that were decided before in the same words."""
+        decided = [one for one in self._suggestions.get(dataset_id, ()) if one.state is not SuggestionState.OPEN]
+        known = {(one.item, one.meaning, one.grade) for one in decided}
+        opened = {(one.item, one.meaning): one for one in suggestions if (one.item, one.meaning, one.grade) not in known}
+        self._set(self._suggestions, dataset_id, (*decided, *(_opened(one) for one in opened.values())))
+
+    def suggestions(self, dataset_id: str) -> Sequence[GradingSuggestion]:
+        """All of the dataset, open ones first, then by item."""
+        return sorted(
+            self._suggestions.get(dataset_id, ()),
+            key=lambda one: (one.state is not SuggestionState.OPEN, one.item, one.meaning, one.grade),
+        )
+
+    def decide_suggestion(self, dataset_id: str, suggestion: GradingSuggestion) -> None:
+        """Replace the open one of the same item and meaning."""
+        kept = list(self._suggestions.get(dataset_id, ()))
+        for place, one in enumerate(kept):
+            if one.state is SuggestionState.OPEN and (one.item, one.meaning) == (suggestion.item, suggestion.meaning):
+                kept[place] = suggestion
+                self._set(self._suggestions, dataset_id, tuple(kept))
+                return
+        raise Conflict.because(
+            "suggestion-decided", dataset=dataset_id, item=suggestion.item, meaning=suggestion.meaning
+        )
+
+
+def _opened(suggestion: GradingSuggestion) -> GradingSuggestion:
+    return replace(suggestion, state=SuggestionState.OPEN, decided_by=None, decided_at=None, words=None)
+
+
+class MemoryLoadStore(_Store):
+    """LoadStore."""
+
+    def __init__(self, transactions: MemoryTransactions) -> None:
+        super().__init__(transactions)
+        self._plans: dict[str, LoadPlan] = {}
+        self._runs: dict[str, LoadRun] = {}
+
+    def put_plan(self, plan: LoadPlan) -> None:
+        """Add or replace."""
+        self._set(self._plans, plan.id, plan)
+
+    def plan(self, plan_id: str) -> LoadPlan | None:
+        """The plan of that id."""
+        return self._plans.get(plan_id)
+
+    def plans(self, *, datasets: Collection[str] | None = None) -> Sequence[LoadPlan]:
+        """All plans (of these datasets), by id."""
+        found = [plan for plan in self._plans.values() if datasets is None or plan.dataset in datasets]
+        return sorted(found, key=lambda plan: plan.id)
+
+    def remove_plan(self, plan_id: str) -> None:
+        """Forget the plan."""
+        self._remove(self._plans, plan_id)
+
+    def due_plans(self, now: datetime) -> Sequence[LoadPlan]:
+        """Plans that are due and not stopped, the longest due first."""
+        found = [plan for plan in self._plans.values() if plan.next_run <= now and plan.stopped is None]
+        return sorted(found, key=lambda plan: (plan.next_run, plan.id))
+
+    def claim_plan(self, plan_id: str, *, seen_next_run: datetime, next_run: datetime) -> bool:
+        """Move the next run on, if it still is what was seen."""
+        plan = self._plans.get(plan_id)
+        if plan is None or plan.next_run != seen_next_run:
+            return False
+        self._set(self._plans, plan_id, replace(plan, next_run=next_run))
+        return True
+
+    def put_run(self, run: LoadRun) -> None:
+        """Add or replace."""
+        self._set(self._runs, run.id, run)
+
+    def run(self, run_id: str) -> LoadRun | None:
+        """The run of that id."""
+        return self._runs.get(run_id)
+
+    def runs(self, dataset_id: str, *, limit: int = 20) -> Sequence[LoadRun]:
+        """The newest runs of a dataset, newest first."""
+        found = [run for run in self._runs.values() if run.dataset == dataset_id]
+        return sorted(found, key=lambda run: (run.started_at, run.id), reverse=True)[:limit]
+
+    def unfinished_runs(self) -> Sequence[LoadRun]:
+        """Runs noted as running, oldest first."""
+        found = [run for run in self._runs.values() if run.state is RunState.RUNNING]
+        return sorted(found, key=lambda run: (run.started_at, run.id))
 
 
 class MemoryLedgerStore(_Store):
@@ -520,8 +732,11 @@ class MemoryStores:
     def __init__(self) -> None:
         self.transactions = MemoryTransactions()
         self.epoch = MemoryEpoch(self.transactions)
-        self.catalog = MemoryCatalogStore(self.transactions)
         self.parties = MemoryPartyStore(self.transactions)
+        self.divisions = MemoryDivisionStore(self.transactions)
+        self.catalog = MemoryCatalogStore(self.transactions, self.parties, self.divisions)
+        self.quality = MemoryQualityStore(self.transactions)
+        self.loads = MemoryLoadStore(self.transactions)
         self.sharing = MemorySharingStore(self.transactions)
         self.ledger = MemoryLedgerStore(self.transactions)
         self.uses = MemoryUses(self.transactions)

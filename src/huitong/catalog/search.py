@@ -7,10 +7,10 @@ and the tokens of a query; the store only compares them for equality and adds up
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from huitong.catalog.ports import CatalogStore, SearchPage
-from huitong.model.catalog import Dataset, Sharing
+from huitong.catalog.ports import CatalogStore, Facet, SearchPage
+from huitong.model.catalog import Dataset
 from huitong.model.party import Office
 
 LONGEST_BEGINNING = 16
@@ -83,23 +83,58 @@ def query_tokens(text: str) -> tuple[str, ...]:
     return tokens(text)[:MOST_QUERY_TOKENS]
 
 
+def facet_values(dataset: Dataset, office: Office | None, line: Sequence[str]) -> Mapping[Facet, tuple[str, ...]]:
+    """Under which values an entry counts, and by which a search may be narrowed to it: the one rule for every store.
+
+    `office` is its managing office, `line` the codes of that office's division and of all divisions above it: an entry counts
+    under each of them, so the count of a division is the number of hits that narrowing by it leaves."""
+    return {
+        Facet.OFFICE: (dataset.provider,),
+        Facet.LEVEL: () if office is None else (office.level.value,),
+        Facet.DIVISION: tuple(dict.fromkeys(line)),
+        **values_of_entry(dataset),
+    }
+
+
+def values_of_entry(dataset: Dataset) -> dict[Facet, tuple[str, ...]]:
+    """Those of `facet_values` that follow from the entry alone."""
+    return {
+        Facet.FAMILY: (dataset.classification[:1],),
+        Facet.GRADE: (str(int(dataset.grade)),),
+        Facet.SHARING: (dataset.sharing.value,),
+        Facet.OPENNESS: (dataset.openness.value,),
+        Facet.CYCLE: (dataset.update_cycle.value,),
+        Facet.MEANING: tuple(sorted({item.meaning for item in dataset.items if item.meaning is not None})),
+    }
+
+
+def ordered_counts(counts: Mapping[str, int]) -> dict[str, int]:
+    """Values with a count, the most frequent first, then by value."""
+    return dict(sorted(((value, count) for value, count in counts.items() if count), key=lambda pair: (-pair[1], pair[0])))
+
+
 def search(
     store: CatalogStore,
     text: str = "",
     *,
-    providers: Iterable[str] | None = None,
-    sharing: Iterable[Sharing] | None = None,
+    viewer: str | None = None,
+    narrowing: Mapping[Facet, Collection[str]] | None = None,
+    facets: Collection[Facet] = (),
     limit: int = 20,
     offset: int = 0,
 ) -> SearchPage:
-    """Entries that answer the query, best first. No query: all entries. A query without a word or character finds nothing."""
+    """Entries known to the viewer that answer the query, best first. No query: all of them, by id.
+
+    `viewer` is the office that the signed-in person acts for; None sees what everyone may know. A query without a word or
+    character finds nothing, and counts nothing."""
     wanted = query_tokens(text)
     if text.strip() and not wanted:
-        return SearchPage(hits=(), total=0)
+        return SearchPage(hits=(), total=0, facets={facet: {} for facet in facets})
     return store.search(
         wanted,
-        providers=None if providers is None else frozenset(providers),
-        sharing=None if sharing is None else frozenset(sharing),
+        viewer=viewer,
+        narrowing={facet: frozenset(values) for facet, values in (narrowing or {}).items()},
+        facets=facets,
         limit=limit,
         offset=offset,
     )

@@ -1,15 +1,41 @@
 """Nouns to rows and back: the one place that knows how a frozen noun lies in its table."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from django.db.models import QuerySet
 
-from huitong.model.catalog import Dataset, Grade, Item, ItemType, Openness, Sharing, Snapshot, SnapshotFile, UpdateCycle
+from huitong.errors import Reason
+from huitong.intake.plans import LoadPlan, LoadRun, LoadSource, RunState, SourceKind
+from huitong.model.catalog import (
+    Dataset,
+    Grade,
+    Item,
+    ItemType,
+    LoadMode,
+    Openness,
+    ResourceFormat,
+    Sharing,
+    SharingManner,
+    Snapshot,
+    SnapshotFile,
+    UpdateCycle,
+    Visibility,
+)
 from huitong.model.ledger import Checkpoint, EntryKind, Promise
 from huitong.model.party import Actor, Division, DivisionLevel, Office, Role
 from huitong.model.policy import DivisionRows, Grant, GrantState, ItemTerm, Mask, MaskKind, Mode, Purpose, Terms
+from huitong.model.quality import (
+    Drift,
+    DriftKind,
+    Freshness,
+    GradingSuggestion,
+    ItemQuality,
+    KeyQuality,
+    QualityReport,
+    SuggestionState,
+)
 from huitong.model.sharing import Request, RequestEvent, RequestEventKind, Wish
 from huitong.model.text import BilingualText
 from huitong.portal.accounts import models as parties
@@ -44,10 +70,25 @@ def items_to_json(items: Sequence[ItemTerm]) -> JSON:
     return [{"item": term.item, "mask": mask_to_json(term.mask)} for term in items]
 
 
+def mask_from_json(value: JSON) -> Mask:
+    """The other way."""
+    return Mask(MaskKind(value["kind"]), value.get("parameters", {}))
+
+
+def reason_to_json(reason: Reason) -> JSON:
+    """A reason as JSON."""
+    return {"code": reason.code, "parameters": dict(reason.parameters)}
+
+
+def reason_from_json(value: JSON) -> Reason:
+    """The other way."""
+    return Reason(value["code"], value["parameters"])
+
+
 def items_from_json(value: JSON) -> tuple[ItemTerm, ...]:
     """The other way."""
     return tuple(
-        ItemTerm(item=entry["item"], mask=Mask(MaskKind(entry["mask"]["kind"]), entry["mask"].get("parameters", {})))
+        ItemTerm(item=entry["item"], mask=mask_from_json(entry["mask"]))
         for entry in value
     )
 
@@ -78,7 +119,7 @@ def wish_from_json(value: JSON) -> Wish:
 
 
 def dataset_row(dataset: Dataset) -> catalog.Dataset:
-    condition = dataset.sharing_condition
+    condition, openness_condition = dataset.sharing_condition, dataset.openness_condition
     return catalog.Dataset(
         id=dataset.id,
         title_zh=dataset.title.zh,
@@ -98,6 +139,19 @@ def dataset_row(dataset: Dataset) -> catalog.Dataset:
         key_item=dataset.key,
         division_item=dataset.division_item,
         source=dataset.source,
+        format=dataset.format.value,
+        sharing_manner=dataset.sharing_manner.value,
+        openness_condition_zh=None if openness_condition is None else openness_condition.zh,
+        openness_condition_en=None if openness_condition is None else openness_condition.en,
+        legal_basis=dataset.legal_basis,
+        related=list(dataset.related),
+        primary_key=list(dataset.primary_key),
+        derived_from=list(dataset.derived_from),
+        visibility=dataset.visibility.value,
+        known_to=list(dataset.known_to),
+        spatial=dataset.spatial,
+        licence=dataset.licence,
+        keep_days=dataset.keep_days,
     )
 
 
@@ -111,6 +165,9 @@ def item_row(dataset_id: str, position: int, item: Item) -> catalog.Item:
         type=item.type.value,
         grade=int(item.grade),
         meaning=item.meaning,
+        legal_basis=item.legal_basis,
+        collector_id=item.collector,
+        derived_from=list(item.derived_from),
     )
 
 
@@ -135,6 +192,9 @@ def dataset_of(row: catalog.Dataset) -> Dataset:
                 type=ItemType(item.type),
                 grade=Grade(item.grade),
                 meaning=item.meaning,
+                legal_basis=item.legal_basis,
+                collector=item.collector_id,
+                derived_from=tuple(item.derived_from),
             )
             for item in items
         ),
@@ -142,6 +202,18 @@ def dataset_of(row: catalog.Dataset) -> Dataset:
         key=row.key_item,
         division_item=row.division_item,
         source=row.source,
+        format=ResourceFormat(row.format),
+        sharing_manner=SharingManner(row.sharing_manner),
+        openness_condition=_both(row.openness_condition_zh, row.openness_condition_en),
+        legal_basis=row.legal_basis,
+        related=tuple(row.related),
+        primary_key=tuple(row.primary_key),
+        derived_from=tuple(row.derived_from),
+        visibility=Visibility(row.visibility),
+        known_to=tuple(row.known_to),
+        spatial=row.spatial,
+        licence=row.licence,
+        keep_days=row.keep_days,
     )
 
 
@@ -162,6 +234,9 @@ def snapshots_of(rows: QuerySet[catalog.Snapshot]) -> list[Snapshot]:
             taken_at=row.taken_at,
             source_hash=row.source_hash,
             rejected_rows=row.rejected_rows,
+            mode=LoadMode(row.mode),
+            columns=tuple((name, ItemType(kind)) for name, kind in row.columns),
+            removed_at=row.removed_at,
         )
         for row in rows.prefetch_related("files")
     ]
@@ -176,6 +251,9 @@ def office_row(office: Office) -> parties.Office:
         level=office.level.value,
         credit_code=office.credit_code,
         superior_id=office.superior,
+        valid_from=office.valid_from,
+        valid_to=office.valid_to,
+        successor_id=office.successor,
     )
 
 
@@ -187,6 +265,9 @@ def office_of(row: parties.Office) -> Office:
         level=DivisionLevel(row.level),
         credit_code=row.credit_code,
         superior=row.superior_id,
+        valid_from=row.valid_from,
+        valid_to=row.valid_to,
+        successor=row.successor_id,
     )
 
 
@@ -198,6 +279,7 @@ def division_row(division: Division) -> parties.Division:
         parent_id=division.parent,
         valid_from=division.valid_from,
         valid_to=division.valid_to,
+        successors=list(division.successors),
     )
 
 
@@ -209,6 +291,7 @@ def division_of(row: parties.Division) -> Division:
         parent=row.parent_id,
         valid_from=row.valid_from,
         valid_to=row.valid_to,
+        successors=tuple(row.successors),
     )
 
 
@@ -274,6 +357,7 @@ def grant_row(grant: Grant) -> sharing.Grant:
         granted_at=grant.granted_at,
         revoked_at=grant.revoked_at,
         revoked_because=grant.revoked_because,
+        moved_from_id=grant.moved_from,
     )
 
 
@@ -301,6 +385,7 @@ def grant_of(row: sharing.Grant) -> Grant:
         granted_at=row.granted_at,
         revoked_at=row.revoked_at,
         revoked_because=row.revoked_because,
+        moved_from=row.moved_from_id,
     )
 
 
@@ -351,6 +436,174 @@ def has_its_hash(row: sharing.Grant) -> bool:
             _with_their_hash.clear()
         _with_their_hash.add(key)
     return holds
+
+
+def report_to_json(report: QualityReport) -> JSON:
+    """A quality report as JSON, without the parts that are columns of their own (dataset, version, instant)."""
+    key, freshness = report.key, report.freshness
+    return {
+        "rows": report.rows,
+        "rejected_rows": report.rejected_rows,
+        "items": [
+            {"item": one.item, "rows": one.rows, "present": one.present, "valid": one.valid, "distinct": one.distinct}
+            for one in report.items
+        ],
+        "key": None
+        if key is None
+        else {"items": list(key.items), "rows": key.rows, "missing": key.missing, "duplicates": key.duplicates},
+        "freshness": {
+            "cycle": freshness.cycle.value,
+            "taken_at": freshness.taken_at.isoformat(),
+            "due_at": None if freshness.due_at is None else freshness.due_at.isoformat(),
+            "late": freshness.late,
+        },
+        "drift": [{"kind": one.kind.value, "item": one.item, "before": one.before, "now": one.now} for one in report.drift],
+        "compared_with": report.compared_with,
+    }
+
+
+def report_of(row: catalog.QualityReport) -> QualityReport:
+    """The other way."""
+    value: JSON = row.report
+    key, freshness = value["key"], value["freshness"]
+    return QualityReport(
+        dataset=row.dataset_id,
+        version=row.version,
+        made_at=row.made_at,
+        rows=value["rows"],
+        rejected_rows=value["rejected_rows"],
+        items=tuple(ItemQuality(**one) for one in value["items"]),
+        key=None if key is None else KeyQuality(**{**key, "items": tuple(key["items"])}),
+        freshness=Freshness(
+            cycle=UpdateCycle(freshness["cycle"]),
+            taken_at=datetime.fromisoformat(freshness["taken_at"]),
+            due_at=None if freshness["due_at"] is None else datetime.fromisoformat(freshness["due_at"]),
+            late=freshness["late"],
+        ),
+        drift=tuple(
+            Drift(kind=DriftKind(one["kind"]), item=one["item"], before=one["before"], now=one["now"]) for one in value["drift"]
+        ),
+        compared_with=value["compared_with"],
+    )
+
+
+def suggestion_row(dataset_id: str, suggestion: GradingSuggestion) -> catalog.GradingSuggestion:
+    return catalog.GradingSuggestion(
+        dataset_id=dataset_id,
+        item=suggestion.item,
+        meaning=suggestion.meaning,
+        grade=int(suggestion.grade),
+        mask=mask_to_json(suggestion.mask),
+        sampled=suggestion.sampled,
+        recognised=suggestion.recognised,
+        why=reason_to_json(suggestion.why),
+        state=suggestion.state.value,
+        decided_by=suggestion.decided_by,
+        decided_at=suggestion.decided_at,
+        words=suggestion.words,
+    )
+
+
+def suggestion_of(row: catalog.GradingSuggestion) -> GradingSuggestion:
+    return GradingSuggestion(
+        item=row.item,
+        meaning=row.meaning,
+        grade=Grade(row.grade),
+        mask=mask_from_json(row.mask),
+        sampled=row.sampled,
+        recognised=row.recognised,
+        why=reason_from_json(row.why),
+        state=SuggestionState(row.state),
+        decided_by=row.decided_by,
+        decided_at=row.decided_at,
+        words=row.words,
+    )
+
+
+def source_to_json(source: LoadSource) -> JSON:
+    """Where a load reads from, as JSON: the name of a credential, never the credential."""
+    return {
+        "kind": source.kind.value,
+        "address": source.address,
+        "table": source.table,
+        "credential": source.credential,
+        "changed_item": source.changed_item,
+    }
+
+
+def source_from_json(value: JSON) -> LoadSource:
+    """The other way."""
+    return LoadSource(**{**value, "kind": SourceKind(value["kind"])})
+
+
+def plan_row(plan: LoadPlan) -> catalog.LoadPlan:
+    return catalog.LoadPlan(
+        id=plan.id,
+        dataset_id=plan.dataset,
+        source=source_to_json(plan.source),
+        mode=plan.mode.value,
+        every=plan.every,
+        reject_limit=plan.reject_limit,
+        person=plan.person,
+        office_id=plan.office,
+        next_run=plan.next_run,
+        high_water=plan.high_water,
+        stopped=None if plan.stopped is None else reason_to_json(plan.stopped),
+    )
+
+
+def plan_of(row: catalog.LoadPlan) -> LoadPlan:
+    return LoadPlan(
+        id=row.id,
+        dataset=row.dataset_id,
+        source=source_from_json(row.source),
+        mode=LoadMode(row.mode),
+        every=row.every,
+        reject_limit=row.reject_limit,
+        person=row.person,
+        office=row.office_id,
+        next_run=row.next_run,
+        high_water=row.high_water,
+        stopped=None if row.stopped is None else reason_from_json(row.stopped),
+    )
+
+
+def run_row(run: LoadRun) -> catalog.LoadRun:
+    return catalog.LoadRun(
+        id=run.id,
+        dataset_id=run.dataset,
+        plan=run.plan,
+        source=source_to_json(run.source),
+        mode=run.mode.value,
+        started_at=run.started_at,
+        person=run.person,
+        state=run.state.value,
+        rows_done=run.rows_done,
+        rows_all=run.rows_all,
+        finished_at=run.finished_at,
+        version=run.version,
+        rejected_rows=run.rejected_rows,
+        reasons=[reason_to_json(reason) for reason in run.reasons],
+    )
+
+
+def run_of(row: catalog.LoadRun) -> LoadRun:
+    return LoadRun(
+        id=row.id,
+        dataset=row.dataset_id,
+        plan=row.plan,
+        source=source_from_json(row.source),
+        mode=LoadMode(row.mode),
+        started_at=row.started_at,
+        person=row.person,
+        state=RunState(row.state),
+        rows_done=row.rows_done,
+        rows_all=row.rows_all,
+        finished_at=row.finished_at,
+        version=row.version,
+        rejected_rows=row.rejected_rows,
+        reasons=tuple(reason_from_json(reason) for reason in row.reasons),
+    )
 
 
 def promise_columns(promise: Promise) -> dict[str, Any]:

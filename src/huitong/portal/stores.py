@@ -8,7 +8,7 @@ exactly one of them wins on either database.
 import fcntl
 import os
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -20,15 +20,20 @@ from django.db.models import Count, Exists, F, Max, Min, Model, OuterRef, Q, Que
 from django.db.models.functions import Collate
 
 from huitong.catalog.divisions import Divisions
-from huitong.catalog.ports import CatalogStore, PartyStore, SearchPage, Transactions
+from huitong.catalog.ports import CatalogStore, Facet, PartyStore, QualityStore, SearchPage, Transactions
+from huitong.catalog.search import facet_values, ordered_counts
+from huitong.catalog.tree import line_up, parents_first
 from huitong.errors import Conflict, InputInvalid, LedgerBroken, NotFound, Reason
 from huitong.gateway.answer import Uses
+from huitong.intake.plans import LoadPlan, LoadRun, RunState
+from huitong.intake.ports import LoadStore
 from huitong.ledger.cross_check import KeptGrant, KeptRequest, KeptSnapshot, Records
 from huitong.ledger.log import LedgerStore
-from huitong.model.catalog import Dataset, Sharing, Snapshot
+from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.ledger import Checkpoint, Promise
 from huitong.model.party import Actor, Division, DivisionLevel, Office
 from huitong.model.policy import Grant, GrantState
+from huitong.model.quality import GradingSuggestion, QualityReport, SuggestionState
 from huitong.model.sharing import Request, RequestEvent, RequestState
 from huitong.portal.accounts import models as parties
 from huitong.portal.audit import models as audit
@@ -47,10 +52,18 @@ from huitong.portal.rows import (
     item_row,
     office_of,
     office_row,
+    plan_of,
+    plan_row,
     promise_columns,
     promise_of,
+    report_of,
+    report_to_json,
     request_of,
+    run_of,
+    run_row,
     snapshots_of,
+    suggestion_of,
+    suggestion_row,
     terms_hash_of,
     wish_to_json,
 )
@@ -58,6 +71,8 @@ from huitong.portal.sharing import models as sharing
 from huitong.sharing.ports import SharingStore, Side
 
 Row = TypeVar("Row", bound=Model)
+LONGEST_POST = 130
+"""Characters of a post's id."""
 EDITION_OF_DIVISIONS = "divisions-edition"
 SEQUENCER_LOCK = 0x6875_6974_6F6E_67
 """Key of PostgreSQL's advisory lock of the sequencer: the letters of the product."""
@@ -134,30 +149,42 @@ class DjangoCatalogStore:
         self,
         tokens: Sequence[str],
         *,
-        providers: Collection[str] | None = None,
-        sharing: Collection[Sharing] | None = None,
+        viewer: str | None,
+        narrowing: Mapping[Facet, Collection[str]] | None = None,
+        facets: Collection[Facet] = (),
         limit: int = 20,
         offset: int = 0,
     ) -> SearchPage:
-        """Entries whose index holds every token, by falling weight, then by id; without tokens all, by id."""
-        narrowing = Q()
-        if providers is not None:
-            narrowing &= Q(provider__in=list(providers))
-        if sharing is not None:
-            narrowing &= Q(sharing__in=[value.value for value in sharing])
-        found = catalog.Dataset.objects.using(self.using).filter(narrowing).values("id")
+        """Entries known to the viewer whose index holds every token, by falling weight, then by id; without tokens all, by id."""
         wanted = set(tokens)
-        if not _storable(*wanted, *(providers or ())):
-            return SearchPage(hits=(), total=0)
-        order: list[Any] = [_by_bytes("id", self.using)]
+        counts: dict[Facet, Counter[str]] = {facet: Counter() for facet in facets}
+        hits: list[tuple[int, str, Dataset]] = []
+        rows = self._datasets()
+        if not _storable(*wanted):
+            rows = rows.none()
+        scores: dict[str, int] = {}
         if wanted:
-            found = found.filter(tokens__token__in=wanted)
-            found = found.annotate(held=Count("tokens__token"), score=Sum("tokens__weight")).filter(held=len(wanted))
-            order.insert(0, "-score")
-        total = found.count()
-        ids = [row["id"] for row in found.order_by(*order).values("id")[offset : offset + limit]]
-        rows = {row.id: row for row in self._datasets().filter(id__in=ids)}
-        return SearchPage(hits=tuple(dataset_of(rows[dataset_id]) for dataset_id in ids), total=total)
+            found = catalog.SearchToken.objects.using(self.using).filter(token__in=wanted).values("dataset_id")
+            found = found.annotate(held=Count("token"), score=Sum("weight")).filter(held=len(wanted))
+            scores = {row["dataset_id"]: row["score"] for row in found}
+            rows = rows.filter(id__in=list(scores))
+        offices = {row.id: office_of(row) for row in parties.Office.objects.using(self.using)}
+        parents = dict(parties.Division.objects.using(self.using).values_list("code", "parent_id"))
+        for row in rows:
+            dataset = dataset_of(row)
+            if not dataset.is_known_to(viewer):
+                continue
+            office = offices.get(dataset.provider)
+            values = facet_values(dataset, office, [] if office is None else line_up(office.division, parents))
+            outside = {facet for facet, taken in (narrowing or {}).items() if not set(values[facet]) & set(taken)}
+            if not outside:
+                hits.append((-scores.get(dataset.id, 0), dataset.id, dataset))
+            for facet in counts:
+                if outside <= {facet}:
+                    counts[facet].update(values[facet])
+        hits.sort(key=lambda hit: hit[:2])
+        counted = {facet: ordered_counts(counter) for facet, counter in counts.items()}
+        return SearchPage(hits=tuple(hit[2] for hit in hits[offset : offset + limit]), total=len(hits), facets=counted)
 
     def add_snapshot(self, snapshot: Snapshot) -> None:
         """Make it the current one, if it is newer than that."""
@@ -175,6 +202,10 @@ class DjangoCatalogStore:
             taken_at=snapshot.taken_at,
             source_hash=snapshot.source_hash,
             rejected_rows=snapshot.rejected_rows,
+            mode=snapshot.mode.value,
+            columns=[[name, kind.value] for name, kind in snapshot.columns],
+            removed_at=snapshot.removed_at,
+            parts=len(snapshot.files),
         )
         catalog.SnapshotFile.objects.using(self.using).bulk_create(
             catalog.SnapshotFile(snapshot=row, position=position, path=file.path, rows=file.rows, bytes=file.bytes)
@@ -192,6 +223,25 @@ class DjangoCatalogStore:
     def snapshots(self, dataset_id: str) -> Sequence[Snapshot]:
         """All, newest first."""
         return snapshots_of(self._snapshots(dataset_id))
+
+    def mark_removed(self, dataset_id: str, versions: Collection[int], *, at: datetime) -> None:
+        """Note that the files of these snapshots are gone; one that was noted before keeps its instant."""
+        rows = self._snapshots(dataset_id).filter(version__in=list(versions))
+        catalog.SnapshotFile.objects.using(self.using).filter(snapshot__in=rows.values("id")).delete()
+        rows.filter(removed_at=None).update(removed_at=at)
+
+    def datasets(self, dataset_ids: Collection[str]) -> Mapping[str, Dataset]:
+        """Those of these ids that are in force, a few hundred to a statement."""
+        found: dict[str, Dataset] = {}
+        for ids in _parts([dataset_id for dataset_id in dict.fromkeys(dataset_ids) if _storable(dataset_id)]):
+            found.update((row.id, dataset_of(row)) for row in self._datasets().filter(id__in=ids))
+        return found
+
+    def every_dataset(self) -> Iterator[Dataset]:
+        """All entries in force when it begins, by id, a few hundred at a time."""
+        for ids in _parts(sorted(catalog.Dataset.objects.using(self.using).values_list("id", flat=True))):
+            found = self.datasets(ids)
+            yield from (found[dataset_id] for dataset_id in ids if dataset_id in found)
 
     def _datasets(self) -> QuerySet[catalog.Dataset]:
         return catalog.Dataset.objects.using(self.using).prefetch_related("items")
@@ -253,6 +303,34 @@ class DjangoPartyStore:
         rows = rows.select_related("account", "office").prefetch_related("roles").order_by(_by_bytes("id", self.using))
         return [actor_of(row) for row in rows]
 
+    def move_posts(self, office: str, successor: str, *, at: datetime) -> Sequence[tuple[str, str]]:
+        """End every open post of the office and give its roles to a post in the successor; pairs of old and new, by old post."""
+        posts = parties.Post.objects.using(self.using)
+        rows = posts.select_for_update().filter(office_id=office, ended_at=None).order_by(_by_bytes("id", self.using))
+        moved = []
+        for old in list(rows):
+            held = posts.filter(account_id=old.account_id, office_id=successor, ended_at=None).first()
+            new = held or posts.create(
+                id=self._free_post(old.account.username, successor), account=old.account, office_id=successor, created_at=at
+            )
+            roles = parties.PostRole.objects.using(self.using)
+            taken = [parties.PostRole(post=new, role=role.role) for role in roles.filter(post=old)]
+            roles.bulk_create(taken, ignore_conflicts=True)
+            posts.filter(id=old.id).update(ended_at=at)
+            moved.append((old.id, new.id))
+        return moved
+
+    def _free_post(self, username: str, office: str) -> str:
+        """`username@office`, or with a number behind if somebody held a post of that id before."""
+        posts = parties.Post.objects.using(self.using)
+        wanted = f"{username}@{office}"
+        number = 1
+        while posts.filter(id=wanted).exists():
+            number += 1
+            tail = f"~{number}@{office}"
+            wanted = username[: LONGEST_POST - len(tail)] + tail
+        return wanted
+
 
 class DjangoDivisions:
     """Divisions of the gateway and DivisionTree of sharing: the table, held as a tree until another edition is put in."""
@@ -266,9 +344,14 @@ class DjangoDivisions:
         edition = self._edition()
         held = self._held
         if held is None or held[0] != edition:
-            rows = parties.Division.objects.using(self._using).order_by(_by_bytes("code", self._using))
-            held = self._held = (edition, Divisions(division_of(row) for row in rows))
+            held = (edition, Divisions(self.divisions()))
+            if not connections[self._using].in_atomic_block:  # what a transaction has changed may yet be undone
+                self._held = held
         return held[1]
+
+    def divisions(self) -> Iterator[Division]:
+        """All, parents before children, by code among those of one parent."""
+        return parents_first(division_of(row) for row in parties.Division.objects.using(self._using).iterator(5000))
 
     def codes_under(self, division_code: str, at: date) -> frozenset[str]:
         """The codes at or below it that are valid on that day; empty if it is unknown."""
@@ -386,6 +469,15 @@ class DjangoSharingStore:
     def grants_in_state(self, state: GrantState, *, limit: int = 100) -> Sequence[Grant]:
         """The oldest grants in that state."""
         return self._grants(Q(state=state.value), limit=limit)
+
+    def move_requests(self, office: str, successor: str) -> Sequence[str]:
+        """Open requests that the office has to answer or has made become the successor's; their ids, in order."""
+        rows = sharing.Request.objects.using(self.using).filter(state=RequestState.UNDER_REVIEW.value)
+        moved = set(rows.select_for_update().filter(Q(provider=office) | Q(applicant_office=office)).values_list("id", flat=True))
+        for ids in _parts(sorted(moved)):
+            rows.filter(id__in=ids, provider=office).update(provider=successor)
+            rows.filter(id__in=ids, applicant_office=office).update(applicant_office=successor)
+        return sorted(moved)
 
     def _requests(self) -> QuerySet[sharing.Request]:
         return sharing.Request.objects.using(self.using).prefetch_related("events")
@@ -593,7 +685,7 @@ class DjangoRecords:
 
     def snapshots(self) -> Iterator[KeptSnapshot]:
         """Every snapshot."""
-        rows = catalog.Snapshot.objects.using(self.using).annotate(parts=Count("files")).order_by("dataset_id", "version")
+        rows = catalog.Snapshot.objects.using(self.using).order_by("dataset_id", "version")
         for row in rows.iterator(1000):
             yield KeptSnapshot(
                 dataset=row.dataset_id,
@@ -618,6 +710,122 @@ class DjangoRecords:
         return [*found, *((query, "") for query in bare.order_by("query").values_list("query", flat=True)[: limit - len(found)])]
 
 
+@dataclass(frozen=True)
+class DjangoQualityStore:
+    """QualityStore."""
+
+    using: str = "default"
+
+    def put_report(self, report: QualityReport) -> None:
+        """Keep the report of a snapshot, in place of an earlier one of the same version."""
+        catalog.QualityReport.objects.using(self.using).update_or_create(
+            dataset_id=report.dataset,
+            version=report.version,
+            defaults={"made_at": report.made_at, "report": report_to_json(report)},
+        )
+
+    def report(self, dataset_id: str, version: int | None = None) -> QualityReport | None:
+        """The report of that snapshot, or of the newest one that has one."""
+        if not _storable(dataset_id):
+            return None
+        rows = catalog.QualityReport.objects.using(self.using).filter(dataset_id=dataset_id).order_by("-version")
+        row = (rows if version is None else rows.filter(version=version)).first()
+        return None if row is None else report_of(row)
+
+    def put_suggestions(self, dataset_id: str, suggestions: Sequence[GradingSuggestion]) -> None:
+        """Keep these as the open ones, but for those that were decided before and say the same."""
+        rows = self._suggestions(dataset_id)
+        rows.filter(state=SuggestionState.OPEN.value).delete()
+        decided = set(rows.values_list("item", "meaning", "grade"))
+        opened = {
+            (one.item, one.meaning): replace(one, state=SuggestionState.OPEN, decided_by=None, decided_at=None, words=None)
+            for one in suggestions
+            if (one.item, one.meaning, int(one.grade)) not in decided
+        }
+        catalog.GradingSuggestion.objects.using(self.using).bulk_create(
+            suggestion_row(dataset_id, one) for one in opened.values()
+        )
+
+    def suggestions(self, dataset_id: str) -> Sequence[GradingSuggestion]:
+        """All of the dataset, open ones first, then by item."""
+        return sorted(
+            (suggestion_of(row) for row in self._suggestions(dataset_id)),
+            key=lambda one: (one.state is not SuggestionState.OPEN, one.item, one.meaning, one.grade),
+        )
+
+    def decide_suggestion(self, dataset_id: str, suggestion: GradingSuggestion) -> None:
+        """Replace the open suggestion of the same item and meaning. Raises Conflict `suggestion-decided` if it is not open."""
+        rows = self._suggestions(dataset_id).filter(item=suggestion.item, meaning=suggestion.meaning)
+        removed, _ = rows.filter(state=SuggestionState.OPEN.value).delete()
+        if not removed:
+            raise Conflict.because(
+                "suggestion-decided", dataset=dataset_id, item=suggestion.item, meaning=suggestion.meaning
+            )
+        suggestion_row(dataset_id, suggestion).save(using=self.using, force_insert=True)
+
+    def _suggestions(self, dataset_id: str) -> QuerySet[catalog.GradingSuggestion]:
+        rows = catalog.GradingSuggestion.objects.using(self.using)
+        return rows.filter(dataset_id=dataset_id) if _storable(dataset_id) else rows.none()
+
+
+@dataclass(frozen=True)
+class DjangoLoadStore:
+    """LoadStore."""
+
+    using: str = "default"
+
+    def put_plan(self, plan: LoadPlan) -> None:
+        """Add the plan, or replace the one of the same id."""
+        _upsert(catalog.LoadPlan, [plan_row(plan)], self.using)
+
+    def plan(self, plan_id: str) -> LoadPlan | None:
+        """The plan of that id."""
+        row = _one(catalog.LoadPlan.objects.using(self.using), id=plan_id)
+        return None if row is None else plan_of(row)
+
+    def plans(self, *, datasets: Collection[str] | None = None) -> Sequence[LoadPlan]:
+        """All plans (of these datasets), by id."""
+        rows = catalog.LoadPlan.objects.using(self.using)
+        if datasets is not None:
+            rows = rows.filter(dataset__in=[dataset_id for dataset_id in datasets if _storable(dataset_id)])
+        return sorted((plan_of(row) for row in rows), key=lambda plan: plan.id)
+
+    def remove_plan(self, plan_id: str) -> None:
+        """Forget the plan; its runs stay."""
+        catalog.LoadPlan.objects.using(self.using).filter(id=plan_id).delete()
+
+    def due_plans(self, now: datetime) -> Sequence[LoadPlan]:
+        """The plans that are due and not stopped, the longest due first."""
+        rows = catalog.LoadPlan.objects.using(self.using).filter(next_run__lte=now, stopped__isnull=True)
+        return [plan_of(row) for row in rows.order_by("next_run", _by_bytes("id", self.using))]
+
+    def claim_plan(self, plan_id: str, *, seen_next_run: datetime, next_run: datetime) -> bool:
+        """Move the plan's next run on, if it still is what was seen: of two workers one gets True."""
+        rows = catalog.LoadPlan.objects.using(self.using).filter(id=plan_id, next_run=seen_next_run)
+        return rows.update(next_run=next_run) == 1
+
+    def put_run(self, run: LoadRun) -> None:
+        """Add the run, or replace the one of the same id."""
+        _upsert(catalog.LoadRun, [run_row(run)], self.using)
+
+    def run(self, run_id: str) -> LoadRun | None:
+        """The run of that id."""
+        row = _one(catalog.LoadRun.objects.using(self.using), id=run_id)
+        return None if row is None else run_of(row)
+
+    def runs(self, dataset_id: str, *, limit: int = 20) -> Sequence[LoadRun]:
+        """The newest runs of a dataset, newest first."""
+        if not _storable(dataset_id):
+            return []
+        rows = catalog.LoadRun.objects.using(self.using).filter(dataset_id=dataset_id)
+        return [run_of(row) for row in rows.order_by("-started_at", _by_bytes("id", self.using).desc())[:limit]]
+
+    def unfinished_runs(self) -> Sequence[LoadRun]:
+        """Runs that are noted as running, oldest first."""
+        rows = catalog.LoadRun.objects.using(self.using).filter(state=RunState.RUNNING.value)
+        return [run_of(row) for row in rows.order_by("started_at", _by_bytes("id", self.using))]
+
+
 class Stores:
     """One of each over one database."""
 
@@ -628,6 +836,8 @@ class Stores:
         self.catalog: CatalogStore = DjangoCatalogStore(using)
         self.parties: PartyStore = DjangoPartyStore(using)
         self.divisions = DjangoDivisions(using)
+        self.quality: QualityStore = DjangoQualityStore(using)
+        self.loads: LoadStore = DjangoLoadStore(using)
         self.sharing: SharingStore = DjangoSharingStore(using)
         self.ledger: LedgerStore = DjangoLedgerStore(using)
         self.uses: Uses = DjangoUses(using)
@@ -654,6 +864,11 @@ def _storable(*texts: str) -> bool:
 def _one(rows: QuerySet[Row], **key: str | int) -> Row | None:
     """The row of that key, if there is one."""
     return rows.filter(**key).first() if _storable(*(part for part in key.values() if isinstance(part, str))) else None
+
+
+def _parts(values: list[str], size: int = 500) -> Iterator[list[str]]:
+    """The values, so many at a time: a statement takes no list of any length."""
+    return (values[start : start + size] for start in range(0, len(values), size))
 
 
 def _next_number(series: str, using: str) -> int:

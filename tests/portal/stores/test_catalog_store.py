@@ -7,7 +7,7 @@ import pytest
 from django.db import IntegrityError, transaction
 from tests.portal.examples import CIVIL, HOUSEHOLDS, MEDICAL, Example, snapshot
 
-from huitong.catalog.ports import CatalogStore
+from huitong.catalog.ports import CatalogStore, Facet
 from huitong.errors import Conflict, NotFound
 from huitong.model.catalog import Sharing
 from huitong.model.text import BilingualText
@@ -38,8 +38,8 @@ def test_an_entry_is_replaced_with_its_items_and_tokens(example: Example) -> Non
     with example.stores.atomic():
         catalog.put_dataset(changed, index={"新": 1})
     assert catalog.dataset(HOUSEHOLDS.id) == changed
-    assert catalog.search(["低保"]).total == 0
-    assert catalog.search(["新"]).hits == (changed,)
+    assert catalog.search(["低保"], viewer=None).total == 0
+    assert catalog.search(["新"], viewer=None).hits == (changed,)
 
 
 def fill(store: CatalogStore) -> None:
@@ -56,10 +56,10 @@ SEARCHES = [
     (["人口", "人口"], {}),
     (["人口", "person"], {}),
     (["Person"], {}),
-    (["人口"], {"providers": [CIVIL.id]}),
-    (["人口"], {"providers": []}),
-    (["人口"], {"sharing": [Sharing.NOT_SHARED]}),
-    ([], {"providers": [CIVIL.id], "sharing": [Sharing.UNCONDITIONAL, Sharing.NOT_SHARED]}),
+    (["人口"], {"narrowing": {Facet.OFFICE: [CIVIL.id]}}),
+    (["人口"], {"narrowing": {Facet.OFFICE: []}}),
+    (["人口"], {"narrowing": {Facet.SHARING: ["not-shared"]}}),
+    ([], {"narrowing": {Facet.OFFICE: [CIVIL.id], Facet.SHARING: ["unconditional", "not-shared"]}}),
     (["人口"], {"limit": 2, "offset": 1}),
     (["人口"], {"limit": 2, "offset": 9}),
     (["100_"], {}),
@@ -77,7 +77,7 @@ def test_search_answers_as_the_store_in_memory_does(example: Example, tokens: li
     with example.stores.atomic():
         fill(example.stores.catalog)
     fill(memory)
-    assert example.stores.catalog.search(tokens, **narrowing) == memory.search(tokens, **narrowing)
+    assert example.stores.catalog.search(tokens, viewer=None, **narrowing) == memory.search(tokens, viewer=None, **narrowing)
 
 
 def test_a_page_of_the_catalogue_costs_four_statements_however_long_it_is(example: Example, queries: Callable[[], int]) -> None:
@@ -85,7 +85,7 @@ def test_a_page_of_the_catalogue_costs_four_statements_however_long_it_is(exampl
         for number in range(30):
             example.stores.catalog.put_dataset(named(f"civil.d{number}"), index={"d": 1})
     queries()
-    assert len(example.stores.catalog.search(["d"], limit=30).hits) == 30
+    assert len(example.stores.catalog.search(["d"], viewer=None, limit=30).hits) == 30
     assert queries() == 4
     example.stores.catalog.dataset(HOUSEHOLDS.id)
     assert queries() == 2
@@ -123,7 +123,7 @@ def test_an_exception_undoes_the_entry(example: Example) -> None:
         example.stores.catalog.put_dataset(named("civil.half"), index={"half": 1})
         raise RuntimeError
     assert example.stores.catalog.dataset("civil.half") is None
-    assert example.stores.catalog.search(["half"]).total == 0
+    assert example.stores.catalog.search(["half"], viewer=None).total == 0
 
 
 def test_the_database_refuses_what_no_entry_may_be(stores: Stores, example: Example) -> None:
@@ -150,4 +150,4 @@ def test_chinese_beyond_the_common_plane_is_kept(example: Example) -> None:
     rare = replace(HOUSEHOLDS, id="civil.rare", title=BilingualText(zh="𠮷家庭", en="Rare"))
     with example.stores.atomic():
         example.stores.catalog.put_dataset(rare, index={"𠮷": 1})
-    assert example.stores.catalog.search(["𠮷"]).hits == (rare,)
+    assert example.stores.catalog.search(["𠮷"], viewer=None).hits == (rare,)

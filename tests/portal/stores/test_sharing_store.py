@@ -235,4 +235,4 @@ def test_what_no_database_can_hold_is_refused_in_writing_and_not_found_in_readin
     assert list(asked.uses.entries_of(text)) == []
     assert list(asked.parties.actors_of(text)) == []
     assert asked.parties.offices(text=text) == ([], 0)
-    assert asked.catalog.search([text]).total == 0
+    assert asked.catalog.search([text], viewer=None).total == 0

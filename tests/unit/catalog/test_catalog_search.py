@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.spec.sharing.world import OFFICES, dataset, item
 
+from huitong.catalog.ports import Facet
 from huitong.catalog.search import index_of, query_tokens, score, search, tokens
 from huitong.model.catalog import Grade, Sharing
 from huitong.model.text import BilingualText
@@ -95,9 +96,9 @@ def test_no_words_list_everything_and_pages_do_not_overlap(store) -> None:
 
 
 def test_search_is_narrowed_by_office_and_sharing(store) -> None:
-    assert search(store, "低保", providers=["somebody-else"]).total == 0
-    assert search(store, "低保", sharing=[Sharing.NOT_SHARED]).total == 0
-    assert search(store, "低保", sharing=[Sharing.UNCONDITIONAL], providers=[OFFICES[0].id]).total == 3
+    assert search(store, "低保", narrowing={Facet.OFFICE: ["somebody-else"]}).total == 0
+    assert search(store, "低保", narrowing={Facet.SHARING: ["not-shared"]}).total == 0
+    assert search(store, "低保", narrowing={Facet.SHARING: ["unconditional"], Facet.OFFICE: [OFFICES[0].id]}).total == 3
 
 
 def test_score_is_what_the_store_ranks_by() -> None:

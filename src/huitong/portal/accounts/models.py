@@ -21,6 +21,7 @@ class Division(models.Model):
     parent = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="children")
     valid_from = models.DateField()
     valid_to = models.DateField(null=True)
+    successors = models.JSONField(default=list)
 
     class Meta:
         constraints: ClassVar = [
@@ -45,9 +46,14 @@ class Office(models.Model):
     level = models.CharField(max_length=10, choices=LEVELS)
     credit_code = models.CharField(max_length=18, unique=True)
     superior = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="inferiors")
+    valid_from = models.DateField(null=True)
+    valid_to = models.DateField(null=True)
+    successor = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="predecessors")
 
     class Meta:
         constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(successor=None) | Q(valid_to__isnull=False), name="office_succeeded_has_ended"),
+            models.CheckConstraint(condition=~Q(successor=F("id")), name="office_not_its_own_successor"),
             models.CheckConstraint(condition=Q(level__in=[value for value, _ in LEVELS]), name="office_level_known"),
             models.CheckConstraint(condition=~Q(superior=F("id")), name="office_not_its_own_superior"),
         ]

@@ -4,16 +4,12 @@ from typing import ClassVar
 
 from django.db import models
 
-from huitong.model.ledger import EntryKind
-
-KINDS = [(value.value, value.value) for value in EntryKind]
-
 
 class Pending(models.Model):
     """A promise that is not in the tree yet; `id` is the order of writing."""
 
     entry = models.CharField(max_length=64, unique=True)
-    kind = models.CharField(max_length=32, choices=KINDS)
+    kind = models.CharField(max_length=32)
     at = models.DateTimeField(db_index=True)
     payload = models.BinaryField()
     key_id = models.CharField(max_length=64)
@@ -28,7 +24,7 @@ class Entry(models.Model):
 
     index = models.PositiveBigIntegerField(primary_key=True)
     entry = models.CharField(max_length=64, unique=True)
-    kind = models.CharField(max_length=32, choices=KINDS)
+    kind = models.CharField(max_length=32)
     at = models.DateTimeField(db_index=True)
     payload = models.BinaryField()
     key_id = models.CharField(max_length=64)

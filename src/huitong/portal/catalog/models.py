@@ -1,4 +1,4 @@
-"""Tables of what there is: entries in force with their items, snapshots with their files, the tokens of search."""
+"""Tables of what there is: entries in force with their items, snapshots with their files, what is known about them, loads."""
 
 from typing import ClassVar
 
@@ -6,13 +6,45 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower
 
-from huitong.model.catalog import Grade, ItemType, Openness, Sharing, UpdateCycle
+from huitong.intake.plans import RunState
+from huitong.model.catalog import (
+    Grade,
+    ItemType,
+    LoadMode,
+    Openness,
+    ResourceFormat,
+    Sharing,
+    SharingManner,
+    UpdateCycle,
+    Visibility,
+)
+from huitong.model.quality import SuggestionState
 
 SHARING = [(value.value, value.value) for value in Sharing]
 OPENNESS = [(value.value, value.value) for value in Openness]
 CYCLES = [(value.value, value.value) for value in UpdateCycle]
 TYPES = [(value.value, value.value) for value in ItemType]
 GRADES = [(value.value, value.name.lower()) for value in Grade]
+FORMATS = [(value.value, value.value) for value in ResourceFormat]
+MANNERS = [(value.value, value.value) for value in SharingManner]
+VISIBILITIES = [(value.value, value.value) for value in Visibility]
+MODES = [(value.value, value.value) for value in LoadMode]
+SUGGESTION_STATES = [(value.value, value.value) for value in SuggestionState]
+RUN_STATES = [(value.value, value.value) for value in RunState]
+
+
+def one_of(name: str, choices: list[tuple[str, str]], constraint: str) -> models.CheckConstraint:
+    """The database itself refuses a value that no noun knows."""
+    return models.CheckConstraint(condition=Q(**{f"{name}__in": [value for value, _ in choices]}), name=constraint)
+
+
+def both_or_neither(name: str, constraint: str) -> models.CheckConstraint:
+    """Words stand in both languages or in none."""
+    return models.CheckConstraint(
+        condition=Q(**{f"{name}_zh": None, f"{name}_en": None})
+        | Q(**{f"{name}_zh__isnull": False, f"{name}_en__isnull": False}),
+        name=constraint,
+    )
 
 
 class Dataset(models.Model):
@@ -36,9 +68,26 @@ class Dataset(models.Model):
     key_item = models.CharField(max_length=63, null=True)
     division_item = models.CharField(max_length=63, null=True)
     source = models.TextField(null=True)
+    format = models.CharField(max_length=16, choices=FORMATS, default=ResourceFormat.DATABASE.value)
+    sharing_manner = models.CharField(max_length=16, choices=MANNERS, default=SharingManner.QUERY.value)
+    openness_condition_zh = models.TextField(null=True)
+    openness_condition_en = models.TextField(null=True)
+    legal_basis = models.TextField(null=True)
+    related = models.JSONField(default=list)
+    primary_key = models.JSONField(default=list)
+    derived_from = models.JSONField(default=list)
+    visibility = models.CharField(max_length=16, choices=VISIBILITIES, default=Visibility.EVERYONE.value)
+    known_to = models.JSONField(default=list)
+    spatial = models.CharField(max_length=12, null=True)
+    licence = models.TextField(null=True)
+    keep_days = models.PositiveIntegerField(null=True)
 
     class Meta:
         constraints: ClassVar = [
+            one_of("format", FORMATS, "dataset_format_known"),
+            one_of("sharing_manner", MANNERS, "dataset_manner_known"),
+            one_of("visibility", VISIBILITIES, "dataset_visibility_known"),
+            both_or_neither("openness_condition", "dataset_openness_condition_both"),
             models.CheckConstraint(condition=Q(sharing__in=[value for value, _ in SHARING]), name="dataset_sharing_known"),
             models.CheckConstraint(condition=Q(openness__in=[value for value, _ in OPENNESS]), name="dataset_openness_known"),
             models.CheckConstraint(
@@ -72,6 +121,9 @@ class Item(models.Model):
     type = models.CharField(max_length=10, choices=TYPES)
     grade = models.PositiveSmallIntegerField(choices=GRADES)
     meaning = models.TextField(null=True)
+    legal_basis = models.TextField(null=True)
+    collector = models.ForeignKey("accounts.Office", on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
+    derived_from = models.JSONField(default=list)
 
     class Meta:
         constraints: ClassVar = [
@@ -108,9 +160,17 @@ class Snapshot(models.Model):
     taken_at = models.DateTimeField()
     source_hash = models.CharField(max_length=64)
     rejected_rows = models.PositiveBigIntegerField()
+    mode = models.CharField(max_length=16, choices=MODES, default=LoadMode.REPLACE.value)
+    columns = models.JSONField(default=list)
+    removed_at = models.DateTimeField(null=True)
+    parts = models.PositiveIntegerField()
+    """Of how many files it was made: known for the audit also when they are gone."""
 
     class Meta:
-        constraints: ClassVar = [models.UniqueConstraint(fields=["dataset", "version"], name="snapshot_version_once")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["dataset", "version"], name="snapshot_version_once"),
+            one_of("mode", MODES, "snapshot_mode_known"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.dataset_id} {self.version}"
@@ -133,3 +193,104 @@ class SnapshotFile(models.Model):
 
     def __str__(self) -> str:
         return self.path
+
+
+class QualityReport(models.Model):
+    """What is known about the rows of a snapshot: counts and names of items, never a value."""
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="+")
+    version = models.PositiveBigIntegerField()
+    made_at = models.DateTimeField()
+    report = models.JSONField()
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["dataset", "version"], name="quality_report_once")]
+
+    def __str__(self) -> str:
+        return f"{self.dataset_id} {self.version}"
+
+
+class GradingSuggestion(models.Model):
+    """What an item was taken for, and what a person made of it."""
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="+")
+    item = models.CharField(max_length=63)
+    meaning = models.TextField()
+    grade = models.PositiveSmallIntegerField(choices=GRADES)
+    mask = models.JSONField()
+    sampled = models.PositiveBigIntegerField()
+    recognised = models.PositiveBigIntegerField()
+    why = models.JSONField()
+    state = models.CharField(max_length=16, choices=SUGGESTION_STATES)
+    decided_by = models.CharField(max_length=64, null=True)
+    decided_at = models.DateTimeField(null=True)
+    words = models.TextField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["dataset", "item", "meaning"],
+                condition=Q(state=SuggestionState.OPEN.value),
+                name="suggestion_open_once",
+            ),
+            one_of("state", SUGGESTION_STATES, "suggestion_state_known"),
+            models.CheckConstraint(condition=Q(recognised__lte=F("sampled")), name="suggestion_recognised_of_sampled"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.dataset_id}: {self.item}"
+
+
+class LoadPlan(models.Model):
+    """A load that recurs. `source` never holds a credential, only the name of one."""
+
+    id = models.CharField(max_length=64, primary_key=True)
+    dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="+")
+    source = models.JSONField()
+    mode = models.CharField(max_length=16, choices=MODES)
+    every = models.TextField()
+    reject_limit = models.PositiveBigIntegerField()
+    person = models.CharField(max_length=64)
+    office = models.ForeignKey("accounts.Office", on_delete=models.PROTECT, related_name="+")
+    next_run = models.DateTimeField()
+    high_water = models.TextField(null=True)
+    stopped = models.JSONField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [one_of("mode", MODES, "load_plan_mode_known")]
+        indexes: ClassVar = [models.Index(fields=["next_run", "id"], name="load_plan_next_run")]
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class LoadRun(models.Model):
+    """What became of a load. `plan` is the name of a plan that may be gone by now."""
+
+    id = models.CharField(max_length=64, primary_key=True)
+    dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="+")
+    plan = models.CharField(max_length=64, null=True)
+    source = models.JSONField()
+    mode = models.CharField(max_length=16, choices=MODES)
+    started_at = models.DateTimeField()
+    person = models.CharField(max_length=64)
+    state = models.CharField(max_length=16, choices=RUN_STATES)
+    rows_done = models.PositiveBigIntegerField()
+    rows_all = models.PositiveBigIntegerField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    version = models.PositiveBigIntegerField(null=True)
+    rejected_rows = models.PositiveBigIntegerField()
+    reasons = models.JSONField(default=list)
+
+    class Meta:
+        constraints: ClassVar = [
+            one_of("mode", MODES, "load_run_mode_known"),
+            one_of("state", RUN_STATES, "load_run_state_known"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["dataset", "-started_at"], name="load_run_dataset_started"),
+            models.Index(fields=["state"], condition=Q(state=RunState.RUNNING.value), name="load_run_running"),
+        ]
+
+    def __str__(self) -> str:
+        return self.id

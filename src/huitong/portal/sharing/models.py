@@ -92,9 +92,11 @@ class Grant(models.Model):
     granted_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True)
     revoked_because = models.TextField(null=True)
+    moved_from = models.OneToOneField("self", on_delete=models.PROTECT, null=True, related_name="moved_to")
 
     class Meta:
         constraints: ClassVar = [
+            models.CheckConstraint(condition=~Q(moved_from=F("id")), name="grant_not_moved_from_itself"),
             models.CheckConstraint(condition=Q(mode__in=[value for value, _ in MODES]), name="grant_mode_known"),
             models.CheckConstraint(
                 condition=Q(rows_item=None, rows_division=None) | Q(rows_item__isnull=False, rows_division__isnull=False),
