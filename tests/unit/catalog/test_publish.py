@@ -67,7 +67,7 @@ def test_everything_that_is_wrong_is_told_at_once(world: World) -> None:
         world.catalog.publish(wrong, by=CIVIL_OFFICER)
     assert world.ledger.written == [] and world.stores.epoch.current() == 0
     closed = replace(HOMES, sharing=Sharing.NOT_SHARED, openness=Openness.CONDITIONAL)
-    with says_no(InputInvalid, "open-but-not-shared"):
+    with says_no(InputInvalid, "open-but-not-shared", "openness-condition-missing"):
         world.catalog.publish(closed, by=CIVIL_OFFICER)
 
 
