@@ -1,4 +1,5 @@
-"""Which mask an item gets by default, and when one mask shows no more than another. The rules are data: `default_masks.toml`."""
+"""Which mask an item gets by default, and when one mask shows no more than another. The rules are data: `default_masks.toml`,
+which a grading scheme may replace meaning by meaning."""
 
 import tomllib
 from collections.abc import Mapping
@@ -15,34 +16,57 @@ _DATE_ORDER = ("month", "year")
 
 
 @dataclass(frozen=True)
-class _Rule:
+class MaskRule:
+    """From which grade on an item leaves with which mask."""
+
     grade: Grade
     mask: Mask
 
 
+@dataclass(frozen=True)
+class MaskRules:
+    """Default masks by meaning, else by logical type; each list with the highest grade first."""
+
+    meaning: Mapping[str, tuple[MaskRule, ...]]
+    plain: Mapping[str, tuple[MaskRule, ...]]
+    every: tuple[MaskRule, ...] = ()
+    """What no item of that grade escapes, whatever its meaning and type."""
+
+    def mask(self, item: Item) -> Mask:
+        """The mask of an item by its meaning and grade; without a rule for the meaning, by its type and grade; else clear."""
+        chosen = self.meaning.get(item.meaning or "") if item.type is ItemType.TEXT else None
+        for rule in (*self.every, *(chosen if chosen is not None else self.plain.get(item.type.value, ()))):
+            if item.grade >= rule.grade:
+                return rule.mask
+        return Mask(MaskKind.CLEAR)
+
+
+def highest_first(rules: list[MaskRule]) -> tuple[MaskRule, ...]:
+    """The rules in the order in which they are tried."""
+    return tuple(sorted(rules, key=lambda rule: -rule.grade))
+
+
+def read_rules(entries: list[dict[str, Any]]) -> tuple[MaskRule, ...]:
+    """Rules as they stand in `default_masks.toml`."""
+    return highest_first(
+        [MaskRule(Grade(entry["grade"]), Mask(MaskKind(entry["mask"]), entry.get("parameters", {}))) for entry in entries]
+    )
+
+
 @cache
-def _rules() -> Mapping[tuple[str, str], tuple[_Rule, ...]]:
-    """Rules by (`meaning` or `plain`, name), the highest grade first."""
+def shipped_rules() -> MaskRules:
+    """The rules of `default_masks.toml`."""
     written: dict[str, Any] = tomllib.loads((files(__package__) / "default_masks.toml").read_text("utf-8"))
-    found: dict[tuple[str, str], tuple[_Rule, ...]] = {}
-    for section in ("meaning", "plain"):
-        for name, entries in written[section].items():
-            rules = [
-                _Rule(Grade(entry["grade"]), Mask(MaskKind(entry["mask"]), entry.get("parameters", {}))) for entry in entries
-            ]
-            found[(section, name)] = tuple(sorted(rules, key=lambda rule: -rule.grade))
-    return found
+    return MaskRules(
+        meaning={name: read_rules(entries) for name, entries in written["meaning"].items()},
+        plain={name: read_rules(entries) for name, entries in written["plain"].items()},
+        every=read_rules(written["every"]),
+    )
 
 
-def default_mask(item: Item) -> Mask:
-    """The mask of an item by its meaning and grade; without a rule for the meaning, by its type and grade; else clear."""
-    rules = _rules()
-    meaning = item.meaning or ""
-    chosen = rules.get(("meaning", meaning)) if item.type is ItemType.TEXT else None
-    for rule in chosen if chosen is not None else rules.get(("plain", item.type.value), ()):
-        if item.grade >= rule.grade:
-            return rule.mask
-    return Mask(MaskKind.CLEAR)
+def default_mask(item: Item, rules: MaskRules | None = None) -> Mask:
+    """The mask of an item by its meaning and grade, after `rules` (None: the shipped ones; a scheme has its own `masks`)."""
+    return (rules or shipped_rules()).mask(item)
 
 
 def stricter_or_equal(a: Mask, b: Mask) -> bool:
