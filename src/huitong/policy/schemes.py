@@ -56,7 +56,9 @@ class SchemeGrade:
     title: BilingualText
     meaning: BilingualText
     reviewers: int
-    """How many different reviewers of the providing office must agree."""
+    """How many different reviewers of the providing office must agree, where people review."""
+    at_once: bool
+    """Whether what is shared without condition may be granted by rule; else people review it too."""
     modes: frozenset[str]
     """Kinds of answer in which it may leave; none: it never leaves."""
     storage: StorageRule
@@ -220,7 +222,7 @@ _FIELDS = frozenset((
     "base", "id", "title", "source", "check_against_text", "grade", "floor", "foreign", "mask", "combination", "scale", "lowering",
 ))  # fmt: skip
 _GRADE_FIELDS = frozenset((
-    "code", "rank", "title", "meaning", "reviewers", "modes", "sandbox_level", "keep_days", "reject_rows_kept", "masked_as",
+    "code", "rank", "title", "meaning", "reviewers", "at_once", "modes", "sandbox_level", "keep_days", "reject_rows_kept", "masked_as",
 ))  # fmt: skip
 _NO_TEXT = BilingualText(zh="-", en="-")
 _PARAMETERS: Mapping[MaskKind, frozenset[frozenset[str]]] = {
@@ -360,6 +362,7 @@ class _Reader:
                     title=self.both(one, "title", where=where),
                     meaning=self.both(one, "meaning", where=where),
                     reviewers=self.number(one, "reviewers", 1, 2, where),
+                    at_once=self.flag(one, "at_once", where=where),
                     modes=self.strings(one, "modes", where, MODES),
                     storage=StorageRule(
                         sandbox_level=self.number(one, "sandbox_level", 1, 2, where),
@@ -382,6 +385,7 @@ class _Reader:
                 self.faults.append(Reason("grading-grade-twice", {"file": self.file, "grade": higher.code, "rank": int(higher.rank)}))
             lax = {
                 "reviewers": higher.reviewers < lower.reviewers,
+                "at_once": higher.at_once and not lower.at_once,
                 "modes": not higher.modes <= lower.modes,
                 "sandbox_level": higher.storage.sandbox_level < lower.storage.sandbox_level,
                 "keep_days": higher.storage.keep_days > lower.storage.keep_days,
