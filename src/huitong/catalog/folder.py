@@ -10,19 +10,20 @@ import tempfile
 import tomllib
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from urllib.parse import quote
 
+from huitong.catalog.plans import Left, Plan
 from huitong.catalog.publish import CatalogActions
-from huitong.catalog.toml import dumps, loads, values_of
-from huitong.errors import Conflict, InputInvalid, Reason, Refused
+from huitong.catalog.toml import dumps, loads
+from huitong.errors import Conflict, InputInvalid, Reason
 from huitong.model.catalog import Dataset
-from huitong.model.party import Actor, Role
+from huitong.model.party import Actor
 
 ENDING = ".toml"
 Progress = Callable[[int], None]
@@ -34,35 +35,6 @@ def limits() -> Mapping[str, int]:
     """How much an applied folder or archive may hold (`limits.toml`, with the reasons)."""
     written = tomllib.loads((files(__package__) / "limits.toml").read_text("utf-8"))
     return {name: int(value) for name, value in written["folder"].items()}
-
-
-@dataclass(frozen=True)
-class Change:
-    """An entry that would replace the one in force, and the fields in which they differ."""
-
-    dataset: str
-    fields: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Left:
-    """A file that is left alone, and why."""
-
-    place: str
-    reason: Reason
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What applying a folder does, or would do. With a fault nothing is done."""
-
-    added: tuple[str, ...]
-    changed: tuple[Change, ...]
-    unchanged: tuple[str, ...]
-    skipped: tuple[Left, ...]
-    """Entries of other offices."""
-    faults: tuple[Left, ...]
-    applied: bool = False
 
 
 def place_of(dataset: Dataset) -> PurePosixPath:
@@ -112,90 +84,33 @@ def apply_archive(
 
 def apply_files(
     catalog: CatalogActions,
-    written: Iterator[tuple[str, bytes | Reason]],
+    written: Iterable[tuple[str, bytes | Reason]],
     *,
     by: Actor,
     dry_run: bool = False,
     allow_changes: frozenset[str] = frozenset(),
 ) -> Plan:
     """The same for pairs of place and content, or what is wrong with that place."""
-    if not by.has(Role.DATA_OFFICER):
-        raise Refused.because("role-missing", role=Role.DATA_OFFICER.value, post=by.post, office=by.office)
     faults: list[Left] = []
-    skipped: list[Left] = []
-    entries: dict[str, tuple[str, Dataset]] = {}
+    places: dict[str, str] = {}
+    entries: list[Dataset] = []
     for place, content in written:
         entry = _entry(place, content)
         if isinstance(entry, Reason):
-            faults.append(Left(place, entry))
-        elif entry.provider != by.office:
-            reason = Reason("dataset-of-other-office", {"dataset": entry.id, "provider": entry.provider, "office": by.office})
-            skipped.append(Left(place, reason))
-        elif entry.id in entries:
-            faults.append(Left(place, Reason("entry-twice", {"dataset": entry.id, "place": entries[entry.id][0]})))
+            faults.append(Left("", entry, place))
+        elif entry.id in places:
+            faults.append(Left(entry.id, Reason("entry-twice", {"dataset": entry.id}), place))
         else:
-            entries[entry.id] = (place, entry)
-    return _apply(catalog, entries, skipped, faults, by=by, dry_run=dry_run, allow_changes=allow_changes)
-
-
-def apply_entries(
-    catalog: CatalogActions,
-    datasets: Sequence[Dataset],
-    *,
-    by: Actor,
-    dry_run: bool = False,
-    allow_changes: frozenset[str] = frozenset(),
-) -> Plan:
-    """The same for entries that were read elsewhere, such as a list in JSON."""
-    pairs = ((str(place_of(dataset)), dumps(dataset).encode()) for dataset in datasets)
-    return apply_files(catalog, pairs, by=by, dry_run=dry_run, allow_changes=allow_changes)
-
-
-def _apply(
-    catalog: CatalogActions,
-    entries: Mapping[str, tuple[str, Dataset]],
-    skipped: Sequence[Left],
-    faults: Sequence[Left],
-    *,
-    by: Actor,
-    dry_run: bool,
-    allow_changes: frozenset[str],
-) -> Plan:
-    wanted = [dataset for _, dataset in entries.values()]
+            places[entry.id] = place
+            entries.append(entry)
     with catalog.transactions.atomic():
-        proposals = catalog.proposals(wanted, by=by, allow_changes=allow_changes)
-        found = [*faults, *(Left(entries[one.new.id][0], reason) for one in proposals for reason in one.reasons)]
-        changed = tuple(
-            Change(one.new.id, changed_fields(one.old, one.new)) for one in proposals if one.old is not None and not one.changes_nothing
+        plan = catalog.plan(entries, by=by, allow_changes=allow_changes)
+        plan = replace(
+            plan,
+            skipped=tuple(replace(left, place=places[left.dataset]) for left in plan.skipped),
+            faults=(*faults, *(replace(left, place=places[left.dataset]) for left in plan.faults)),
         )
-        applied = not (dry_run or found)
-        if applied and (changed or any(one.old is None for one in proposals)):
-            catalog.publish_together(wanted, by=by, allow_changes=allow_changes)
-        return Plan(
-            added=tuple(one.new.id for one in proposals if one.old is None and not one.reasons),
-            changed=changed,
-            unchanged=tuple(one.new.id for one in proposals if one.changes_nothing),
-            skipped=tuple(skipped),
-            faults=tuple(found),
-            applied=applied,
-        )
-
-
-def changed_fields(old: Dataset, new: Dataset) -> tuple[str, ...]:
-    """The fields in which two entries differ; an item's as `items.name.field`, one that is new or gone as `items.name`."""
-    before, now = values_of(old, whole=True), values_of(new, whole=True)
-    items_before = {item["name"]: item for item in before.pop("items")}
-    items_now = {item["name"]: item for item in now.pop("items")}
-    fields = [name for name in dict.fromkeys((*before, *now)) if name != "published_on" and before.get(name) != now.get(name)]
-    for name in dict.fromkeys((*items_before, *items_now)):
-        one, other = items_before.get(name), items_now.get(name)
-        if one is None or other is None:
-            fields.append(f"items.{name}")
-        else:
-            fields += [f"items.{name}.{field}" for field in dict.fromkeys((*one, *other)) if one.get(field) != other.get(field)]
-    if not fields and list(items_before) != list(items_now):
-        fields.append("items")
-    return tuple(fields)
+        return plan if dry_run or plan.faults else catalog.carry_out(plan, entries, by=by, allow_changes=allow_changes)
 
 
 def _entry(place: str, content: bytes | Reason) -> Dataset | Reason:

@@ -8,9 +8,10 @@ from zoneinfo import ZoneInfo
 
 from huitong.catalog.canonical import canonical_hash
 from huitong.catalog.checks import Floors, faults_of_change, faults_of_entry, floors_of_meanings, offices_of, sources_of
+from huitong.catalog.plans import Change, Left, Plan, changed_fields
 from huitong.catalog.ports import CatalogStore, Clock, EntryLog, Facet, PartyStore, PolicyEpoch, SearchPage, Transactions
 from huitong.catalog.search import index_of, search
-from huitong.errors import Conflict, HuitongError, InputInvalid, NotFound, Reason, Refused
+from huitong.errors import Conflict, InputInvalid, NotFound, Reason, Refused
 from huitong.model.catalog import Dataset
 from huitong.model.ledger import EntryKind
 from huitong.model.party import Actor, Office, Role
@@ -44,14 +45,6 @@ class Proposal:
         """Whether the very same entry is in force already; the day of publication does not count, the catalogue sets it."""
         return self.old is not None and replace(self.new, published_on=self.old.published_on) == self.old
 
-    def error(self) -> HuitongError | None:
-        """The first kind of what speaks against it, as the error to raise; None if nothing does."""
-        if self.refusals:
-            return Refused(*self.refusals)
-        if self.faults:
-            return InputInvalid(*self.faults)
-        return Conflict(*self.conflicts) if self.conflicts else None
-
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogActions:
@@ -77,10 +70,9 @@ class CatalogActions:
         entry; Conflict if the change would break what snapshots hold, or the name is taken."""
         with self.transactions.atomic():
             self.epoch.bump()
-            (proposal,) = self.proposals([dataset], by=by, allow_changes=allow_changes)
-            if error := proposal.error():
-                raise error
-            return self._put(proposal, by=by)
+            proposals = self.proposals([dataset], by=by, allow_changes=allow_changes)
+            _raise_for(proposals)
+            return self._put(proposals[0], by=by)
 
     def publish_many(self, datasets: Iterable[Dataset], *, by: Actor, allow_changes: frozenset[str] = frozenset()) -> Iterator[Dataset]:
         """Put entries in force, a few hundred in a transaction, and give out each that changed once its transaction is through.
@@ -100,12 +92,60 @@ class CatalogActions:
         with self.transactions.atomic():
             self.epoch.bump()
             proposals = self.proposals(datasets, by=by, allow_changes=allow_changes)
-            wrong = [proposal for proposal in proposals if proposal.reasons]
-            for kind in ("refusals", "faults", "conflicts"):
-                reasons = dict.fromkeys(reason for proposal in wrong for reason in getattr(proposal, kind))
-                if reasons:
-                    raise {"refusals": Refused, "faults": InputInvalid, "conflicts": Conflict}[kind](*reasons)
+            _raise_for(proposals)
             return [self._put(proposal, by=by) for proposal in proposals if not proposal.changes_nothing]
+
+    def apply(
+        self, datasets: Sequence[Dataset], *, by: Actor, dry_run: bool = False, allow_changes: frozenset[str] = frozenset()
+    ) -> Plan:
+        """Put those of these entries that one's own office manages in force, all in one transaction, or with `dry_run` only say
+        what that would do; entries of other offices are skipped, and told. Raises as `publish_together`, `dry_run` or not, and
+        InputInvalid `entry-twice`."""
+        with self.transactions.atomic():
+            plan = self.plan(datasets, by=by, allow_changes=allow_changes)
+            if plan.faults:
+                own = list({dataset.id: dataset for dataset in datasets if dataset.provider == by.office}.values())
+                _raise_for(self.proposals(own, by=by, allow_changes=allow_changes))
+                raise InputInvalid(*(left.reason for left in plan.faults))
+            return plan if dry_run else self.carry_out(plan, datasets, by=by, allow_changes=allow_changes)
+
+    def plan(self, datasets: Sequence[Dataset], *, by: Actor, allow_changes: frozenset[str] = frozenset()) -> Plan:
+        """What applying these entries would do, and everything that speaks against it; writes nothing.
+
+        Raises Refused `role-missing`."""
+        if not by.has(Role.DATA_OFFICER):
+            raise Refused.because("role-missing", role=Role.DATA_OFFICER.value, post=by.post, office=by.office)
+        own: dict[str, Dataset] = {}
+        skipped, faults = [], []
+        for dataset in datasets:
+            if dataset.provider != by.office:
+                parameters = {"dataset": dataset.id, "provider": dataset.provider, "office": by.office}
+                skipped.append(Left(dataset.id, Reason("dataset-of-other-office", parameters)))
+            elif dataset.id in own:
+                faults.append(Left(dataset.id, Reason("entry-twice", {"dataset": dataset.id})))
+            else:
+                own[dataset.id] = dataset
+        proposals = self.proposals(list(own.values()), by=by, allow_changes=allow_changes)
+        return Plan(
+            added=tuple(one.new.id for one in proposals if one.old is None and not one.reasons),
+            changed=tuple(
+                Change(one.new.id, changed_fields(one.old, one.new))
+                for one in proposals
+                if one.old is not None and not one.changes_nothing
+            ),
+            unchanged=tuple(one.new.id for one in proposals if one.changes_nothing),
+            skipped=tuple(skipped),
+            faults=(*faults, *(Left(one.new.id, reason) for one in proposals for reason in one.reasons)),
+        )
+
+    def carry_out(
+        self, plan: Plan, datasets: Sequence[Dataset], *, by: Actor, allow_changes: frozenset[str] = frozenset()
+    ) -> Plan:
+        """Put in force what a plan without faults says, inside the caller's transaction; the plan, now applied."""
+        wanted = {*plan.added, *(change.dataset for change in plan.changed)}
+        if wanted:
+            self.publish_together([dataset for dataset in datasets if dataset.id in wanted], by=by, allow_changes=allow_changes)
+        return replace(plan, applied=True)
 
     def proposals(
         self, datasets: Sequence[Dataset], *, by: Actor, allow_changes: frozenset[str] = frozenset()
@@ -241,6 +281,16 @@ class CatalogActions:
         known = {name for name, entry in self.catalog.datasets(named).items() if entry.is_known_to(viewer)} if named else set()
         whole = {id(dataset) for dataset in datasets} - {id(dataset) for dataset in foreign}
         return tuple(dataset if id(dataset) in whole else _without_hidden(dataset, known) for dataset in datasets)
+
+
+def _raise_for(proposals: Sequence[Proposal]) -> None:
+    """Raise the first kind of what speaks against any of them, with every reason of that kind."""
+    if reasons := dict.fromkeys(reason for proposal in proposals for reason in proposal.refusals):
+        raise Refused(*reasons)
+    if reasons := dict.fromkeys(reason for proposal in proposals for reason in proposal.faults):
+        raise InputInvalid(*reasons)
+    if reasons := dict.fromkeys(reason for proposal in proposals for reason in proposal.conflicts):
+        raise Conflict(*reasons)
 
 
 def _refusals(dataset: Dataset, old: Dataset | None, by: Actor) -> tuple[Reason, ...]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from tests.spec.sharing.world import ADOPTION, CIVIL, CIVIL_OFFICER, CIVIL_REVIEWER, EDUCATION, HOMES, LOW_INCOME, World, person, says_no
 
-from huitong.catalog.folder import apply, apply_archive, apply_entries, changed_fields, export, limits
+from huitong.catalog.folder import apply, apply_archive, export, limits
+from huitong.catalog.plans import changed_fields
 from huitong.catalog.toml import dumps
 from huitong.errors import Conflict, InputInvalid, Refused
 from huitong.model.catalog import Grade, Sharing, Visibility
@@ -161,9 +162,14 @@ def test_an_archive_and_a_list_do_the_same(world: World) -> None:
     place = f"{CIVIL}/civil.homes.toml"
     plan = apply_archive(world.catalog, zipped({place: dumps(changed)}), by=CIVIL_OFFICER, dry_run=True)
     assert plan.changed[0].fields == ("keep_days",)
-    assert apply_entries(world.catalog, [changed], by=CIVIL_OFFICER, dry_run=True) == plan
-    twice = apply_entries(world.catalog, [changed, changed], by=CIVIL_OFFICER)
-    assert faults(twice) == {place: ["entry-twice"]} and not twice.applied
+    assert world.catalog.apply([changed], by=CIVIL_OFFICER, dry_run=True) == plan
+    with says_no(InputInvalid, "entry-twice"):
+        world.catalog.apply([changed, changed], by=CIVIL_OFFICER)
+    with says_no(InputInvalid, "classification-invalid"):
+        world.catalog.apply([changed, replace(ADOPTION, classification="none")], by=CIVIL_OFFICER, dry_run=True)
+    listed = world.catalog.apply([changed, SCHOOLS], by=CIVIL_OFFICER)
+    assert listed.applied and [left.dataset for left in listed.skipped] == [SCHOOLS.id]
+    assert len(world.ledger.written) == 1
     climbing = apply_archive(world.catalog, zipped({"../../etc/civil.homes.toml": dumps(changed)}), by=CIVIL_OFFICER)
     assert faults(climbing) == {"../../etc/civil.homes.toml": ["entry-misplaced"]}
 
