@@ -8,7 +8,7 @@ exactly one of them wins on either database.
 import fcntl
 import os
 import threading
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -16,13 +16,12 @@ from datetime import date, datetime
 from typing import Any, TypeVar
 
 from django.db import DataError, IntegrityError, connections, transaction
-from django.db.models import Count, Exists, F, Max, Min, Model, OuterRef, Q, QuerySet, Sum
+from django.db.models import Exists, F, Max, Min, Model, OuterRef, Q, QuerySet
 from django.db.models.functions import Collate
 
 from huitong.catalog.divisions import Divisions
 from huitong.catalog.ports import CatalogStore, Facet, PartyStore, QualityStore, SearchPage, Transactions
-from huitong.catalog.search import facet_values, ordered_counts
-from huitong.catalog.tree import line_up, parents_first
+from huitong.catalog.tree import parents_first
 from huitong.errors import Conflict, InputInvalid, LedgerBroken, NotFound, Reason
 from huitong.gateway.answer import Uses
 from huitong.intake.plans import LoadPlan, LoadRun, RunState
@@ -38,6 +37,7 @@ from huitong.model.sharing import Request, RequestEvent, RequestState
 from huitong.portal.accounts import models as parties
 from huitong.portal.audit import models as audit
 from huitong.portal.catalog import models as catalog
+from huitong.portal.catalog import search_index
 from huitong.portal.rows import (
     actor_of,
     checkpoint_of,
@@ -73,6 +73,8 @@ from huitong.sharing.ports import SharingStore, Side
 Row = TypeVar("Row", bound=Model)
 LONGEST_POST = 130
 """Characters of a post's id."""
+PUT_AT_ONCE = 300
+"""Entries of one statement."""
 EDITION_OF_DIVISIONS = "divisions-edition"
 SEQUENCER_LOCK = 0x6875_6974_6F6E_67
 """Key of PostgreSQL's advisory lock of the sequencer: the letters of the product."""
@@ -135,15 +137,20 @@ class DjangoCatalogStore:
 
     def put_dataset(self, dataset: Dataset, *, index: Mapping[str, int]) -> None:
         """Add the entry or replace the one of the same id, its items and its search tokens with it."""
-        _upsert(catalog.Dataset, [dataset_row(dataset)], self.using)
-        items = catalog.Item.objects.using(self.using)
-        items.filter(dataset_id=dataset.id).delete()
-        items.bulk_create(item_row(dataset.id, position, item) for position, item in enumerate(dataset.items))
-        tokens = catalog.SearchToken.objects.using(self.using)
-        tokens.filter(dataset_id=dataset.id).delete()
-        tokens.bulk_create(
-            catalog.SearchToken(dataset_id=dataset.id, token=token, weight=weight) for token, weight in index.items()
-        )
+        self.put_datasets([(dataset, index)])
+
+    def put_datasets(self, entries: Iterable[tuple[Dataset, Mapping[str, int]]]) -> None:
+        """The same for many, a few statements for some hundreds of them; of two of the same id the last one stays."""
+        given = list({dataset.id: (dataset, index) for dataset, index in entries}.values())
+        for start in range(0, len(given), PUT_AT_ONCE):
+            part = given[start : start + PUT_AT_ONCE]
+            _upsert(catalog.Dataset, [dataset_row(dataset) for dataset, _ in part], self.using)
+            items = catalog.Item.objects.using(self.using)
+            items.filter(dataset__in=[dataset.id for dataset, _ in part]).delete()
+            items.bulk_create(
+                item_row(dataset.id, position, item) for dataset, _ in part for position, item in enumerate(dataset.items)
+            )
+            search_index.put_entries(part, self.using)
 
     def search(
         self,
@@ -156,35 +163,24 @@ class DjangoCatalogStore:
         offset: int = 0,
     ) -> SearchPage:
         """Entries known to the viewer whose index holds every token, by falling weight, then by id; without tokens all, by id."""
-        wanted = set(tokens)
-        counts: dict[Facet, Counter[str]] = {facet: Counter() for facet in facets}
-        hits: list[tuple[int, str, Dataset]] = []
-        rows = self._datasets()
-        if not _storable(*wanted):
-            rows = rows.none()
-        scores: dict[str, int] = {}
-        if wanted:
-            found = catalog.SearchToken.objects.using(self.using).filter(token__in=wanted).values("dataset_id")
-            found = found.annotate(held=Count("token"), score=Sum("weight")).filter(held=len(wanted))
-            scores = {row["dataset_id"]: row["score"] for row in found}
-            rows = rows.filter(id__in=list(scores))
-        offices = {row.id: office_of(row) for row in parties.Office.objects.using(self.using)}
-        parents = dict(parties.Division.objects.using(self.using).values_list("code", "parent_id"))
-        for row in rows:
-            dataset = dataset_of(row)
-            if not dataset.is_known_to(viewer):
-                continue
-            office = offices.get(dataset.provider)
-            values = facet_values(dataset, office, [] if office is None else line_up(office.division, parents))
-            outside = {facet for facet, taken in (narrowing or {}).items() if not set(values[facet]) & set(taken)}
-            if not outside:
-                hits.append((-scores.get(dataset.id, 0), dataset.id, dataset))
-            for facet in counts:
-                if outside <= {facet}:
-                    counts[facet].update(values[facet])
-        hits.sort(key=lambda hit: hit[:2])
-        counted = {facet: ordered_counts(counter) for facet, counter in counts.items()}
-        return SearchPage(hits=tuple(hit[2] for hit in hits[offset : offset + limit]), total=len(hits), facets=counted)
+        found = search_index.find(
+            tokens,
+            viewer=viewer,
+            narrowing=narrowing or {},
+            facets=facets,
+            limit=limit,
+            offset=offset,
+            using=self.using,
+        )
+        entries = self.datasets(found.page)
+        hits = [entries[dataset_id] for dataset_id in found.page if dataset_id in entries]
+        # an entry that was hidden since the index was read a moment ago is not shown
+        return SearchPage(hits=tuple(hit for hit in hits if hit.is_known_to(viewer)), total=found.total, facets=found.facets)
+
+    def fold_search_index(self, *, at_least: int = 256) -> int:
+        """Tidy the search index if so many entries were put in since it last was: how many. A worker calls it now and then, and
+        nobody who puts in an entry has to wait for it."""
+        return search_index.fold(self.using, at_least=at_least)
 
     def add_snapshot(self, snapshot: Snapshot) -> None:
         """Make it the current one, if it is newer than that."""
@@ -294,6 +290,7 @@ class DjangoPartyStore:
     def put_offices(self, offices: Iterable[Office]) -> None:
         """The same for many, in a few statements."""
         _upsert(parties.Office, [office_row(office) for office in offices], self.using)
+        search_index.parties_changed(self.using)
 
     def actors_of(self, person: str) -> Sequence[Actor]:
         """The posts that the person holds now, each as the actor it makes; by post. None for an account that is closed."""
@@ -363,6 +360,7 @@ class DjangoDivisions:
         with transaction.atomic(using=self._using):
             _upsert(parties.Division, rows, self._using)
             _next_number(EDITION_OF_DIVISIONS, self._using)
+            search_index.parties_changed(self._using)
         return len(rows)
 
     def _edition(self) -> int:

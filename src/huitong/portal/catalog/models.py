@@ -137,18 +137,72 @@ class Item(models.Model):
         return f"{self.dataset_id}: {self.name}"
 
 
-class SearchToken(models.Model):
-    """A token of an entry's words, with the weight it adds to a hit."""
+class SearchState(models.Model):
+    """One row: by its numbers a process knows that what it holds of the index is no longer the newest."""
 
-    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="tokens")
-    token = models.TextField()
-    weight = models.IntegerField()
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    born = models.CharField(max_length=32)
+    """Another one in every database, so that what is held of one is never taken for another."""
+    edition = models.PositiveBigIntegerField(default=0)
+    folded = models.PositiveBigIntegerField(default=0)
+    parties = models.PositiveBigIntegerField(default=0)
+    next_doc = models.PositiveIntegerField(default=0)
+    fresh = models.PositiveIntegerField(default=0)
 
     class Meta:
-        constraints: ClassVar = [models.UniqueConstraint(fields=["token", "dataset"], name="search_token_once")]
+        constraints: ClassVar = [models.CheckConstraint(condition=Q(id=1), name="search_state_single_row")]
 
     def __str__(self) -> str:
-        return f"{self.dataset_id}: {self.token}"
+        return str(self.edition)
+
+
+class SearchEntry(models.Model):
+    """What search knows of an entry, under a small number; while it is fresh, also the tokens that it is found by."""
+
+    doc = models.PositiveIntegerField(primary_key=True)
+    dataset = models.OneToOneField(Dataset, on_delete=models.CASCADE, related_name="+")
+    edition = models.PositiveBigIntegerField(db_index=True)
+    fresh = models.BooleanField()
+    words = models.TextField()
+    provider = models.TextField()
+    collector = models.TextField()
+    visibility = models.TextField()
+    known_to = models.TextField()
+    meanings = models.TextField()
+    family = models.TextField()
+    grade = models.TextField()
+    sharing = models.TextField()
+    openness = models.TextField()
+    cycle = models.TextField()
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["doc"], condition=Q(fresh=True), name="search_entry_fresh")]
+
+    def __str__(self) -> str:
+        return f"{self.doc} {self.dataset_id}"
+
+
+class SearchSegment(models.Model):
+    """Entries whose tokens lie together, in the order of their places; never changed, only merged into another."""
+
+    docs = models.BinaryField()
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class SearchPosting(models.Model):
+    """Where in a segment a token stands, with the weights it adds to a hit."""
+
+    token = models.BinaryField()
+    segment = models.ForeignKey(SearchSegment, on_delete=models.CASCADE, related_name="+")
+    places = models.BinaryField()
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["token", "segment"], name="search_posting_once")]
+
+    def __str__(self) -> str:
+        return f"{self.segment_id}: {bytes(self.token).decode('utf-8', 'replace')}"
 
 
 class Snapshot(models.Model):
