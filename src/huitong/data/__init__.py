@@ -4,6 +4,7 @@ import gzip
 from importlib.resources import files
 
 DIVISIONS = "guizhou_divisions_2023.csv.gz"
+DIVISION_HISTORY = "guizhou_division_history.csv"
 COUNTY_COORDINATES = "guizhou_county_coordinates.csv"
 WEATHER = "weather_hourly_other_provinces_2015.csv.gz"
 

@@ -7,6 +7,7 @@ still say what was recorded. Here every grant, request, snapshot and use that is
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from itertools import islice
 from typing import Any, Protocol
 
@@ -21,6 +22,10 @@ MAXIMUM_FAULTS = 1000
 """Faults that are listed."""
 
 
+NOT_TOLD = "?"
+"""What stands where a table does not tell from which grant another came; no grant has such a name."""
+
+
 @dataclass(frozen=True)
 class KeptGrant:
     """A grant as its table tells it."""
@@ -31,6 +36,8 @@ class KeptGrant:
     computed_hash: str
     """Of the terms as kept; empty if they cannot be read."""
     state: str
+    moved_from: str | None = NOT_TOLD
+    """The grant whose place it took, or None; NOT_TOLD if the table is one that does not tell."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,7 @@ class Records(Protocol):
 
 
 GRANT_STATES = {EntryKind.GRANT_ACTIVATED: "active", EntryKind.GRANT_REVOKED: "revoked"}
+GRANTS_BEGIN = (EntryKind.GRANT_MADE, EntryKind.GRANT_MOVED)
 REQUEST_STATES = {
     EntryKind.REQUEST_SUBMITTED: "under-review",
     EntryKind.REQUEST_APPROVED: "granted",
@@ -89,24 +97,44 @@ def cross_check(store: LedgerStore, records: Records) -> tuple[Reason, ...]:
     return tuple(reason for reason in first if reason in second)[:MAXIMUM_FAULTS]
 
 
+@dataclass(frozen=True)
+class _Agreed:
+    """What a grant says when it is made or moved, as far as a succession must not change it, and its parties."""
+
+    digest: str
+    """Of the dataset, the terms, the request and who signed."""
+    provider: object
+    using_office: object
+
+
 @dataclass
 class _Told:
     """What the entries tell."""
 
     grants: dict[str, tuple[object, object]] = field(default_factory=dict)
     """Hash of the terms and state of each grant."""
+    agreed: dict[str, _Agreed] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+    """Of each grant that was moved to a successor, the one whose place it took."""
+    successions: set[tuple[object, object]] = field(default_factory=set)
+    """Each office that was succeeded, with its successor."""
     requests: dict[str, str] = field(default_factory=dict)
     snapshots: dict[tuple[object, object], tuple[object, ...]] = field(default_factory=dict)
 
     def take(self, promise: Promise) -> None:
         """One more entry; one that cannot be read is the audit's to name."""
         kind = promise.kind
-        if kind not in (EntryKind.GRANT_MADE, EntryKind.SNAPSHOT_TAKEN, *GRANT_STATES, *REQUEST_STATES):
+        if kind not in (*GRANTS_BEGIN, EntryKind.OFFICE_SUCCEEDED, EntryKind.SNAPSHOT_TAKEN, *GRANT_STATES, *REQUEST_STATES):
             return
         try:
             body: dict[str, Any] = json.loads(promise.payload)["body"]
-            if kind is EntryKind.GRANT_MADE:
+            if kind in GRANTS_BEGIN:
                 self.grants[body["grant"]] = (body["terms_hash"], body["state"])
+                self.agreed[body["grant"]] = _agreed(body)
+                if kind is EntryKind.GRANT_MOVED:
+                    self.origins[body["grant"]] = body["moved_from"]
+            elif kind is EntryKind.OFFICE_SUCCEEDED:
+                self.successions.add((body["succeeded"], body["successor"]))
             elif kind in GRANT_STATES:
                 self.grants[body["grant"]] = (body["terms_hash"], GRANT_STATES[kind])
             elif kind in REQUEST_STATES:
@@ -139,6 +167,7 @@ def _differences(store: LedgerStore, records: Records) -> list[Reason]:
             faults.append(Reason("audit-snapshot-unrecorded", {"dataset": dataset, "version": version}))
         elif recorded != (snapshot.rows, snapshot.rejected_rows, snapshot.source_hash, snapshot.files):
             faults.append(Reason("audit-snapshot-altered", {"dataset": dataset, "version": version}))
+    faults += _of_moves(told)
     faults += [Reason("audit-grant-missing", {"grant": grant}) for grant in told.grants if grant not in grants]
     faults += [Reason("audit-request-missing", {"request": request}) for request in told.requests if request not in requests]
     for key in told.snapshots:
@@ -159,9 +188,37 @@ def _of_grant(grant: KeptGrant, told: _Told) -> list[Reason]:
     faults = []
     if not terms_hash == grant.terms_hash == grant.computed_hash:
         faults.append(Reason("audit-grant-altered", {"grant": grant.id}))
+    origin = told.origins.get(grant.id)
+    if grant.moved_from not in (NOT_TOLD, origin):
+        about = {"grant": grant.id, "kept": grant.moved_from or "-", "recorded": origin or "-"}
+        faults.append(Reason("audit-grant-move-origin", about))
     if state != grant.state:
         faults.append(Reason("audit-grant-state", {"grant": grant.id, "state": grant.state, "recorded": str(state)}))
     return faults
+
+
+def _of_moves(told: _Told) -> list[Reason]:
+    """Every grant that took the place of another on other terms than its, beside it, or without an office being succeeded."""
+    faults = []
+    for grant, origin in told.origins.items():
+        about = {"grant": grant, "origin": str(origin)}
+        new, old = told.agreed[grant], told.agreed.get(origin)
+        if told.grants.get(origin, ("", ""))[1] != GRANT_STATES[EntryKind.GRANT_REVOKED]:
+            faults.append(Reason("audit-grant-move-unrevoked", about))
+        if old is None or old.digest != new.digest:
+            faults.append(Reason("audit-grant-move-altered", about))
+            continue
+        pairs = {(old.provider, new.provider), (old.using_office, new.using_office)}
+        passed = {(before, after) for before, after in pairs if before != after}
+        if not passed or not passed <= told.successions:
+            faults.append(Reason("audit-grant-move-parties", about))
+    return faults
+
+
+def _agreed(body: dict[str, Any]) -> _Agreed:
+    lasting = {name: body.get(name) for name in ("dataset", "terms", "request", "signed_by", "version")}
+    text = json.dumps(lasting, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return _Agreed(sha256(text.encode()).hexdigest(), body.get("provider"), body.get("using_office"))
 
 
 def _told(store: LedgerStore) -> _Told:
