@@ -22,13 +22,15 @@ from deltalake.schema import PrimitiveType
 from huitong.engines.duckdb import quote_name, quote_text
 from huitong.errors import Conflict, InputInvalid
 from huitong.lake.snapshots import Lake
-from huitong.lake.tables import ROW_GROUP_ROWS, SECONDS, BusyError, Table, open_writer
+from huitong.lake.tables import ROW_GROUP_ROWS, SECONDS, BusyError, Table, Writing, open_writer
 from huitong.masks import pseudonym
 from huitong.model.catalog import Dataset, ItemType, Snapshot
 
 _SCHEMA = pa.schema([("identifier", pa.string()), ("token", pa.int64())])
 _DELTA_SCHEMA = Schema([Field("identifier", PrimitiveType("string")), Field("token", PrimitiveType("long"))])
 _COVERS = "huitong.covers"
+_PREFIX = "pseudonyms-"
+"""Of the names of side tables in the lake; no dataset can be called so."""
 EPOCH = 1
 """The key epoch in use; a new one makes every group a new table."""
 
@@ -72,7 +74,7 @@ class SideTables:
             writing.commit(
                 schema=_DELTA_SCHEMA,
                 notes={_COVERS: json.dumps(cover, sort_keys=True)},
-                replace=False,
+                keep=None,
                 now_milliseconds=int(snapshot.taken_at.timestamp() * 1000),
             )
 
@@ -84,6 +86,49 @@ class SideTables:
         if {"dataset": dataset_id, "item": item, "version": snapshot_version} not in _covered(table):
             return ()
         return tuple(_files(table))
+
+    def erase(self, identifier: str) -> int:
+        """Remove the identifier from the side tables of every linkage group, whatever its letter case; how many rows held it.
+
+        The files that held it go at once; those that a query reads when the next build or erasure of their group finds them free."""
+        wanted = identifier.strip().upper()
+        found = 0
+        names = self._folder / "names"
+        for name in sorted(entry.name for entry in names.glob(f"{_PREFIX}*")) if names.is_dir() else ():
+            table = self._by_name(name)
+            with table.writing(wait=SECONDS["side_table_waits"]) as writing:
+                rows = self._without(table, wanted, writing)
+                found += rows
+                before = table.versions()
+            if rows:
+                now = int(self._lake.now().timestamp() * 1000)
+                table.remove(before[:-1], current=before[-1], wait=SECONDS["side_table_waits"], now_milliseconds=now)
+        return found
+
+    def _without(self, table: Table, wanted: str, writing: Writing) -> int:
+        """Write the files of the table that hold the identifier anew without it, as its next version; how many rows that leaves out."""
+        held = _files(table)
+        read = [(self._folder / path).resolve() for path in held]
+        keep, placed, found = [], [], 0
+        with open_writer(read=read, write=writing.staging, memory_megabytes=self._lake.memory_megabytes) as connection:
+            connection.register("wanted", pa.table({"identifier": [wanted]}))
+            named = "upper(trim(identifier)) IN (SELECT identifier FROM wanted)"
+            for file in read:
+                (rows,) = connection.execute(f"SELECT count(*) FROM {_scan([file])} WHERE {named}").fetchone()
+                if not rows:
+                    keep.append(file.name)
+                    continue
+                found += rows
+                target = writing.staging / f"{file.name}.new"
+                rest = connection.sql(f"SELECT identifier, token FROM {_scan([file])} WHERE NOT {named} ORDER BY token")
+                with parquet.ParquetWriter(target, _SCHEMA, compression="zstd") as writer:
+                    for batch in rest.to_arrow_reader(ROW_GROUP_ROWS):
+                        writer.write_batch(batch.cast(_SCHEMA))
+                placed.append(writing.place(target))
+        if found:
+            now = int(self._lake.now().timestamp() * 1000)
+            writing.commit(schema=_DELTA_SCHEMA, notes={}, keep=keep, placed=placed, now_milliseconds=now)
+        return found
 
     def _write_new(
         self, connection: Any, linkage_group: str, item: str, source: list[Path], held: list[Path], new: Path
@@ -109,10 +154,12 @@ class SideTables:
         return rows
 
     def _table(self, linkage_group: str) -> Table:
-        if linkage_group not in self._tables:
-            name = hashlib.sha256(f"{self._epoch}\n{linkage_group}".encode()).hexdigest()[:32]
-            self._tables[linkage_group] = Table(self._folder, f"pseudonyms-{name}")
-        return self._tables[linkage_group]
+        return self._by_name(_PREFIX + hashlib.sha256(f"{self._epoch}\n{linkage_group}".encode()).hexdigest()[:32])
+
+    def _by_name(self, name: str) -> Table:
+        if name not in self._tables:
+            self._tables[name] = Table(self._folder, name)
+        return self._tables[name]
 
 
 def tokens(key: bytes, linkage_group: str, epoch: int, identifiers: pa.StringArray) -> pa.Int64Array:
@@ -135,7 +182,7 @@ def tokens(key: bytes, linkage_group: str, epoch: int, identifiers: pa.StringArr
 
 
 def _covered(table: Table) -> list[Mapping[str, Any]]:
-    return [json.loads(notes[_COVERS]) for notes in map(table.notes, table.versions()) if _COVERS in notes]
+    return [json.loads(notes[_COVERS]) for notes in map(table.notes, table.entries()) if _COVERS in notes]
 
 
 def _files(table: Table) -> list[str]:

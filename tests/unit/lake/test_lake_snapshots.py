@@ -122,7 +122,7 @@ def die(*_, **__):
 if step == "copied":
     tables.parquet.read_metadata = die
 elif step == "placed":
-    tables.CommitProperties = die
+    tables.Table._append = die
 elif step == "committed":
     tables.Table.version = die
 elif step == "copying":
