@@ -24,19 +24,49 @@ class ParquetLimits:
 
 
 @dataclass(frozen=True)
+class SheetLimits:
+    """What a workbook may be, and what the process that reads it may use."""
+
+    file_bytes: int
+    entries: int
+    unpacked_bytes: int
+    free_bytes: int
+    ratio: int
+    cells: int
+    memory_bytes: int
+    seconds: int
+    spool_bytes: int
+
+    def unpacked(self, size: int) -> int:
+        """What a workbook of this size may unpack to."""
+        return min(self.unpacked_bytes, max(self.free_bytes, self.ratio * size))
+
+
+@dataclass(frozen=True)
+class JsonLimits:
+    """What one object of a JSON file may be."""
+
+    depth: int
+
+
+@dataclass(frozen=True)
 class Limits:
     """The numbers of `limits.toml`, with their meaning there."""
 
     field_characters: int
     record_characters: int
     chunk_characters: int
+    columns: int
     load_seconds: int
     parquet: ParquetLimits
+    sheet: SheetLimits
+    json: JsonLimits
 
 
 def _read() -> Limits:
     said = tomllib.loads(files("huitong.intake").joinpath("limits.toml").read_text("utf-8"))
-    return Limits(**{**said, "parquet": ParquetLimits(**said["parquet"])})
+    parts = {"parquet": ParquetLimits(**said["parquet"]), "sheet": SheetLimits(**said["sheet"]), "json": JsonLimits(**said["json"])}
+    return Limits(**{**said, **parts})
 
 
 LIMITS = _read()

@@ -1,20 +1,42 @@
-"""What a delimited text file is made of: its encoding, proved over the whole file, its delimiter and its header."""
+"""What a delimited text file is made of: its encoding, proved over the whole file, and its records, with the line of each."""
 
 import codecs
 import csv
 import hashlib
 import io
 import itertools
-import unicodedata
+import queue
+import threading
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 
 from huitong.errors import InputInvalid, Reason
 from huitong.intake.limits import LIMITS, Deadline
+from huitong.intake.source import match_columns, names_of, normal, stamp_of
 from huitong.model.catalog import Dataset
+
+__all__ = [
+    "Encoding",
+    "Header",
+    "Record",
+    "Repeats",
+    "TextFile",
+    "decide_encoding",
+    "find_header",
+    "first_block",
+    "likely_delimiter",
+    "match_columns",
+    "names_of",
+    "normal",
+    "prove",
+    "read_text_file",
+    "records",
+    "stamp_of",
+]  # fmt: skip
 
 BLOCK = 1 << 20
 csv.field_size_limit(LIMITS.field_characters)
@@ -43,6 +65,8 @@ class TextFile:
     another way gives another number: whoever reads a different one must look again, record by record."""
     longest: int = 0
     """Bytes of the longest counted record."""
+    lone_returns: bool = False
+    """Whether lines end in a carriage return alone somewhere."""
 
     def open(self) -> io.TextIOWrapper:
         """Its text, line ends as they stand."""
@@ -62,62 +86,202 @@ class Header:
     """Item -> position of its column."""
 
 
-def read_text_file(path: Path, *, deadline: Deadline | None = None) -> TextFile:
+@dataclass(frozen=True)
+class Encoding:
+    """What a file's bytes are, and why."""
+
+    name: str
+    why: Reason
+
+
+def read_text_file(path: Path, *, encoding: str | None = None, deadline: Deadline | None = None) -> TextFile:
     """Read the whole file once: hash, line count, proof of the encoding. Raises InputInvalid, with the line where decoding broke."""
-    before = stamp_of(path)
+    return prove(path, decide_encoding(first_block(path), encoding), deadline=deadline)[0]
+
+
+def first_block(path: Path) -> bytes:
+    """The bytes that an encoding is decided by. Raises InputInvalid `intake-file-empty`."""
     with path.open("rb") as file:
         start = file.read(BLOCK)
-    if not start.strip():
+    if not start.strip(b"\x00\x1a \t\r\n\f\v") or start in _MARKS:
         raise InputInvalid.because("intake-file-empty")
-    candidates = _candidates(start)
-    problem: InputInvalid | None = None
-    for encoding in candidates:
+    return start
+
+
+class Repeats:
+    """Counts how often some bytes stand in a file that is read block by block."""
+
+    def __init__(self, sought: bytes) -> None:
+        self._sought = sought
+        self._end = b""
+        self.found = 0
+
+    def start(self) -> None:
+        """From the first byte on."""
+        self._end, self.found = b"", 0
+
+    def add(self, block: bytes) -> None:
+        """The next bytes."""
+        if not self._sought:
+            return
+        self.found += block.count(self._sought)
+        if self._end and block:
+            self.found += (self._end + block[: len(self._sought) - 1]).count(self._sought)
+        self._end = block[-(len(self._sought) - 1) :]
+
+
+def prove(
+    path: Path, encoding: Encoding, *, deadline: Deadline | None = None, repeats: Repeats | None = None
+) -> tuple[TextFile, Encoding]:
+    """Read the whole file once. A file that is ASCII at first may turn out to be something else further down: then the other encoding.
+
+    Raises InputInvalid, with the line where decoding broke, or `intake-file-changed`."""
+    before = stamp_of(path)
+    try:
+        proof = _prove(path, encoding.name, deadline, repeats)
+    except _NotThisError as broken:
+        if encoding.name != "utf-8" or broken.wide:
+            raise InputInvalid.because("intake-encoding-broken", line=broken.line, encoding=encoding.name) from None
+        with path.open("rb") as file:
+            file.seek(max(0, broken.place - 256))
+            around = file.read(BLOCK)
+        start = around.find(b"\n", 0, min(256, broken.place)) + 1
+        encoding = decide_encoding(around[start:], None, line=broken.line)
+        if encoding.name == "utf-8":
+            raise InputInvalid.because("intake-encoding-broken", line=broken.line, encoding="utf-8") from None
         try:
-            proof = _prove(path, encoding, deadline)
-        except InputInvalid as error:
-            problem = problem or error
-            continue
-        if stamp_of(path) != before:
-            raise InputInvalid.because("intake-file-changed")
-        counted = proof.counter.records if proof.counter else None
-        longest = proof.counter.longest if proof.counter else 0
-        return TextFile(path, encoding, proof.lines, proof.sha256, before, counted, longest)
-    assert problem is not None
-    raise problem
+            proof = _prove(path, encoding.name, deadline, repeats)
+        except _NotThisError as again:
+            raise InputInvalid.because("intake-encoding-broken", line=again.line, encoding=encoding.name) from None
+    if stamp_of(path) != before:
+        raise InputInvalid.because("intake-file-changed")
+    counted = proof.counter.records if proof.counter else None
+    longest = proof.counter.longest if proof.counter else 0
+    return TextFile(path, encoding.name, proof.lines, proof.sha256, before, counted, longest, proof.lone_returns), encoding
 
 
-def stamp_of(path: Path) -> tuple[int, int]:
-    """Size and modification time."""
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
+_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
+_ASKED_FOR = frozenset(
+    [
+        "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "ascii", "gb18030", "big5",
+        "big5hkscs", "cp950", "shift_jis", "cp932", "euc_jp", "euc_kr", "cp949", "cp1250", "cp1251", "cp1252", "cp1253", "cp1254",
+        "cp1255", "cp1256", "cp1257", "cp1258", "iso8859-1", "iso8859-2", "iso8859-5", "iso8859-9", "iso8859-15", "koi8-r",
+        "cp437", "cp850", "cp866", "mac-roman"
+    ]
+)  # fmt: skip
+"""Encodings that a person may name: plain tables of characters, none that turns bytes into something else."""
 
 
-def _candidates(start: bytes) -> Sequence[str]:
+def _asked_for(name: str) -> str:
+    try:
+        found = codecs.lookup(name).name
+    except (LookupError, ValueError):
+        found = ""
+    found = {"gbk": "gb18030", "gb2312": "gb18030"}.get(found, found)
+    if found not in _ASKED_FOR:
+        raise InputInvalid.because("reading-override-invalid", what="encoding")
+    return found
+
+
+def decide_encoding(start: bytes, asked: str | None, *, line: int = 1) -> Encoding:
+    """The encoding of a file that begins so. Raises InputInvalid `intake-encoding-broken` where no evidence is good enough;
+    `line` is the first that is not UTF-8, if known."""
+    if asked is not None:
+        name = _asked_for(asked)
+        if name == "utf-8" and start.startswith(codecs.BOM_UTF8):
+            name = "utf-8-sig"
+        return Encoding(name, Reason("reading-by-override"))
     if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
-        raise InputInvalid.because("intake-encoding-unknown")
+        return Encoding("utf-32", Reason("reading-encoding-mark"))
     if start.startswith(codecs.BOM_UTF8):
-        return ("utf-8-sig",)
+        return Encoding("utf-8-sig", Reason("reading-encoding-mark"))
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return ("utf-16",)
-    even, odd = start[0::2].count(0), start[1::2].count(0)
-    if odd > len(start) * 0.15 and even < odd / 20:
-        return ("utf-16-le",)
-    if even > len(start) * 0.15 and odd < even / 20:
-        return ("utf-16-be",)
-    return ("utf-8", "gb18030") if _looks_chinese(start) else ("utf-8",)
+        return Encoding("utf-16", Reason("reading-encoding-mark"))
+    wide = _utf_16(start)
+    if wide:
+        return Encoding(wide, Reason("reading-encoding-zeros"))
+    if b"\x00" in start:
+        raise InputInvalid.because("intake-nul-character", line=start[: start.index(b"\x00")].count(b"\n") + 1)
+    try:
+        codecs.getincrementaldecoder("utf-8")("strict").decode(start)
+    except UnicodeDecodeError as error:
+        broken = error.start
+    else:
+        return Encoding("utf-8", Reason("reading-encoding-ascii" if start.isascii() else "reading-encoding-valid"))
+    if _chinese(start):
+        return Encoding("gb18030", Reason("reading-encoding-chinese"))
+    if _western(start):
+        return Encoding("cp1252", Reason("reading-encoding-western"))
+    if not start[:broken].isascii() and _mostly_utf_8(start):
+        return Encoding("utf-8", Reason("reading-encoding-valid"))
+    line += start[:broken].count(b"\n")
+    maybe = [name for name in ("gb18030", "big5", "cp1252", "shift_jis", "euc_kr") if _decodes(start, name)]
+    raise InputInvalid(
+        Reason("intake-encoding-broken", {"line": line, "encoding": "utf-8"}),
+        *([Reason("reading-encoding-maybe", {"encodings": ", ".join(maybe)})] if maybe else []),
+    )
 
 
-def _looks_chinese(start: bytes) -> bool:
+def _decodes(start: bytes, name: str) -> bool:
+    try:
+        codecs.getincrementaldecoder(name)("strict").decode(start)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _utf_16(start: bytes) -> str | None:
+    """UTF-16 without a mark: zeros stand in every other byte alone, and what they leave is everyday text."""
+    whole = start[: len(start) // 2 * 2]
+    even, odd = whole[0::2].count(0), whole[1::2].count(0)
+    name = "utf-16-le" if odd > even else "utf-16-be"
+    if max(even, odd) < 2 or min(even, odd) > max(even, odd) / 20 or not _decodes(whole, name):
+        return None
+    text = codecs.getincrementaldecoder(name)("strict").decode(whole)
+    beyond = [one for one in text if one > "\u024f"]
+    everyday = sum(1 for one in beyond if one.encode("gb2312", "ignore")[:1] < b"\xd8" and one.encode("gb2312", "ignore"))
+    return name if "\x00" not in text and "\n" in text + "\n" * (len(text) < 64) and everyday >= _COMMON_SHARE * len(beyond) else None
+
+
+def _mostly_utf_8(start: bytes) -> bool:
+    lost = start.decode("utf-8", "replace").count("\ufffd")
+    return lost * 20 <= len(start.decode("utf-8", "ignore").encode("ascii", "replace").replace(b"?", b"")) or lost * 10 <= sum(
+        1 for one in start.decode("utf-8", "ignore") if one > "\x7f"
+    )
+
+
+def _chinese(start: bytes) -> bool:
+    """Whether bytes read as GB18030 are everyday Chinese: GB 2312 level 1 and its punctuation; four-byte characters count as rare."""
     common, other, place = 0, 0, 0
     while place < len(start) - 1:
         first, second = start[place], start[place + 1]
         if first < 0x80:
             place += 1
             continue
+        four = 0x30 <= second <= 0x39
         everyday = second >= 0xA1 and (0xB0 <= first <= 0xD7 or 0xA1 <= first <= 0xA3)
         common, other = common + everyday, other + (not everyday)
-        place += 2
-    return common > 0 and common / (common + other) >= _COMMON_SHARE
+        place += 4 if four else 2
+    return common > 0 and common / (common + other) >= _COMMON_SHARE and _decodes(start, "gb18030")
+
+
+_WESTERN = frozenset("áéíóúñüçàèìòùâêîôûäëïöåæøßãõÁÉÍÓÚÑÜÇÀÈÂÊÎÔÛÄËÏÖÅÆØÃÕºª¿¡°´’‘“”–—…€£§«»·²³½\xa0".encode("cp1252"))
+_WESTERN_LEAST = 3
+
+
+def _western(start: bytes) -> bool:
+    """Whether the bytes above ASCII are letters of Western Europe: each alone between ASCII ones, all of them usual. Chinese, Japanese
+    or Cyrillic bytes come in pairs and runs."""
+    data = np.frombuffer(start, np.uint8)
+    high = np.flatnonzero(data >= 0x80)
+    if len(high) < _WESTERN_LEAST:
+        return False
+    alone = np.diff(high) > 1
+    usual = np.isin(data[high], np.frombuffer(bytes(_WESTERN), np.uint8))
+    letters = np.isin(data[np.maximum(high - 1, 0)] | 0x20, np.arange(97, 123)) | np.isin(
+        data[np.minimum(high + 1, len(data) - 1)] | 0x20, np.arange(97, 123)
+    )
+    return bool(usual.all() and alone.mean() >= 0.97 and letters.mean() >= 0.9)
 
 
 class _Counter:
@@ -168,37 +332,98 @@ class _Proof:
     lines: int
     sha256: str
     counter: _Counter | None
+    lone_returns: bool
 
 
-def _prove(path: Path, encoding: str, deadline: Deadline | None) -> _Proof:
+class _NotThisError(Exception):
+    """The bytes are not of this encoding: from which line and byte on, and whether what is beyond ASCII was right before."""
+
+    def __init__(self, line: int, place: int, wide: bool) -> None:
+        super().__init__()
+        self.line, self.place, self.wide = line, place, wide
+
+
+class _Hashing:
+    """SHA-256 in a thread of its own: hashing needs no lock of the interpreter, so the file is decoded meanwhile."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._blocks: queue.Queue[bytes] = queue.Queue(8)
+        self._thread = threading.Thread(target=self._hash, daemon=True)
+
+    def __enter__(self) -> "_Hashing":
+        self._thread.start()
+        return self
+
+    def add(self, block: bytes) -> None:
+        self._blocks.put(block)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._blocks.put(b"")
+        self._thread.join()
+
+    def _hash(self) -> None:
+        while block := self._blocks.get():
+            self._digest.update(block)
+
+    def hexdigest(self) -> str:
+        """Of everything added; after the end of the `with`."""
+        return self._digest.hexdigest()
+
+
+def _prove(path: Path, encoding: str, deadline: Deadline | None, repeats: Repeats | None = None) -> _Proof:
+    if repeats:
+        repeats.start()
     decoder = codecs.getincrementaldecoder(encoding)("strict")
-    digest = hashlib.sha256()
     counter = _Counter() if encoding in ("utf-8", "utf-8-sig") else None
     lines = 0
     line_so_far = 0
-    with path.open("rb") as file:
+    place = 0
+    wide = False
+    lone_returns = False
+    after_return = False
+    with path.open("rb") as file, _Hashing() as digest:
         while True:
             if deadline:
                 deadline.check()
             block = file.read(BLOCK)
-            digest.update(block)
+            if block:
+                digest.add(block)
+                if repeats:
+                    repeats.add(block)
             try:
                 text = decoder.decode(block, final=not block)
             except UnicodeDecodeError as error:
-                line = lines + block[: max(0, error.start)].count(b"\n") + 1
-                raise InputInvalid.because("intake-encoding-broken", line=line, encoding=encoding) from None
+                held = len(error.object) - len(block)  # bytes of the block before that begin a character
+                at = max(0, error.start - held)
+                line = lines + _line_ends(block[:at], encoding) + 1
+                raise _NotThisError(line, place + at, wide or not (encoding == "utf-8" and block[:at].isascii())) from None
             if "\x00" in text:
                 raise InputInvalid.because("intake-nul-character", line=lines + text[: text.index("\x00")].count("\n") + 1)
+            wide = wide or not text.isascii()
             first = min((place for place in (text.find("\n"), text.find("\r")) if place >= 0), default=len(text))
             if line_so_far + first > LIMITS.record_characters:
                 raise InputInvalid.because("intake-line-too-long", line=lines + 1, limit=LIMITS.record_characters)
             last = max(text.rfind("\n"), text.rfind("\r"))
             line_so_far = len(text) - last - 1 if last >= 0 else line_so_far + len(text)
             lines += text.count("\n")
+            if after_return and not text.startswith("\n"):
+                lone_returns = True
+            after_return = text.endswith("\r")
+            if not lone_returns and "\r" in text:
+                lone_returns = text.count("\r") - after_return > text.count("\r\n")
             if counter:
                 counter.add(block)
             if not block:
-                return _Proof(lines, digest.hexdigest(), counter)
+                break
+            place += len(block)
+    return _Proof(lines, digest.hexdigest(), counter, lone_returns)
+
+
+def _line_ends(block: bytes, encoding: str) -> int:
+    if encoding.startswith("utf-16"):
+        return block.decode(encoding if encoding != "utf-16" else "utf-16-le", "ignore").count("\n")
+    return block.count(b"\n")
 
 
 @dataclass(frozen=True)
@@ -234,11 +459,12 @@ class _Lines:
         return line
 
 
-def records(file: TextFile, delimiter: str) -> Generator[Record, None, None]:
+def records(file: TextFile, delimiter: str, quote: str = '"') -> Generator[Record, None, None]:
     """The records in order, blank lines left out, with the line each begins on. A broken one is reported and reading goes on."""
     with file.open() as text:
         lines = _Lines(text)
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        quoting = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
+        reader = csv.reader(lines, delimiter=delimiter, quotechar=quote or None, quoting=quoting, strict=True)
         line = 0
         while True:
             lines.characters = 0
@@ -255,44 +481,6 @@ def records(file: TextFile, delimiter: str) -> Generator[Record, None, None]:
             if fields or broken:
                 yield Record(line + 1, fields, broken, lines.characters)
             line = reader.line_num
-
-
-def normal(cell: str) -> str:
-    """A header cell as it is compared: no byte-order mark, no blanks, one width of characters, one letter case."""
-    return "".join(unicodedata.normalize("NFKC", cell).replace("\ufeff", "").split()).casefold()
-
-
-def names_of(dataset: Dataset) -> Mapping[str, str]:
-    """How a header may call an item -> item: its name or a title in either language; what could mean two items means none."""
-    found: dict[str, str | None] = {}
-    for item in dataset.items:
-        for title in (item.title.zh, item.title.en):
-            key = normal(title)
-            found[key] = None if found.get(key, item.name) != item.name else item.name
-    for item in dataset.items:
-        found[normal(item.name)] = item.name
-    return {key: name for key, name in found.items() if name is not None}
-
-
-def match_columns(cells: Sequence[str], dataset: Dataset) -> Mapping[str, int]:
-    """Item -> position. Raises InputInvalid with everything that does not match: missing, unknown, unnamed, twice."""
-    names = names_of(dataset)
-    columns: dict[str, int] = {}
-    reasons: list[Reason] = []
-    for position, cell in enumerate(cells):
-        item = names.get(normal(cell))
-        if not cell.strip():
-            reasons.append(Reason("intake-column-unnamed", {"column": position + 1}))
-        elif item is None:
-            reasons.append(Reason("intake-column-unknown", {"column": cell.strip()[:60], "dataset": dataset.id}))
-        elif item in columns:
-            reasons.append(Reason("intake-column-twice", {"item": item}))
-        else:
-            columns[item] = position
-    reasons += [Reason("intake-column-missing", {"item": item.name}) for item in dataset.items if item.name not in columns]
-    if reasons:
-        raise InputInvalid(*reasons)
-    return columns
 
 
 def find_header(file: TextFile, dataset: Dataset) -> Header:

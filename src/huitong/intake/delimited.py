@@ -1,0 +1,241 @@
+"""Delimited text (CSV, TSV and their kin) as a source of rows."""
+
+import codecs
+import collections
+import contextlib
+import csv
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from huitong.errors import InputInvalid, Reason
+from huitong.intake import deciding, text
+from huitong.intake.deciding import Header
+from huitong.intake.file_table import FileTable, Shape
+from huitong.intake.limits import LIMITS, Deadline
+from huitong.intake.source import FastText, Overrides, Proof, SourceBatch, normal
+from huitong.model.catalog import Dataset
+
+_BATCH_ROWS = 50_000
+_TAIL_BYTES = 1 << 16
+_SAMPLE_CHARACTERS = 1 << 18
+
+
+def open_delimited(path: Path, overrides: Overrides, dataset: Dataset | None, deadline: Deadline | None) -> "DelimitedTable":
+    """Decide encoding, delimiter and header by the first block. Raises InputInvalid."""
+    start = text.first_block(path)
+    encoding = text.decide_encoding(start, overrides.encoding)
+    try:
+        sample = codecs.getincrementaldecoder(encoding.name)("strict").decode(start).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = start[: error.start].count(b"\n") + 1
+        raise InputInvalid.because("intake-encoding-broken", line=line, encoding=encoding.name) from None
+    if "\x00" in sample:
+        raise InputInvalid.because("intake-nul-character", line=sample[: sample.index("\x00")].count("\n") + 1)
+    whole = len(start) < text.BLOCK
+    sample = _whole_lines(sample, whole)
+    dialect = deciding.decide_dialect(sample, overrides, dataset)
+    rows = deciding.rows_of_sample(sample, dialect.delimiter, dialect.quote)
+    said = sample.startswith("sep=") and len(sample) > 5 and sample[5] in "\r\n"
+    looked = [(index, row) for index, row in enumerate(rows) if row is not None and not (said and index == 0)]
+    looked = [(index, row) for index, row in looked if any(cell.strip() for cell in row[1])] or looked
+    if not looked:
+        raise InputInvalid.because("reading-no-rows")
+    header = deciding.decide_header([row[1] for _index, row in looked], [row[0] for _index, row in looked], overrides, dataset)
+    if header.last < 0:
+        before, skip, row_of_header = (1 if said else 0), (1 if said else 0), 0
+    else:
+        index, (line, cells) = looked[header.last]
+        before = index + 1
+        skip = line + sum(field.count("\n") for field in cells)
+        row_of_header = looked[header.first][1][0]
+    below = [row[1] for _index, row in looked[header.last + 1 :]]
+    cells = _without_empty_end(header.cells, below)
+    if len(cells) > LIMITS.columns:
+        raise InputInvalid.because("reading-too-wide", columns=len(cells), limit=LIMITS.columns)
+    shape = Shape("text", cells, encoding=encoding.name, delimiter=dialect.delimiter, header_row=row_of_header)
+    if len(cells) == 1 and dialect.why.code == "reading-delimiter-none":
+        shape.delimiter = None
+    shape.decide("format", "text", Reason("reading-format-content"))
+    shape.decide("encoding", encoding.name, encoding.why)
+    shape.decide("delimiter", shape.delimiter or "", dialect.why)
+    if dialect.quote != '"':
+        shape.decide("quote", dialect.quote, Reason("reading-by-override" if overrides.quote is not None else "reading-quote-found"))
+    shape.decide("header", str(row_of_header), header.why)
+    note_names(shape, header, len(header.cells) - len(cells))
+    table = DelimitedTable(path, shape, overrides, dataset, deadline, encoding, dialect, before)
+    table.header_bytes = _header_bytes(header, sample, skip) if header.last >= 0 and header.first == header.last else b""
+    straight = encoding.name in ("utf-8", "utf-8-sig") and len(cells) > 1 and len(header.cells) == len(cells)
+    alike = all(len(row) == len(cells) for row in below)
+    plain = skip == before and dialect.quote in ('"', "") and dialect.delimiter.isascii() and None not in rows
+    if straight and alike and plain and not table.has_tail():
+        table.fast = FastText(path, dialect.delimiter, dialect.quote, skip, len(cells))
+    return table
+
+
+def note_names(shape: Shape, header: Header, dropped: int) -> None:
+    """Say what became of header cells that are empty or stand twice."""
+    if header.last < 0:
+        return
+    empty = [position for position, cell in enumerate(shape.names, start=1) if not normal(cell)]
+    if empty:
+        shown = ", ".join(str(one) for one in empty[:10])
+        shape.decide("columns", str(len(empty)), Reason("reading-names-empty", {"columns": shown}))
+    counts = collections.Counter(normal(cell) for cell in shape.names if normal(cell))
+    twice = [cell for cell, count in counts.items() if count > 1]
+    if twice:
+        shape.decide("columns", str(len(twice)), Reason("reading-names-twice", {"columns": ", ".join(twice[:10])[:200]}))
+    if dropped:
+        shape.decide("columns", str(dropped), Reason("reading-columns-empty", {"columns": dropped}))
+
+
+def _whole_lines(sample: str, whole: bool) -> str:
+    cut = sample[:_SAMPLE_CHARACTERS]
+    if whole and len(cut) == len(sample):
+        return cut
+    end = max(cut.rfind("\n"), cut.rfind("\r"))
+    return cut[: end + 1] if end > 0 else cut
+
+
+def _without_empty_end(cells: Sequence[str], below: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """The header without empty cells at its end below which nothing stands."""
+    width = len(cells)
+    while width > 1 and not cells[width - 1].strip() and not any(len(row) >= width and row[width - 1].strip() for row in below):
+        if all(not cell.strip() for cell in cells):
+            break
+        width -= 1
+    return tuple(cells[:width])
+
+
+def _header_bytes(header: Header, sample: str, skip: int) -> bytes:
+    lines = sample.splitlines(keepends=True)
+    if len(header.cells) < 2 or skip > len(lines):
+        return b""
+    return b"\n" + lines[skip - 1].strip("\r\n").encode() + lines[skip - 1][len(lines[skip - 1].rstrip("\r\n")) :].encode()
+
+
+class DelimitedTable(FileTable):
+    """A delimited text file. Its encoding is that of the first block until `proof` has read the rest."""
+
+    def __init__(
+        self,
+        path: Path,
+        shape: Shape,
+        overrides: Overrides,
+        dataset: Dataset | None,
+        deadline: Deadline | None,
+        encoding: text.Encoding,
+        dialect: deciding.Dialect,
+        before: int,
+    ) -> None:
+        super().__init__(path, shape, overrides, dataset, deadline)
+        self._encoding = encoding
+        self._dialect = dialect
+        self._before = before
+        """Records up to and with the header."""
+        self.header_bytes = b""
+        """The header's line as it would stand again in the body, with the line end before it."""
+        self._file: text.TextFile | None = None
+
+    def _prove(self) -> Proof:
+        repeats = text.Repeats(self.header_bytes)
+        file, encoding = text.prove(self.path, self._encoding, deadline=self.deadline, repeats=repeats)
+        self._file = file
+        if encoding.name != self._encoding.name:
+            self._encoding = encoding
+            self.fast = None
+            self.shape.encoding = encoding.name
+            self.shape.decisions = [one for one in self.shape.decisions if one.what != "encoding"]
+            self.shape.decide("encoding", encoding.name, encoding.why)
+        rows = None if file.records is None else file.records - self._before - repeats.found
+        return Proof(file.sha256, rows, file.longest, file.lines)
+
+    def has_tail(self) -> bool:
+        """Whether the file's end holds what is no row: totals, notes, an end mark of old systems."""
+        size = self.path.stat().st_size
+        with self.path.open("rb") as file:
+            file.seek(max(0, size - _TAIL_BYTES))
+            end = file.read(_TAIL_BYTES)
+        if end.rstrip(b"\r\n").endswith(b"\x1a"):
+            return True
+        lines = end.decode("utf-8", "replace").splitlines()[-deciding.TAIL_ROWS :]
+        for line in lines:
+            with contextlib.suppress(csv.Error):
+                for cells in csv.reader([line], delimiter=self._dialect.delimiter, quotechar=self._dialect.quote or None):
+                    if deciding.is_total_or_note(cells):
+                        return True
+        return False
+
+    def batches(self) -> Iterator[SourceBatch]:
+        """Its records below the header."""
+        self.proof()
+        assert self._file is not None
+        with contextlib.closing(text.records(self._file, self._dialect.delimiter, self._dialect.quote)) as records:
+            body = itertools.islice(records, self._before, None)
+            yield from batches_of(self._fields(body), self.column_names)
+
+    def _fields(self, records: Iterator[text.Record]) -> "Iterator[Row]":
+        width = len(self.names)
+        header = [cell.strip() for cell in self.names]
+        several = sum(1 for cell in header if cell) > 1
+        one = width == 1
+        for record in records:
+            fields: Sequence[str] = record.fields
+            broken = record.broken
+            if not broken:
+                if len(fields) == 1 and (fields[0] == "\x1a" or (not one and not fields[0].strip())):
+                    continue  # the end mark of old systems, a line of blanks
+                if len(fields) > width and not any(cell.strip() for cell in fields[width:]):
+                    fields = fields[:width]
+                if len(fields) != width:
+                    broken = "row-too-short" if len(fields) < width else "row-too-long"
+                elif several and fields[0].strip() == header[0] and [cell.strip() for cell in fields] == header:
+                    broken = "row-repeats-header"
+            yield record.line, fields, broken, record.characters
+
+
+Row = tuple[int, Sequence[str], str | None, int]
+"""Line, cells, the reason code if it is broken, its size in characters."""
+
+
+def batches_of(rows: Iterator[Row], names: Sequence[str], *, tail: bool = True) -> Iterator[SourceBatch]:
+    """Rows gathered into batches; totals and notes among the last are reported as broken."""
+    waiting: collections.deque[Row] = collections.deque()
+    chunk: list[Row] = []
+    characters = 0
+    for row in rows:
+        waiting.append(row)
+        if len(waiting) <= deciding.TAIL_ROWS:
+            continue
+        chunk.append(waiting.popleft())
+        characters += chunk[-1][3]
+        if len(chunk) >= _BATCH_ROWS or characters >= LIMITS.chunk_characters:
+            yield _batch(chunk, names)
+            chunk, characters = [], 0
+    chunk += _judged(list(waiting)) if tail else list(waiting)
+    if chunk:
+        yield _batch(chunk, names)
+
+
+def _judged(last: list[Row]) -> list[Row]:
+    for index in range(len(last) - 1, -1, -1):
+        line, cells, broken, size = last[index]
+        if broken:
+            continue
+        if not deciding.is_total_or_note(cells):
+            break
+        last[index] = line, cells, "row-total-or-note", size
+    return last
+
+
+def _batch(chunk: Sequence[Row], names: Sequence[str]) -> SourceBatch:
+    whole = [row for row in chunk if not row[2]]
+    lines = pa.array([row[0] for row in whole], pa.int64())
+    arrays = [pa.array([cell or None for cell in column], pa.string()) for column in zip(*(row[1] for row in whole), strict=True)]
+    if not whole:
+        arrays = [pa.array([], pa.string()) for _name in names]
+    columns = pa.table(arrays, names=list(names))
+    return SourceBatch(lines, columns, tuple((row[0], row[2]) for row in chunk if row[2]))
+

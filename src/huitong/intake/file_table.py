@@ -1,0 +1,157 @@
+"""What all files share once they are opened: the decisions so far, and types decided over every row."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from huitong.errors import InputInvalid, Reason
+from huitong.intake import deciding
+from huitong.intake.limits import Deadline
+from huitong.intake.source import Decision, Overrides, Proof, Reading, ReadingColumn, SourceTable, stamp_of
+from huitong.model.catalog import Dataset, ItemType
+
+_THREADS = 2
+NAMED = 10
+"""Rows that a decision names one by one."""
+
+
+@dataclass
+class Shape:
+    """What opening a file decided."""
+
+    format: str
+    names: tuple[str, ...]
+    decisions: list[Decision] = field(default_factory=list)
+    encoding: str | None = None
+    delimiter: str | None = None
+    sheet: str | None = None
+    sheets: tuple[str, ...] = ()
+    header_row: int | None = None
+
+    def decide(self, what: str, value: str, why: Reason) -> None:
+        """Note a decision."""
+        self.decisions.append(Decision(what, value, why))
+
+
+class FileTable(SourceTable):
+    """A file whose shape is decided. Kinds of files say how its rows are read and its bytes proved."""
+
+    def __init__(self, path: Path, shape: Shape, overrides: Overrides, dataset: Dataset | None, deadline: Deadline | None) -> None:
+        self.path = path
+        self.stamp = stamp_of(path)
+        self.shape = shape
+        self.overrides = overrides
+        self.dataset = dataset
+        self.deadline = deadline
+        self._proof: Proof | None = None
+        self._reading: Reading | None = None
+        self._proving = threading.Lock()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Header cells as read."""
+        return self.shape.names
+
+    def changed(self) -> bool:
+        """Whether size or modification time differ from when it was opened."""
+        try:
+            return stamp_of(self.path) != self.stamp
+        except FileNotFoundError:
+            return True
+
+    def proof(self) -> Proof:
+        """Every byte, once."""
+        with self._proving:
+            if self._proof is None:
+                self._proof = self._prove()
+                if self.changed():
+                    raise InputInvalid.because("intake-file-changed")
+            return self._proof
+
+    def _prove(self) -> Proof:
+        raise NotImplementedError
+
+    @property
+    def reading(self) -> Reading:
+        """Types by the dataset if one was given, else by the facts of every row."""
+        if self._reading is None:
+            columns, rows, broken, found = self._by_entry() if self.dataset is not None else self._by_facts()
+            shape = self.shape
+            self._reading = Reading(
+                format=shape.format,
+                encoding=shape.encoding,
+                delimiter=shape.delimiter,
+                sheet=shape.sheet,
+                sheets=shape.sheets,
+                header_row=shape.header_row,
+                rows=rows,
+                columns=columns,
+                decisions=(*shape.decisions, *found),
+                broken=broken,
+            )
+        return self._reading
+
+    def _by_entry(self) -> tuple[tuple[ReadingColumn, ...], int | None, int, tuple[Decision, ...]]:
+        assert self.dataset is not None
+        kinds = {item.name: item.type for item in self.dataset.items}
+        at = {position: kinds[item] for item, position in self.match(self.dataset).items()}
+        why = Reason("reading-type-of-item", {"dataset": self.dataset.id})
+        columns = tuple(ReadingColumn(name, at[position], why) for position, name in enumerate(self.column_names))
+        return columns, self.proof().rows, 0, ()
+
+    def _by_facts(self) -> tuple[tuple[ReadingColumn, ...], int, int, tuple[Decision, ...]]:
+        names = self.column_names
+        unknown = [Reason("reading-override-column", {"column": name[:60]}) for name in self.overrides.types if name not in names]
+        if unknown:
+            raise InputInvalid(*unknown)
+        facts: dict[str, Mapping[str, int]] = {}
+        rows = broken = 0
+        causes: dict[str, list[int]] = {}
+        with duckdb.connect(":memory:", config={"threads": _THREADS, "enable_external_access": "false"}) as connection:
+            for batch in self.batches():
+                if self.deadline:
+                    self.deadline.check()
+                rows += batch.columns.num_rows + len(batch.broken)
+                broken += len(batch.broken)
+                for line, code in batch.broken:
+                    causes.setdefault(code, []).append(line)
+                if batch.columns.num_rows:
+                    _add_facts(connection, batch.columns, facts)
+        columns = tuple(self._column(name, facts.get(name), rows - broken) for name in names)
+        return columns, rows, broken, tuple(_broken_decision(code, lines) for code, lines in causes.items())
+
+    def _column(self, name: str, facts: Mapping[str, int] | None, rows: int) -> ReadingColumn:
+        if facts is None:
+            kind, why = ItemType.TEXT, Reason("reading-type-empty")
+        else:
+            kind, why = deciding.decide_type(name, facts)
+        if name in self.overrides.types:
+            kind, why = self.overrides.types[name], Reason("reading-by-override")
+        return ReadingColumn(name, kind, why, rows - (facts["there"] if facts else 0))
+
+
+def _broken_decision(code: str, lines: list[int]) -> Decision:
+    shown = ", ".join(str(line) for line in lines[:NAMED]) + (", ..." if len(lines) > NAMED else "")
+    return Decision("rows", str(len(lines)), Reason("reading-rows-broken", {"rows": len(lines), "cause": code, "lines": shown}))
+
+
+def _add_facts(connection: duckdb.DuckDBPyConnection, table: object, facts: dict[str, Mapping[str, int]]) -> None:
+    """Count the facts of a batch that can still change a decision, for all columns in one pass."""
+    connection.register("batch", table)
+    names: list[str] = table.column_names  # type: ignore[attr-defined]
+    asked = [(name, fact, sql) for name in names for fact, sql in deciding.facts_sql(name, deciding.still_open(facts.get(name))).items()]
+    for start in range(0, len(asked), 400):
+        part = asked[start : start + 400]
+        values = connection.execute(f"SELECT {', '.join(sql for _name, _fact, sql in part)} FROM batch").fetchall()[0]
+        counted: dict[str, dict[str, int]] = {}
+        for (name, fact, _sql), value in zip(part, values, strict=True):
+            if value is not None:
+                counted.setdefault(name, {})[fact] = value
+        for name, ones in counted.items():
+            facts[name] = deciding.together(facts.get(name, {}), ones)
+    connection.unregister("batch")
+
+

@@ -1,0 +1,141 @@
+"""Parquet: what its footer says it becomes, checked before a page is read; its rows as text like those of any other file."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as parquet
+
+from huitong.errors import InputInvalid, Reason
+from huitong.intake.file_table import FileTable, Shape
+from huitong.intake.limits import LIMITS, Deadline
+from huitong.intake.source import FastParquet, Overrides, Proof, ReadingColumn, SourceBatch
+from huitong.model.catalog import Dataset, ItemType
+
+_BATCH_ROWS = 50_000
+_BLOCK = 1 << 20
+
+
+def open_parquet(path: Path, overrides: Overrides, dataset: Dataset | None, deadline: Deadline | None) -> "ParquetTable":
+    """Raises InputInvalid: `intake-parquet-unreadable`, `intake-parquet-too-large`, `reading-column-nested`, `reading-too-wide`."""
+    metadata, schema = footer(path)
+    check_footer(metadata, path.stat().st_size)
+    if len(schema.names) > LIMITS.columns:
+        raise InputInvalid.because("reading-too-wide", columns=len(schema.names), limit=LIMITS.columns)
+    nested = [one.name for one in schema if pa.types.is_nested(one.type) or pa.types.is_binary(_plain(one.type))]
+    if nested:
+        raise InputInvalid(*(Reason("reading-column-nested", {"column": name[:60]}) for name in nested))
+    shape = Shape("parquet", tuple(schema.names))
+    shape.decide("format", "parquet", Reason("reading-format-content"))
+    return ParquetTable(path, shape, overrides, dataset, deadline, schema, metadata.num_rows)
+
+
+def footer(path: Path) -> tuple[Any, pa.Schema]:
+    """Metadata and schema. Raises InputInvalid `intake-parquet-unreadable`."""
+    try:
+        return parquet.read_metadata(path), parquet.read_schema(path)
+    except (pa.ArrowException, OSError):
+        raise InputInvalid.because("intake-parquet-unreadable") from None
+
+
+def check_footer(metadata: Any, size: int) -> None:
+    """Before a page is read: what the footer says it will become. Raises InputInvalid `intake-parquet-too-large`."""
+    limits = LIMITS.parquet
+    groups = [metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)]
+    for what, found, limit in (
+        ("rows", metadata.num_rows, limits.rows),
+        ("row-group-bytes", max(groups, default=0), limits.row_group_bytes),
+        ("bytes", sum(groups), limits.bytes_of(size)),
+    ):
+        if found > limit:
+            raise InputInvalid.because("intake-parquet-too-large", what=what, found=found, limit=limit)
+    if metadata.num_rows < 0 or min(groups, default=0) < 0:
+        raise InputInvalid.because("intake-parquet-unreadable")
+
+
+class ParquetTable(FileTable):
+    """A Parquet file with flat columns."""
+
+    def __init__(
+        self, path: Path, shape: Shape, overrides: Overrides, dataset: Dataset | None, deadline: Deadline | None, schema: pa.Schema, rows: int
+    ) -> None:
+        super().__init__(path, shape, overrides, dataset, deadline)
+        self.schema = schema
+        """Its Arrow schema, in the order of `names`."""
+        self.rows = rows
+        self.fast = FastParquet(path)
+
+    def _prove(self) -> Proof:
+        digest = hashlib.sha256()
+        with self.path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                if self.deadline:
+                    self.deadline.check()
+                digest.update(block)
+        return Proof(digest.hexdigest(), self.rows, None, None)
+
+    def batches(self) -> Iterator[SourceBatch]:
+        """Typed values written as text: days and instants as ISO 8601, instants in UTC, numbers shortest."""
+        before, text = 0, 0
+        allowed = LIMITS.parquet.bytes_of(self.path.stat().st_size)
+        try:
+            with parquet.ParquetFile(self.path) as file:
+                for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+                    columns = pa.table([as_text(column) for column in batch.columns], names=list(self.column_names))
+                    text += columns.nbytes
+                    if text > allowed:
+                        raise InputInvalid.because("intake-parquet-too-large", what="text-bytes", found=text, limit=allowed)
+                    lines = pa.array(range(before + 1, before + 1 + batch.num_rows), pa.int64())
+                    before += batch.num_rows
+                    yield SourceBatch(lines, columns)
+        except (pa.ArrowException, OSError):
+            raise InputInvalid.because("intake-parquet-unreadable") from None
+
+    def _column(self, name: str, facts: Any, rows: int) -> ReadingColumn:
+        column = super()._column(name, facts, rows)
+        found = self.schema.field(self.column_names.index(name)).type
+        if name in self.overrides.types or pa.types.is_string(_plain(found)):
+            return column
+        return ReadingColumn(name, _type_of(found), Reason("reading-type-of-file", {"type": str(found)[:40]}), column.missing)
+
+
+def _plain(found: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(found):
+        found = found.value_type
+    if pa.types.is_large_string(found) or pa.types.is_string_view(found):
+        return pa.string()
+    if pa.types.is_large_binary(found) or pa.types.is_binary_view(found) or pa.types.is_fixed_size_binary(found):
+        return pa.binary()
+    return found
+
+
+def _type_of(found: pa.DataType) -> ItemType:
+    found = _plain(found)
+    types = pa.types
+    if types.is_boolean(found):
+        return ItemType.BOOLEAN
+    if types.is_integer(found):
+        return ItemType.INTEGER
+    if types.is_floating(found) or types.is_decimal(found):
+        return ItemType.DECIMAL
+    if types.is_date(found):
+        return ItemType.DATE
+    return ItemType.INSTANT if types.is_timestamp(found) and found.tz is not None else ItemType.TEXT
+
+
+def as_text(column: pa.Array) -> pa.Array:
+    """A column of any flat type as text; an empty text is a missing value, as in every other file."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_timestamp(column.type):
+        zoned = column.type.tz is not None
+        precise = column.cast(pa.timestamp("us", column.type.tz), safe=False)
+        if zoned:
+            precise = precise.cast(pa.timestamp("us", "UTC"))
+        written = pc.strftime(precise.cast(pa.timestamp("us")), format="%Y-%m-%dT%H:%M:%S")
+        return pc.binary_join_element_wise(written, "Z", "") if zoned else pc.replace_substring(written, "T", " ")
+    written = column.cast(pa.string())
+    return pc.if_else(pc.equal(written, ""), pa.scalar(None, pa.string()), written)
