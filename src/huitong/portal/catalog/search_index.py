@@ -533,6 +533,11 @@ def _refresh(stamp: Stamp, using: str) -> None:
             _held[using] = _newer(columns, stamp, using)
 
 
+def forget() -> None:
+    """Hold nothing any more: the next search reads all columns anew, as the first one of a process does."""
+    _held.clear()
+
+
 def _newer(old: Columns | None, stamp: Stamp, using: str) -> Columns:
     """The columns at a state: only what has changed since is read. The stamp was read before, so that a change that comes between
     shows in the next one."""
