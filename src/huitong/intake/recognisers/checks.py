@@ -38,5 +38,5 @@ _CHECKS: Mapping[str, Callable[[str, Rule], bool]] = {
     "credit-code": lambda value, _: is_credit_code(value),
     "bank-card": lambda value, _: is_luhn(value),
     "organisation-code": lambda value, _: is_organisation_code(value),
-    "vin": lambda value, _: is_vehicle_number(value),
+    "vehicle-number": lambda value, _: is_vehicle_number(value),
 }

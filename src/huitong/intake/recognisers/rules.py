@@ -39,6 +39,8 @@ class Rule:
     dates: tuple[date, date] | None = None
     """First and last day that a date in it may be."""
     hint_needed: bool = False
+    wider_than: tuple[str, ...] = ()
+    """Meanings whose every value is one of this meaning too."""
     measured: bool = False
     """Whether the validity of such items is counted in quality reports."""
 
@@ -74,5 +76,6 @@ def _rule(meaning: str, entry: Mapping[str, Any]) -> Rule:
         check=entry.get("check", ""),
         dates=(dates[0], dates[1]) if dates else None,
         hint_needed=entry.get("hint_needed", False),
+        wider_than=tuple(entry.get("wider_than", ())),
         measured=entry.get("measured", "valid" in entry),
     )

@@ -199,5 +199,5 @@ _CHECKS: Mapping[str, Callable[[str, Rule], str]] = {
     "credit-code": _credit_code,
     "bank-card": _bank_card,
     "organisation-code": _organisation_code,
-    "vin": _vin,
+    "vehicle-number": _vin,
 }
