@@ -13,6 +13,8 @@ from huitong.errors import Reason
 from huitong.model.catalog import Dataset, Sharing
 from huitong.model.party import Actor, Role
 from huitong.model.policy import Decision, Grant, GrantState, MaskKind
+from huitong.policy.schemes import GradingScheme
+from huitong.policy.schemes import scheme as shipped_scheme
 
 _PURPOSE = re.compile(r"[A-Za-z0-9\u3400-\u4dbf\u4e00-\u9fff][A-Za-z0-9_.\-\u3400-\u4dbf\u4e00-\u9fff]{0,63}")
 
@@ -41,11 +43,14 @@ def decide(
     datasets: Mapping[str, Dataset],
     grants: Sequence[Grant],
     at: datetime,
+    scheme: GradingScheme | None = None,
 ) -> Decision:
     """Whether `actor` may use the items `uses` (dataset id -> item names) for `purpose` at the instant `at`.
 
     `grants` may hold grants of any dataset, office and state; `datasets` holds the published ones. A dataset that is not in it is
-    refused as one that does not exist."""
+    refused as one that does not exist. An item whose grade has been raised since, so that `scheme` (None: the shipped one) lets it
+    leave no more in the mode of the grant, is not used; the grant itself stays as it is."""
+    modes = scheme or shipped_scheme()
     reasons: list[Reason] = []
     notices: list[Reason] = []
     for fault in (fault_of_actor(actor), fault_of_purpose(purpose)):
@@ -63,7 +68,7 @@ def decide(
             reasons.append(_without_grant(actor, dataset))
             continue
         stated = purpose if purpose_known else None
-        judged = [(_faults(grant, dataset, uses[dataset_id], actor, stated, at), grant) for grant in candidates]
+        judged = [(_faults(grant, dataset, uses[dataset_id], actor, stated, at, modes), grant) for grant in candidates]
         faultless = [grant for faults, grant in judged if not faults]
         if faultless:
             best = min(faultless, key=lambda grant: _width(grant, uses[dataset_id]))
@@ -91,8 +96,8 @@ def _without_grant(actor: Actor, dataset: Dataset) -> Reason:
 
 
 _DISTANCE = (
-    "item-not-granted", "grant-preparing", "grant-not-yet-valid", "grant-expired", "grant-other-purpose", "grant-revoked",
-    "grant-other-office",
+    "item-not-granted", "grant-above-grade", "grant-preparing", "grant-not-yet-valid", "grant-expired", "grant-other-purpose",
+    "grant-revoked", "grant-other-office",
 )  # fmt: skip
 
 
@@ -102,7 +107,13 @@ def _distance(faults: Sequence[Reason]) -> int:
 
 
 def _faults(
-    grant: Grant, dataset: Dataset, items: frozenset[str], actor: Actor, purpose: str | None, at: datetime
+    grant: Grant,
+    dataset: Dataset,
+    items: frozenset[str],
+    actor: Actor,
+    purpose: str | None,
+    at: datetime,
+    scheme: GradingScheme,
 ) -> tuple[Reason, ...]:
     """Everything that speaks against this grant. Of a grant of another office nothing is told but that."""
     about = {"dataset": dataset.id, "provider": dataset.provider}
@@ -122,10 +133,18 @@ def _faults(
         faults.append(Reason("grant-preparing", about))
     elif at < terms.valid_from:
         faults.append(Reason("grant-not-yet-valid", {**about, "from": _instant(terms.valid_from)}))
-    granted = {term.item.lower() for term in terms.items}
+    granted = {term.item.lower(): term.mask.kind for term in terms.items}
+    leaving = None
     for item in sorted(items):
-        if item.lower() not in granted:
+        kind = granted.get(item.lower())
+        if kind is None:
             faults.append(Reason("item-not-granted", {**about, "item": item, "purpose": terms.purpose.code}))
+        elif kind is not MaskKind.HIDE and (held := dataset.item(item)) is not None:
+            leaving = held if leaving is None or held.grade > leaving.grade else leaving
+    if leaving is not None:
+        grade = scheme.at(leaving.grade)
+        if terms.mode.value not in grade.modes:
+            faults.append(Reason("grant-above-grade", {**about, "item": leaving.name, "grade": grade.code, "mode": terms.mode.value}))
     return tuple(faults)
 
 

@@ -53,6 +53,7 @@ __all__ = [
     "grade_of_items",
     "grade_of_terms",
     "grants_below",
+    "item_grades",
     "load_scheme",
     "mode_fault",
     "read_scheme",
@@ -147,6 +148,14 @@ def grade_of_items(
     chosen = [item for item in dataset.items if item.name.lower() in wanted]
     together = [(item, Mask(MaskKind.CLEAR)) for item in chosen]
     return _Judge(_scheme(scheme), dataset, sources or {}).together(together, persons if persons is not None else rows)
+
+
+def item_grades(
+    dataset: Dataset, *, sources: Mapping[str, Dataset] | None = None, scheme: GradingScheme | None = None
+) -> dict[str, Grade]:
+    """The effective grade of each item by its name: its own, that of its meaning, those of its sources."""
+    judge = _Judge(_scheme(scheme), dataset, sources or {})
+    return {item.name: judge.grade_of(item) for item in dataset.items}
 
 
 def grade_of_terms(
@@ -258,6 +267,10 @@ class _Judge:
                 about = {"dataset": self.dataset.id, "persons": scale.persons, "grade": int(scale.grade), "basis": scale.source}
                 found.append((scale.grade, Reason("grade-by-scale", about)))
         return EffectiveGrade(*_highest(found))
+
+    def grade_of(self, item: Item) -> Grade:
+        """The effective grade of one item."""
+        return self._item(item)[0]
 
     def faults(self) -> tuple[Reason, ...]:
         """What `floor_faults` tells."""

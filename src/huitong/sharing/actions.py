@@ -11,13 +11,25 @@ from typing import Any
 
 from huitong.catalog.canonical import plain
 from huitong.catalog.publish import refuse_unless_officer
+from huitong.catalog.succession import refuse_if_closed
 from huitong.errors import Conflict, InputInvalid, NotFound, Reason, Refused
 from huitong.model.catalog import Dataset, Sharing, Snapshot
 from huitong.model.ledger import EntryKind
 from huitong.model.party import Actor, Role
 from huitong.model.policy import Grant, GrantState, Mode
 from huitong.model.sharing import Request, RequestEvent, RequestEventKind, RequestState, Wish
-from huitong.sharing.availability import Availability, availability
+from huitong.policy.grading import (
+    BelowDefault,
+    EffectiveGrade,
+    GradingScheme,
+    effective_grade,
+    grade_of_terms,
+    grants_below,
+    mode_fault,
+    scheme,
+    sources_of,
+)
+from huitong.sharing.availability import Availability, ReviewerRoll, availability
 from huitong.sharing.deadline import WorkingDays, answer_working_days, local_day, working_days
 from huitong.sharing.ports import (
     CatalogStore,
@@ -62,6 +74,10 @@ class SharingActions:
     clock: Clock
     time_zone: str
     calendar: WorkingDays = field(default_factory=working_days)
+    grading: GradingScheme = field(default_factory=scheme)
+    """The scheme in force: default masks, reviewers, modes."""
+    roll: ReviewerRoll | None = None
+    """Who could answer, for availability; without it nobody is missed."""
 
     # Asking
 
@@ -75,31 +91,47 @@ class SharingActions:
         until: date,
         division: str | None = None,
         mode: Mode = Mode.ROWS,
+        by: Actor | None = None,
     ) -> Wish:
-        """A wish in the words of a form; an item without a mask is asked for with its default mask."""
-        dataset = self._dataset(dataset_id)
+        """A wish in the words of a form; an item without a mask is asked for with its default mask. With `by`, a dataset that the
+        actor's office may not know of is NotFound `dataset-unknown`, as one that does not exist."""
+        dataset = self._dataset(dataset_id) if by is None else self._known_dataset(dataset_id, by)
         return make_wish(
-            dataset, purpose=purpose, legal_basis=legal_basis, items=items, until=until, division=division, mode=mode
+            dataset,
+            purpose=purpose,
+            legal_basis=legal_basis,
+            items=items,
+            until=until,
+            division=division,
+            mode=mode,
+            masks=self.grading.masks,
         )
 
     def submit(self, wish: Wish, *, by: Actor) -> Request:
-        """Ask. Answered at once by rule if the dataset is shared without condition (granted) or not shared (refused, with its
-        basis); otherwise it waits for a reviewer of the providing office until `answer_due`.
+        """Ask. Answered at once by rule if the dataset is shared without condition, in a grade that may be granted so, or not shared
+        (refused, with its basis); otherwise it waits for reviewers of the providing office until `answer_due`.
 
-        Raises Refused `role-missing`, or `mask-below-floor` for each mask weaker than the default of a dataset that is shared
-        without condition; InputInvalid with everything that is wrong with the wish; NotFound `dataset-unknown`."""
+        Raises Refused `role-missing`, `grade-lets-nothing-leave`, `mode-not-allowed`, or `mask-below-floor` for each mask weaker than
+        the default of a dataset that is shared without condition; InputInvalid with everything that is wrong with the wish; NotFound
+        `dataset-unknown`, also for a dataset that the office may not know of; Conflict `office-closed`."""
         if not by.has(Role.ANALYST):
             raise Refused(_role_missing(by, Role.ANALYST))
         with self._change():
             now = self.clock()
             today = local_day(now, self.time_zone)
-            dataset = self._dataset(wish.dataset)
+            dataset = self._known_dataset(wish.dataset, by)
+            self._refuse_if_closed(by, today)
             if faults := faults_of_wish(wish, dataset, divisions=self.divisions, today=today):
                 raise InputInvalid(*faults)
-            if dataset.sharing is Sharing.UNCONDITIONAL and (weaker := weaker_than_default(wish, dataset)):
-                raise Refused(*reasons_for_weaker(weaker, "mask-below-floor", dataset))
-            conditional = dataset.sharing is Sharing.CONDITIONAL
-            due = self.calendar.after(today, answer_working_days()).day if conditional else None
+            grade = self.grade_of_wish(wish, dataset)
+            refusals = self._refusals_of_grade(wish, dataset, grade)
+            if dataset.sharing is Sharing.UNCONDITIONAL:
+                refusals += self._below_floor(wish, dataset)
+            if refusals and dataset.sharing is not Sharing.NOT_SHARED:
+                raise Refused(*refusals)
+            at_once = dataset.sharing is Sharing.UNCONDITIONAL and self.grading.at(grade.grade).at_once
+            reviewed = dataset.sharing is not Sharing.NOT_SHARED and not at_once
+            due = self.calendar.after(today, answer_working_days()).day if reviewed else None
             submitted = RequestEvent(kind=RequestEventKind.SUBMITTED, at=now, actor=by.person, office=by.office, wish=wish)
             request = Request(
                 id=self._number("request", "R", today),
@@ -117,12 +149,13 @@ class SharingActions:
                 "provider": request.provider,
                 "wish": plain(wish),
                 "sharing": dataset.sharing.value,
+                "grade": int(grade.grade),
                 "answer_due": due.isoformat() if due else None,
             }
             self._write(EntryKind.REQUEST_SUBMITTED, body, by=by)
-            if dataset.sharing is Sharing.UNCONDITIONAL:
-                request = self._grant(request, wish, by=None, now=now, words=None, weaker=())
-            elif dataset.sharing is Sharing.NOT_SHARED:
+            if at_once:
+                request = self._grant(request, wish, by=None, now=now, words=None, weaker=(), grade=grade)
+            elif not reviewed:
                 request = self._refuse(request, by=None, now=now, reason=NOT_SHARED, words=dataset.sharing_basis)
             return request
 
@@ -152,9 +185,13 @@ class SharingActions:
         division: str | None = None,
         until: date | None = None,
     ) -> Wish:
-        """What a reviewer states, put in the place of what was asked; what is not stated stays as asked, masks too."""
+        """What a reviewer states, put in the place of what was asked, or of what a first reviewer agreed to; what is not stated
+        stays as it is there, masks too."""
         request = self.request(request_id, by=by)
-        return narrow_wish(request.wish, self._dataset(request.dataset), items=items, division=division, until=until)
+        dataset = self._dataset(request.dataset)
+        endorsed = self._endorsement(request, besides=by.person)
+        wish = endorsed.wish if endorsed is not None and endorsed.wish is not None else request.wish
+        return narrow_wish(wish, dataset, items=items, division=division, until=until, masks=self.grading.masks)
 
     def approve(
         self,
@@ -168,32 +205,53 @@ class SharingActions:
         """Agree to what was asked, or to less. `weaker_masks` names the items for which the reviewer expressly agrees to a mask
         that shows more than the default of their grade; without that word it is not agreed.
 
-        Raises Refused `role-missing`, `only-provider`, `review-own-request`, `mask-needs-word`, `dataset-not-shared`;
-        InputInvalid with every way in which `narrowed` is wider than the request; Conflict `request-answered`."""
+        Where the grade of what is agreed asks for two reviewers, the first one's word is kept (`endorsed`, the request stays under
+        review) and the second, another person, agrees to the same or to less: the grant is of what the second agreed to.
+
+        Raises Refused `role-missing`, `only-provider`, `review-own-request`, `review-own-office`, `review-twice`, `mask-needs-word`,
+        `mask-below-floor`, `dataset-not-shared`, `grade-lets-nothing-leave`, `mode-not-allowed`; InputInvalid with every way in which
+        `narrowed` is wider than the request, or than what the first reviewer agreed to; Conflict `request-answered`, `office-closed`."""
         with self._change():
             now = self.clock()
             today = local_day(now, self.time_zone)
             request = self._open_request(request_id, by)
             self._refuse_unless_reviewer(request, by)
+            self._refuse_if_closed(by, today)
             dataset = self._dataset(request.dataset)
             if dataset.sharing is Sharing.NOT_SHARED:
                 raise Refused.because(
                     "dataset-not-shared", dataset=dataset.id, provider=dataset.provider, basis=dataset.sharing_basis
                 )
-            agreed = request.wish if narrowed is None else narrowed
-            faults = (
+            endorsed = self._endorsement(request, besides=by.person)
+            within = endorsed.wish if endorsed is not None and endorsed.wish is not None else request.wish
+            agreed = within if narrowed is None else narrowed
+            faults = [
                 *faults_of_narrowing(agreed, request.wish, divisions=self.divisions, today=today),
                 *faults_of_wish(agreed, dataset, divisions=self.divisions, today=today),
-            )
+            ]
+            if endorsed is not None and (wider := faults_of_narrowing(agreed, within, divisions=self.divisions, today=today)):
+                faults += [Reason("wider-than-endorsed", {"request": request.id, "first": endorsed.actor}), *wider]
             if faults:
                 raise InputInvalid(*dict.fromkeys(faults))
-            weaker = weaker_than_default(agreed, dataset)
-            if dataset.sharing is Sharing.UNCONDITIONAL and weaker:
-                raise Refused(*reasons_for_weaker(weaker, "mask-below-floor", dataset))
+            grade = self.grade_of_wish(agreed, dataset)
+            refusals = self._refusals_of_grade(agreed, dataset, grade)
+            if dataset.sharing is Sharing.UNCONDITIONAL:
+                refusals += self._below_floor(agreed, dataset)
+            if refusals:
+                raise Refused(*refusals)
+            weaker = weaker_than_default(agreed, dataset, self.grading.masks)
             named = {name.lower() for name in weaker_masks}
             if silent := [item for item in weaker if item.lower() not in named]:
-                raise Refused(*reasons_for_weaker(silent, "mask-needs-word", dataset))
-            return self._grant(request, agreed, by=by, now=now, words=_written(words), weaker=weaker)
+                raise Refused(*reasons_for_weaker(silent, "mask-needs-word", dataset, self.grading.masks))
+            reviewers = self.grading.at(grade.grade).reviewers
+            if reviewers > 1 and endorsed is None:
+                if self._endorsement(request) is not None:
+                    raise Refused.because("review-twice", request=request.id, person=by.person)
+                return self._endorse(request, agreed, by=by, now=now, words=_written(words), weaker=weaker, grade=grade)
+            first = endorsed.actor if endorsed is not None else None
+            return self._grant(
+                request, agreed, by=by, now=now, words=_written(words), weaker=weaker, grade=grade, endorsed_by=first
+            )
 
     def refuse(self, request_id: str, *, by: Actor, reason: str, words: str | None = None) -> Request:
         """Say no, with a coded reason of the list, and words where the list asks for them.
@@ -345,10 +403,16 @@ class SharingActions:
 
     def availability(self, dataset: Dataset, *, actor: Actor) -> Availability:
         """Can the actor's office have it, how, by when."""
-        return self.availabilities([dataset], actor=actor)[dataset.id]
+        rows = self._persons_at_most(dataset)
+        return self.availabilities([dataset], actor=actor, rows={} if rows is None else {dataset.id: rows})[dataset.id]
 
-    def availabilities(self, datasets: Sequence[Dataset], *, actor: Actor) -> Mapping[str, Availability]:
-        """The same for a page of datasets, with two questions to the store however many there are."""
+    def availabilities(
+        self, datasets: Sequence[Dataset], *, actor: Actor, rows: Mapping[str, int] | None = None
+    ) -> Mapping[str, Availability]:
+        """The same for a page of datasets, with two questions to the store however many there are, one more for who could answer, and
+        one for each step of lineage where there is any. `rows` of current snapshots, where known, count towards the scale."""
+        sources = self._sources(datasets)
+        roll = self.roll.reviewers_of({dataset.provider for dataset in datasets}) if self.roll is not None else None
         grants = self.sharing.grants_of_office(actor.office, [dataset.id for dataset in datasets])
         waiting, _ = self.sharing.requests_for(
             actor.office, side=Side.APPLICANT, states=[RequestState.UNDER_REVIEW], limit=1_000_000
@@ -364,9 +428,71 @@ class SharingActions:
                 time_zone=self.time_zone,
                 calendar=self.calendar,
                 answer_days=answer_working_days(),
+                scheme=self.grading,
+                sources=sources,
+                rows=(rows or {}).get(dataset.id),
+                reviewers=None if roll is None else roll.get(dataset.provider, frozenset()),
             )
             for dataset in datasets
         }
+
+    # Grades
+
+    def effective_grade(self, dataset: Dataset) -> EffectiveGrade:
+        """The grade of the dataset as a whole, by its items, their lineage, what they are together, and its current snapshot. Its
+        reasons may name sources that not everybody may know of."""
+        rows = self._persons_at_most(dataset)
+        return effective_grade(dataset, sources=self._sources([dataset]), rows=rows, scheme=self.grading)
+
+    def grade_of_wish(self, wish: Wish, dataset: Dataset) -> EffectiveGrade:
+        """The grade of what the wish would let leave, behind its masks: what reviewers and modes go by."""
+        rows = self._persons_at_most(dataset)
+        return grade_of_terms(dataset, wish.items, sources=self._sources([dataset]), rows=rows, scheme=self.grading)
+
+    def reviewers_of_wish(self, wish: Wish) -> int:
+        """How many different reviewers must agree to the wish; 0 if it is granted, or refused, by rule."""
+        dataset = self._dataset(wish.dataset)
+        grade = self.grading.at(self.grade_of_wish(wish, dataset).grade)
+        by_rule = dataset.sharing is Sharing.NOT_SHARED or (dataset.sharing is Sharing.UNCONDITIONAL and grade.at_once)
+        return 0 if by_rule else grade.reviewers
+
+    def grants_below(self, dataset_id: str, *, by: Actor) -> tuple[BelowDefault, ...]:
+        """The standing grants over the dataset that show more of an item than its default mask of today, e.g. since its grade was
+        raised: for a data officer or reviewer of the managing office to look at. None is changed.
+
+        Raises NotFound `dataset-unknown`; Refused `role-missing`, `dataset-of-other-office`."""
+        dataset = self._known_dataset(dataset_id, by)
+        if by.office != dataset.provider or not by.has(Role.REVIEWER):
+            refuse_unless_officer(by, dataset.provider, dataset.id)
+        now = self.clock()
+        grants = self.sharing.grants_of_dataset(dataset.id, (GrantState.PREPARING, GrantState.ACTIVE))
+        return grants_below(dataset, [grant for grant in grants if now < grant.terms.valid_until], scheme=self.grading)
+
+    def _persons_at_most(self, dataset: Dataset) -> int | None:
+        """Rows of the current snapshot, where a scale of the scheme could be about it."""
+        meanings = {item.meaning for item in dataset.items}
+        if not any(scale.meanings & meanings for scale in self.grading.scales):
+            return None
+        snapshot = self.catalog.current_snapshot(dataset.id)
+        return snapshot.rows if snapshot is not None else None
+
+    def _sources(self, datasets: Sequence[Dataset]) -> Mapping[str, Dataset]:
+        """The entries that these were derived from, and theirs; one question for each step of lineage."""
+        found: dict[str, Dataset] = {}
+        wanted = {name for dataset in datasets for name in sources_of(dataset)}
+        while wanted:
+            step = self.catalog.datasets(sorted(wanted))
+            found.update(step)
+            wanted = {name for dataset in step.values() for name in sources_of(dataset)} - found.keys()
+        return found
+
+    def _refusals_of_grade(self, wish: Wish, dataset: Dataset, grade: EffectiveGrade) -> list[Reason]:
+        fault = mode_fault(grade, wish.mode, dataset.id, scheme=self.grading)
+        return [fault] if fault is not None else []
+
+    def _below_floor(self, wish: Wish, dataset: Dataset) -> tuple[Reason, ...]:
+        weaker = weaker_than_default(wish, dataset, self.grading.masks)
+        return reasons_for_weaker(weaker, "mask-below-floor", dataset, self.grading.masks)
 
     # Inside a transaction
 
@@ -383,6 +509,25 @@ class SharingActions:
         if dataset is None:
             raise NotFound.because("dataset-unknown", dataset=dataset_id)
         return dataset
+
+    def _known_dataset(self, dataset_id: str, by: Actor) -> Dataset:
+        dataset = self._dataset(dataset_id)
+        if not dataset.is_known_to(by.office):
+            raise NotFound.because("dataset-unknown", dataset=dataset_id)
+        return dataset
+
+    def _refuse_if_closed(self, by: Actor, today: date) -> None:
+        refuse_if_closed(self.parties.office(by.office), today)
+
+    def _endorsement(self, request: Request, *, besides: str | None = None) -> RequestEvent | None:
+        """The word of a first reviewer that still stands, of another person than `besides`; one who has come to serve in the office
+        that asks does not stand for it any more."""
+        for event in reversed(request.events):
+            if event.kind is RequestEventKind.ENDORSED and event.actor != besides:
+                own_dataset = request.applicant_office == request.provider
+                if own_dataset or not self._serves_in(event.actor, request.applicant_office):
+                    return event
+        return None
 
     def _open_request(self, request_id: str, by: Actor) -> Request:
         request = self.request(request_id, by=by)
@@ -411,8 +556,44 @@ class SharingActions:
         self.sharing.append_event(request.id, event, expected_events=len(request.events))
         return replace(request, events=(*request.events, event))
 
+    def _endorse(
+        self,
+        request: Request,
+        agreed: Wish,
+        *,
+        by: Actor,
+        now: datetime,
+        words: str | None,
+        weaker: Sequence[str],
+        grade: EffectiveGrade,
+    ) -> Request:
+        """The first of two: nothing is granted yet, and the ledger says who agreed to what."""
+        event = RequestEvent(
+            kind=RequestEventKind.ENDORSED, at=now, actor=by.person, office=request.provider, words=words, wish=agreed
+        )
+        request = self._append(request, event)
+        body = {
+            "decision": "endorsed",
+            "request": request.id,
+            "dataset": request.dataset,
+            "agreed": plain(agreed),
+            "weaker_masks": list(weaker),
+            "grade": int(grade.grade),
+        }
+        self._write(EntryKind.GRADING_DECIDED, body, by=by)
+        return request
+
     def _grant(
-        self, request: Request, agreed: Wish, *, by: Actor | None, now: datetime, words: str | None, weaker: Sequence[str]
+        self,
+        request: Request,
+        agreed: Wish,
+        *,
+        by: Actor | None,
+        now: datetime,
+        words: str | None,
+        weaker: Sequence[str],
+        grade: EffectiveGrade,
+        endorsed_by: str | None = None,
     ) -> Request:
         event = RequestEvent(
             kind=RequestEventKind.APPROVED,
@@ -426,7 +607,14 @@ class SharingActions:
         number = self._number("grant", "G", local_day(now, self.time_zone))
         grant = grant_of(request, agreed, grant_id=number, now=now, time_zone=self.time_zone)
         self.sharing.add_grant(grant)
-        body = {"request": request.id, "grant": grant.id, "agreed": plain(agreed), "weaker_masks": list(weaker)}
+        body = {
+            "request": request.id,
+            "grant": grant.id,
+            "agreed": plain(agreed),
+            "weaker_masks": list(weaker),
+            "grade": int(grade.grade),
+            "endorsed_by": endorsed_by,
+        }
         self._write(EntryKind.REQUEST_APPROVED, body, by=by)
         terms = canonical_terms(
             grant.terms,

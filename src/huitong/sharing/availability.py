@@ -1,17 +1,28 @@
 """Can I have it, how, by when: what the catalogue tells the signed-in office before anyone asks a person."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Protocol
 
 from huitong.errors import Reason
 from huitong.model.catalog import Dataset, Sharing
-from huitong.model.party import Actor
-from huitong.model.policy import Grant, GrantState
-from huitong.model.sharing import Request, RequestState
+from huitong.model.party import Actor, Role
+from huitong.model.policy import Grant, GrantState, ItemTerm, Mode
+from huitong.model.sharing import Request, RequestEventKind, RequestState
 from huitong.model.text import BilingualText
+from huitong.policy.grading import EffectiveGrade, GradingScheme, grade_of_terms, item_grades
+from huitong.policy.grading import scheme as shipped_scheme
 from huitong.sharing.deadline import WorkingDays, last_day, local_day
+
+
+class ReviewerRoll(Protocol):
+    """Who could answer (the portal's posts)."""
+
+    def reviewers_of(self, offices: Collection[str]) -> Mapping[str, frozenset[str]]:
+        """The persons who hold a post with the role of reviewer now, for each of these offices; in one statement."""
+        ...
 
 
 class AvailabilityKind(StrEnum):
@@ -29,6 +40,8 @@ class AvailabilityKind(StrEnum):
     """A reviewer of the providing office answers within the limit."""
     NOT_SHARED = "not-shared"
     """It is refused, and on this basis."""
+    REFUSED = "refused"
+    """A rule stands against it for this actor; `rule` names it."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +66,17 @@ class Availability:
     """The condition of sharing, in the provider's words."""
     basis: str | None = None
     """The clause on which sharing is refused or made conditional."""
+    reviewers: int | None = None
+    """How many different reviewers must agree if all of it is asked for with its default masks; a part may take fewer."""
+    endorsed: bool = False
+    """The first of two reviewers has agreed to the waiting request."""
+    rule: Reason | None = None
+    """The rule that stands against it, as a whole sentence."""
 
     def reason(self, dataset: Dataset) -> Reason:
         """The answer as one sentence."""
+        if self.rule is not None:
+            return self.rule
         parameters: dict[str, str | int] = {"dataset": dataset.id, "provider": self.provider}
         if self.until is not None:
             parameters["until"] = self.until.isoformat()
@@ -67,6 +88,10 @@ class Availability:
             parameters["working_days"] = self.working_days
         if self.basis is not None:
             parameters["basis"] = self.basis
+        if self.kind is AvailabilityKind.UNDER_REVIEW and self.endorsed:
+            return Reason("availability-half-agreed", parameters)
+        if self.kind is AvailabilityKind.NEEDS_APPROVAL and (self.reviewers or 1) > 1:
+            return Reason("availability-needs-reviewers", {**parameters, "reviewers": self.reviewers or 1})
         return Reason(f"availability-{self.kind.value}", parameters)
 
 
@@ -80,8 +105,15 @@ def availability(
     time_zone: str,
     calendar: WorkingDays,
     answer_days: int,
+    scheme: GradingScheme | None = None,
+    sources: Mapping[str, Dataset] | None = None,
+    rows: int | None = None,
+    reviewers: Collection[str] | None = None,
 ) -> Availability:
-    """The answer for the actor's office. `grants` and `requests` may hold those of other datasets and offices too."""
+    """The answer for the actor's office. `grants` and `requests` may hold those of other datasets and offices too.
+
+    `sources` and `rows` are what the effective grade follows from (`policy.grading`); `reviewers` are the persons who can answer
+    for the providing office, None if that is not known. What the office has already is told before any rule against asking."""
     own = [grant for grant in grants if grant.dataset == dataset.id and grant.using_office == actor.office]
     for kind, usable in (
         (AvailabilityKind.GRANTED, [grant for grant in own if grant.valid_at(now)]),
@@ -117,10 +149,18 @@ def availability(
             provisional=first.answer_due is not None and calendar.is_provisional(first.answer_due),
             condition=dataset.sharing_condition,
             basis=dataset.sharing_basis,
+            endorsed=first.events[-1].kind is RequestEventKind.ENDORSED,
         )
     if dataset.sharing is Sharing.NOT_SHARED:
         return Availability(kind=AvailabilityKind.NOT_SHARED, provider=dataset.provider, basis=dataset.sharing_basis)
-    if dataset.sharing is Sharing.UNCONDITIONAL:
+    scheme = scheme or shipped_scheme()
+    by_default = grade_by_default(dataset, scheme=scheme, sources=sources, rows=rows)
+    grade = scheme.at(by_default.grade) if by_default is not None else None
+    needed = grade.reviewers if grade is not None else 1
+    at_once = dataset.sharing is Sharing.UNCONDITIONAL and grade is not None and grade.at_once
+    if rule := _rule_against(dataset, actor, leaves=grade is not None, reviewers=reviewers, needed=0 if at_once else needed):
+        return Availability(kind=AvailabilityKind.REFUSED, provider=dataset.provider, rule=rule, basis=dataset.sharing_basis)
+    if at_once:
         return Availability(kind=AvailabilityKind.AT_ONCE, provider=dataset.provider)
     due = calendar.after(local_day(now, time_zone), answer_days)
     return Availability(
@@ -131,4 +171,34 @@ def availability(
         provisional=due.provisional,
         condition=dataset.sharing_condition,
         basis=dataset.sharing_basis,
+        reviewers=needed,
     )
+
+
+def grade_by_default(
+    dataset: Dataset, *, scheme: GradingScheme, sources: Mapping[str, Dataset] | None = None, rows: int | None = None
+) -> EffectiveGrade | None:
+    """The grade of all that may leave, each item through its default mask; None if the grades of its items let nothing leave in
+    a mode that can be asked for."""
+    askable = {mode.value for mode in Mode}
+    grades = item_grades(dataset, sources=sources, scheme=scheme)
+    leaving = [item for item in dataset.items if scheme.at(grades[item.name]).modes & askable]
+    if not leaving:
+        return None
+    terms = [ItemTerm(item=item.name, mask=scheme.default_mask(item)) for item in leaving]
+    return grade_of_terms(dataset, terms, sources=sources, rows=rows, scheme=scheme)
+
+
+def _rule_against(
+    dataset: Dataset, actor: Actor, *, leaves: bool, reviewers: Collection[str] | None, needed: int
+) -> Reason | None:
+    """The first rule that stands against asking, in the order in which nothing could be done about it by asking differently."""
+    about: dict[str, str | int] = {"dataset": dataset.id, "provider": dataset.provider}
+    if not leaves:
+        return Reason("availability-nothing-leaves", {**about, "grade": int(dataset.grade)})
+    if not actor.has(Role.ANALYST):
+        return Reason("availability-role-missing", {**about, "post": actor.post, "role": Role.ANALYST.value})
+    if reviewers is not None and len(set(reviewers) - {actor.person}) < needed:
+        found = len(set(reviewers) - {actor.person})
+        return Reason("availability-nobody-answers", {**about, "reviewers": found, "needed": needed})
+    return None

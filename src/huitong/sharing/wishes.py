@@ -9,7 +9,7 @@ from huitong.masks import check_mask
 from huitong.model.catalog import Dataset
 from huitong.model.policy import DivisionRows, ItemTerm, Mask, Mode, Purpose
 from huitong.model.sharing import Wish
-from huitong.policy.default_masks import default_mask, stricter_or_equal
+from huitong.policy.default_masks import MaskRules, default_mask, stricter_or_equal
 from huitong.sharing.deadline import LATEST_DAY
 from huitong.sharing.ports import DivisionTree
 from huitong.sharing.purposes import purposes
@@ -27,11 +27,13 @@ def make_wish(
     until: date,
     division: str | None = None,
     mode: Mode = Mode.ROWS,
+    masks: MaskRules | None = None,
 ) -> Wish:
-    """A wish in the words of a form: item names in any letter case, default masks filled in, rows by a division code.
+    """A wish in the words of a form: item names in any letter case, default masks (`masks` of the scheme) filled in, rows by a
+    division code.
 
     Raises InputInvalid with every `item-unknown`, or `rows-not-cuttable` if the dataset names no item that holds the division."""
-    terms, faults = _terms(dataset, items)
+    terms, faults = _terms(dataset, items, masks)
     if division is not None and dataset.division_item is None:
         faults.append(Reason("rows-not-cuttable", {"dataset": dataset.id}))
     if faults:
@@ -54,13 +56,14 @@ def narrow_wish(
     items: Iterable[WishedItem] | None = None,
     division: str | None = None,
     until: date | None = None,
+    masks: MaskRules | None = None,
 ) -> Wish:
     """What a reviewer states, put in the place of what was asked; what is not stated stays as asked, masks too.
 
     Whether the outcome really is narrower is judged by `faults_of_narrowing`, not here."""
     if items is not None:
         asked = {term.item.lower(): term.mask for term in wish.items}
-        terms, faults = _terms(dataset, [(name, mask or asked.get(name.lower())) for name, mask in items])
+        terms, faults = _terms(dataset, [(name, mask or asked.get(name.lower())) for name, mask in items], masks)
         if faults:
             raise InputInvalid(*faults)
         wish = replace(wish, items=terms)
@@ -71,7 +74,9 @@ def narrow_wish(
     return wish if until is None else replace(wish, until=until)
 
 
-def _terms(dataset: Dataset, items: Iterable[WishedItem]) -> tuple[tuple[ItemTerm, ...], list[Reason]]:
+def _terms(
+    dataset: Dataset, items: Iterable[WishedItem], masks: MaskRules | None
+) -> tuple[tuple[ItemTerm, ...], list[Reason]]:
     terms: list[ItemTerm] = []
     faults: list[Reason] = []
     for name, mask in items:
@@ -79,7 +84,7 @@ def _terms(dataset: Dataset, items: Iterable[WishedItem]) -> tuple[tuple[ItemTer
         if item is None:
             faults.append(Reason("item-unknown", {"dataset": dataset.id, "item": name}))
         else:
-            terms.append(ItemTerm(item=item.name, mask=default_mask(item) if mask is None else mask))
+            terms.append(ItemTerm(item=item.name, mask=default_mask(item, masks) if mask is None else mask))
     return tuple(terms), faults
 
 
@@ -118,12 +123,12 @@ def faults_of_wish(wish: Wish, dataset: Dataset, *, divisions: DivisionTree, tod
     return tuple(faults)
 
 
-def weaker_than_default(wish: Wish, dataset: Dataset) -> tuple[str, ...]:
+def weaker_than_default(wish: Wish, dataset: Dataset, masks: MaskRules | None = None) -> tuple[str, ...]:
     """The items whose wished mask shows more than the default mask of their grade and meaning, or cannot be compared with it."""
     weaker = []
     for term in wish.items:
         item = dataset.item(term.item)
-        if item is not None and not stricter_or_equal(term.mask, default_mask(item)):
+        if item is not None and not stricter_or_equal(term.mask, default_mask(item, masks)):
             weaker.append(term.item)
     return tuple(weaker)
 
@@ -156,11 +161,13 @@ def _rows_within(agreed: DivisionRows | None, asked: DivisionRows, divisions: Di
     return agreed.division == asked.division or agreed.division in divisions.codes_under(asked.division, today)
 
 
-def reasons_for_weaker(items: Sequence[str], code: str, dataset: Dataset) -> tuple[Reason, ...]:
+def reasons_for_weaker(
+    items: Sequence[str], code: str, dataset: Dataset, masks: MaskRules | None = None
+) -> tuple[Reason, ...]:
     """One reason for each item whose mask is weaker than the default, naming the default."""
     reasons = []
     for name in items:
         item = dataset.item(name)
         if item is not None:
-            reasons.append(Reason(code, {"item": name, "default": default_mask(item).kind.value}))
+            reasons.append(Reason(code, {"item": name, "default": default_mask(item, masks).kind.value}))
     return tuple(reasons)

@@ -12,6 +12,7 @@ from tests.spec.sharing.world import (
     LOW_INCOME,
     MEDICAL_ANALYST,
     MEDICAL_COLLEAGUE,
+    MEDICAL_REVIEWER,
     World,
 )
 
@@ -72,6 +73,7 @@ def test_every_answer_is_a_sentence_in_both_languages(world: World) -> None:
     seen += [answer(world, LOW_INCOME, EDUCATION_ANALYST), answer(world, HOMES, EDUCATION_ANALYST)]
     world.sharing.prepare(grant.id)
     seen.append(answer(world, HOMES, EDUCATION_ANALYST))
+    seen.append(answer(world, HOMES, MEDICAL_REVIEWER))
 
     assert {one.kind for one in seen} == set(AvailabilityKind)
     for one in seen:

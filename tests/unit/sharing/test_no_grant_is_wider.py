@@ -268,10 +268,24 @@ def check_grant(world: World, grant: Grant, sharing_then: dict[str, Sharing], na
     else:
         assert answer.actor != request.applicant
         assert any(one.person == answer.actor and one.office == CIVIL and one.has(Role.REVIEWER) for one in PEOPLE)
+        agreeing = {event.actor: event.wish for event in request.events if event.kind in AGREEING}
+        assert len(agreeing) >= reviewers_of(grant.terms.items), "two people agreed where the grade asks for two"
+        for term in grant.terms.items:
+            masks = [next(one.mask for one in wish.items if one.item == term.item) for wish in agreeing.values()]
+            assert all(shows_no_more(entry.item(term.item), term.mask, mask) for mask in masks), "each of them to at least as much"
     current = world.stores.catalog.current_snapshot(grant.dataset)
     for term in grant.terms.items:
         if term.mask.kind is MaskKind.PSEUDONYM and current is not None and grant.valid_at(world.clock()):
             assert world.stores.side_tables.files(grant.terms.linkage_group, grant.dataset, term.item, current.version)
+
+
+AGREEING = (RequestEventKind.ENDORSED, RequestEventKind.APPROVED)
+
+
+def reviewers_of(terms: Sequence[ItemTerm]) -> int:
+    """Two where the resident number, of grade 4, leaves as more than its pseudonym: said here by hand, not by the product's rule."""
+    masks = {term.item: term.mask.kind for term in terms}
+    return 1 if masks.get("person_id", MaskKind.HIDE) in (MaskKind.HIDE, MaskKind.PSEUDONYM) else 2
 
 
 def picture(world: World) -> tuple[object, ...]:
@@ -345,7 +359,7 @@ def test_only_another_reviewer_of_the_managing_office_brings_a_grant_about(asks:
     )
     world = run([step, replace(step, act="approve", who=answers)])
     lawful = answers.office == CIVIL and answers.has(Role.REVIEWER) and answers.person != asks.person and asks.has(Role.ANALYST)
-    assert bool(world.stores.sharing._grants) == lawful
+    assert bool(world.stores.sharing._grants) == (lawful and reviewers_of(wish.items) == 1)
 
 
 @given(wish=wishes)
@@ -354,6 +368,7 @@ def test_a_reviewer_who_agrees_to_everything_grants_everything(wish: Wish) -> No
     """What is lawful is not refused either."""
     world = World().publish_all()
     request = world.sharing.submit(replace(wish, dataset=LOW_INCOME.id), by=MEDICAL_ANALYST)
-    agreed = world.sharing.approve(request.id, by=CIVIL_REVIEWER, weaker_masks=ITEM_NAMES)
+    for reviewer in (CIVIL_REVIEWER, CIVIL_ALL_ROLES)[: reviewers_of(wish.items)]:
+        agreed = world.sharing.approve(request.id, by=reviewer, weaker_masks=ITEM_NAMES)
     grant = world.sharing.grant_of(agreed)
     assert set(grant.terms.items) == set(wish.items) and grant.terms.rows == wish.rows
