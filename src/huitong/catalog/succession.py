@@ -220,8 +220,10 @@ class _Work:
             fits = alone and (len(predecessors[change.new]) > 1 or self._continues(change.new, change.day))
         else:
             fits = alone and len(predecessors[change.new]) == 1 and not self._continues(change.new, change.day)
-            other_parent = change.parent is not None and change.parent not in (old.parent, *successors.get(old.parent or "", ()))
-            fits = fits and (kind is ChangeKind.MOVED) is other_parent
+            if kind is ChangeKind.MOVED:
+                fits = fits and change.parent not in (None, old.parent)
+            else:
+                fits = fits and change.parent in (None, old.parent, *successors.get(old.parent or "", ()))
         if not fits:
             self._fault("change-kind-unfit", division=change.old, other=change.new, kind=kind.value)
 
