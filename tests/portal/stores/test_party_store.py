@@ -20,11 +20,11 @@ TODAY = date(2026, 3, 2)
 
 def test_all_divisions_of_guizhou_are_loaded_in_under_two_seconds_of_work(stores: Stores) -> None:
     shipped = load_divisions()
-    divisions, _ = shipped.search(limit=100_000)
+    divisions = list(shipped.every())
     began = time.process_time()
-    assert stores.divisions.put_divisions(divisions) == 19_572
+    assert stores.divisions.put_divisions(divisions) == len(divisions) >= 19_572
     assert time.process_time() - began < 2
-    assert stores.divisions.tree().search(limit=100_000)[1] == 19_572
+    assert sorted(stores.divisions.tree().every(), key=lambda one: one.code) == sorted(divisions, key=lambda one: one.code)
     for code in (PROVINCE, CITY, COUNTY, "520102016000", "000000000000"):
         assert stores.divisions.codes_under(code, TODAY) == shipped.codes_under(code, TODAY)
 
