@@ -6,7 +6,8 @@
 from pathlib import Path
 
 from huitong.errors import InputInvalid
-from huitong.intake import delimited, parquet_files
+from huitong.intake import delimited, parquet_files, spreadsheets
+from huitong.intake.formats import kind_of
 from huitong.intake.limits import Deadline
 from huitong.intake.source import (
     Decision,
@@ -37,8 +38,12 @@ def open_source(
     if not path.is_file():
         raise InputInvalid.because("intake-file-missing")
     kind = kind_of(path)
+    if overrides.format not in (None, kind):
+        raise InputInvalid.because("reading-format-other", said=overrides.format or "", found=kind)
     if kind == "parquet":
         return parquet_files.open_parquet(path, overrides, dataset, deadline)
+    if kind in ("xlsx", "xlsb", "xls", "ods"):
+        return spreadsheets.open_workbook(path, kind, overrides, dataset, deadline)
     return delimited.open_delimited(path, overrides, dataset, deadline)
 
 
@@ -46,9 +51,3 @@ def inspect(path: Path, overrides: Overrides | None = None, *, deadline: Deadlin
     """What a file looks like, with a type for each column that holds for every row. Holds no value of it. Raises InputInvalid."""
     with open_source(path, overrides=overrides, deadline=deadline) as source:
         return source.reading
-
-
-def kind_of(path: Path) -> str:
-    """By its first bytes."""
-    with path.open("rb") as file:
-        return "parquet" if file.read(4) == b"PAR1" else "text"

@@ -1,0 +1,292 @@
+"""Workbooks (xlsx, xlsb, xls, ods) as a source of rows. Their content is opened only in a process of its own (`sheet_reader`).
+
+Decided here: the header, which may be of several rows where cells are merged, and what merged cells of the body mean. A merged cell
+belongs to its first cell in the file but to all that it covers for the eye, and filling it could count a sum five times: so rows with
+such cells are reported as broken until a person says `fill` or `leave`.
+"""
+
+import hashlib
+import io
+import itertools
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from subprocess import DEVNULL, Popen, TimeoutExpired
+from typing import Any
+
+import pyarrow as pa
+
+from huitong.errors import InputInvalid, Reason
+from huitong.intake import deciding
+from huitong.intake.deciding import Header
+from huitong.intake.delimited import Row, batches_of, note_names
+from huitong.intake.file_table import FileTable, Shape
+from huitong.intake.limits import LIMITS, Deadline
+from huitong.intake.source import Overrides, Proof, SourceBatch, names_of, normal
+from huitong.model.catalog import Dataset, ItemType
+
+_BLOCK = 1 << 20
+_LOOK_AGAIN = 0.2
+_Read = tuple[int, Sequence[str], str | None, int, Sequence[int]]
+Range = tuple[int, int, int, int]
+"""Top, left, bottom, right of merged cells, from 0, all included."""
+
+
+def open_workbook(path: Path, kind: str, overrides: Overrides, dataset: Dataset | None, deadline: Deadline | None) -> "SheetTable":
+    """Read one sheet into a nameless file and decide its header. Raises InputInvalid."""
+    if path.stat().st_size > LIMITS.sheet.file_bytes:
+        raise InputInvalid.because("reading-workbook-too-large", what="file", limit=LIMITS.sheet.file_bytes)
+    spool = tempfile.TemporaryFile(prefix="huitong-sheet-")  # noqa: SIM115 -- the table closes it
+    try:
+        said = _run(path, kind, overrides.sheet or "", spool, deadline)
+        return _table(path, kind, said, spool, overrides, dataset, deadline)
+    except BaseException:
+        spool.close()
+        raise
+
+
+def _run(path: Path, kind: str, sheet: str, spool: Any, deadline: Deadline | None) -> Mapping[str, Any]:
+    limits = {
+        **{name: getattr(LIMITS.sheet, name) for name in LIMITS.sheet.__dataclass_fields__ if name != "file_bytes"},
+        "columns": LIMITS.columns,
+    }
+    command = [sys.executable, "-I", "-m", "huitong.intake.sheet_reader", str(path.resolve()), kind, sheet, json.dumps(limits)]
+    process = Popen(command, stdin=DEVNULL, stdout=spool, stderr=DEVNULL, env={"LANG": "C.UTF-8"}, start_new_session=True)
+    try:
+        while True:
+            try:
+                code = process.wait(_LOOK_AGAIN)
+                break
+            except TimeoutExpired:
+                if deadline:
+                    deadline.check()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    spool.seek(0)
+    line = spool.readline(1 << 24)
+    try:
+        said: Mapping[str, Any] = json.loads(line)
+    except ValueError:
+        said = {}
+    if "refuse" in said:
+        raise InputInvalid.because(said["refuse"], **said["parameters"])
+    if code or "sheet" not in said:
+        raise InputInvalid.because("reading-workbook-too-large", what="memory", limit=LIMITS.sheet.memory_bytes)
+    return said
+
+
+class _Part(io.RawIOBase):
+    """A file from some byte on, with a place of its own, so that several readers do not disturb each other."""
+
+    def __init__(self, file: Any, start: int) -> None:
+        self._number, self._place = file.fileno(), start
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any, /) -> int:
+        data = os.pread(self._number, len(target), self._place)
+        target[: len(data)] = data
+        self._place += len(data)
+        return len(data)
+
+
+def _table(
+    path: Path, kind: str, said: Mapping[str, Any], spool: Any, overrides: Overrides, dataset: Dataset | None, deadline: Deadline | None
+) -> "SheetTable":
+    ranges: list[Range] = [(one[0], one[1], one[2], one[3]) for one in said["merged"]]
+    stream = _Stream(spool, spool.tell(), said["width"])
+    first = [row for row in itertools.islice(stream.rows(), deciding.LOOKED_AT * 3) if any(cell.strip() for cell in row[1])]
+    first = first[: deciding.LOOKED_AT]
+    if not first:
+        raise InputInvalid.because("reading-workbook-empty")
+    top = _filled_in(first, [one for one in ranges if _spans(one) < said["width"] * 0.8 or one[2] > one[0]], deciding.HEADER_WITHIN)
+    where = [row[0] for row in first]
+    header = _header(top, where, ranges, overrides, dataset)
+    shape = Shape(kind, header.cells, sheet=said["sheet"], sheets=tuple(said["sheets"]))
+    shape.header_row = 0 if header.last < 0 else where[header.first]
+    shape.decide("format", kind, Reason("reading-format-content"))
+    shape.decide("sheet", said["sheet"], Reason(said["why"], said["parameters"]))
+    shape.decide("header", str(shape.header_row), header.why)
+    if header.last > header.first:
+        count = header.last - header.first + 1
+        shape.decide("header", str(count), Reason("reading-header-merged", {"rows": count}))
+    note_names(shape, header, 0)
+    if said["hidden_rows"]:
+        shape.decide("rows", str(said["hidden_rows"]), Reason("reading-rows-hidden", {"rows": said["hidden_rows"]}))
+    last_line = 0 if header.last < 0 else where[header.last]
+    body = [one for one in ranges if one[0] + 1 > last_line]
+    if body:
+        code = {"fill": "reading-merged-fill", "leave": "reading-merged-leave", None: "reading-merged-broken"}[overrides.merged]
+        shape.decide("merged", str(len(body)), Reason(code, {"areas": len(body)}))
+    return SheetTable(path, shape, overrides, dataset, deadline, stream, last_line, body)
+
+
+def _spans(one: Range) -> int:
+    return one[3] - one[1] + 1
+
+
+def _filled_in(rows: Sequence[_Read], ranges: Sequence[Range], within: int) -> list[list[str]]:
+    """The first rows as the eye sees them: the value of merged cells in all of them."""
+    grid = [list(row[1]) for row in rows]
+    at = {row[0] - 1: index for index, row in enumerate(rows[:within])}
+    for up, left, down, right in ranges:
+        if up not in at or left >= len(grid[at[up]]):
+            continue
+        value = grid[at[up]][left]
+        for number in range(up, min(down, up + within) + 1):
+            if number in at:
+                cells = grid[at[number]]
+                cells[left : right + 1] = [value] * (min(right + 1, len(cells)) - left)
+    return grid
+
+
+def _header(top: list[list[str]], where: list[int], ranges: Sequence[Range], overrides: Overrides, dataset: Dataset | None) -> Header:
+    if overrides.header_row is not None:
+        return deciding.decide_header(top, where, overrides, dataset)
+    if dataset is not None:
+        names = names_of(dataset)
+        plain = deciding.decide_header(top, where, overrides, dataset)
+        several = _with_rows_below(plain, top, where, ranges)
+        named = [len({names[normal(cell)] for cell in one.cells if normal(cell) in names}) for one in (plain, several)]
+        return several if named[1] > named[0] else plain
+    return _with_rows_below(deciding.decide_header(top, where, overrides, dataset), top, where, ranges)
+
+
+def _with_rows_below(header: Header, top: list[list[str]], where: list[int], ranges: Sequence[Range]) -> Header:
+    """The header with the rows that its merged cells reach or stand over."""
+    if header.last < 0:
+        return header
+    first, last = header.first, header.last
+    grown = True
+    while grown and last + 1 < len(top):
+        grown = False
+        for up, left, down, right in ranges:
+            if not where[first] <= up + 1 <= where[last]:
+                continue
+            reaches = down + 1 > where[last]
+            beneath = top[last + 1][left : right + 1]
+            stands_over = right > left and all(c.strip() and not deciding.looks_like_data(c) for c in beneath) and len(set(beneath)) > 1
+            if (reaches or (stands_over and down + 1 == where[last])) and last - first < 9:
+                last, grown = last + 1, True
+                break
+    if last == header.last:
+        return header
+    return Header(first, last, deciding.joined(top[first : last + 1]), header.why)
+
+
+class _Stream:
+    """The rows that the reading process wrote."""
+
+    def __init__(self, spool: Any, start: int, width: int) -> None:
+        self.spool, self._start, self.width = spool, start, width
+
+    def rows(self) -> Iterator[_Read]:
+        """Row number from 1, cells, flaw, characters, positions of numbers that were cut."""
+        number = 0
+        try:
+            with pa.ipc.open_stream(pa.PythonFile(io.BufferedReader(_Part(self.spool, self._start)))) as stream:
+                for batch in stream:
+                    columns = [column.to_pylist() for column in batch.columns]
+                    for *cells, flaw, cut in zip(*columns, strict=True):
+                        number += 1
+                        whole = [cell or "" for cell in cells]
+                        yield number, whole, flaw, sum(map(len, whole)), [int(one) for one in cut.split(",")] if cut else ()
+        except pa.ArrowException:
+            raise InputInvalid.because("reading-workbook-unreadable", format="sheet") from None
+
+
+class SheetTable(FileTable):
+    """One sheet of a workbook."""
+
+    def __init__(
+        self, path: Path, shape: Shape, overrides: Overrides, dataset: Dataset | None, deadline: Deadline | None, stream: _Stream,
+        last_line: int, merged: Sequence[Range],
+    ) -> None:  # fmt: skip
+        super().__init__(path, shape, overrides, dataset, deadline)
+        self._stream = stream
+        self._last_line = last_line
+        self._merged = merged
+
+    def close(self) -> None:
+        """Let go of the rows read."""
+        self._stream.spool.close()
+
+    def _prove(self) -> Proof:
+        digest = hashlib.sha256()
+        with self.path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+        rows = sum(1 for _row in self._rows())
+        return Proof(digest.hexdigest(), rows, None, None)
+
+    def batches(self) -> Iterator[SourceBatch]:
+        """The rows below the header, without blank ones."""
+        yield from batches_of(self._rows(), self.column_names)
+
+    def _rows(self) -> Iterator[Row]:
+        width = len(self.names)
+        header = [cell.strip() for cell in self.names]
+        numbers = self._numbers()
+        merged = _Merged(self._merged, self.overrides.merged)
+        for number, cells, flaw, characters, cut in self._stream.rows():
+            if number <= self._last_line:
+                continue
+            cells, in_merged = merged.apply(number - 1, cells)
+            if not any(cell.strip() for cell in cells):
+                continue
+            broken = flaw
+            if not broken and any(position not in numbers for position in cut):
+                broken = "row-number-cut"
+            if len(cells) > width and any(cell.strip() for cell in cells[width:]):
+                broken = broken or "row-too-long"
+            cells = cells[:width]
+            if not broken and self._last_line and [cell.strip() for cell in cells] == header:
+                broken = "row-repeats-header"
+            yield number, cells, broken or in_merged, characters
+
+    def _numbers(self) -> frozenset[int]:
+        """Columns that a person said to be measures: there a long number is believed."""
+        kinds: dict[int, ItemType] = {
+            position: self.overrides.types[name] for position, name in enumerate(self.column_names) if name in self.overrides.types
+        }
+        return frozenset(position for position, kind in kinds.items() if kind in (ItemType.INTEGER, ItemType.DECIMAL))
+
+
+class _Merged:
+    """Merged cells of the body, row by row."""
+
+    def __init__(self, ranges: Sequence[Range], rule: str | None) -> None:
+        self._by_row: dict[int, list[Range]] = {}
+        self._rule = rule
+        self._values: dict[Range, str] = {}
+        if rule != "leave":
+            for one in ranges:
+                for row in range(one[0], min(one[2], one[0] + 1_048_576) + 1):
+                    self._by_row.setdefault(row, []).append(one)
+
+    def apply(self, row: int, cells: Sequence[str]) -> tuple[Sequence[str], str | None]:
+        """The cells of a row (from 0) by the rule, and a reason code if there is none for it."""
+        ranges = self._by_row.get(row)
+        if not ranges:
+            return cells, None
+        changed = list(cells)
+        broken = None
+        for one in ranges:
+            top, left, _bottom, right = one
+            if left >= len(changed):
+                continue
+            if row == top:
+                self._values[one] = changed[left]
+            value = self._values.get(one, "")
+            if value.strip():
+                broken = "row-merged-cells"
+                changed[left : right + 1] = [value] * (min(right + 1, len(changed)) - left)
+        if self._rule == "fill":
+            return changed, None
+        return cells, broken
