@@ -1,8 +1,10 @@
 """Finding entries with Chinese and English words.
 
 Text becomes tokens: runs of Chinese characters become single characters and overlapping pairs, so a query of any length finds
-something; Latin words become their beginnings, so a part of a word finds the whole. `tokens` makes both the index of an entry
-and the tokens of a query; the store only compares them for equality and adds up weights.
+something; Latin words become their beginnings, so a word that is still being written finds the whole. `tokens` makes both the
+index of an entry and the tokens of a query; the store only compares them for equality and adds up weights.
+
+A query that finds nothing so is tried again with the inner parts of its Latin words, of four letters each: `hold` finds household.
 """
 
 import re
@@ -20,6 +22,11 @@ MOST_QUERY_TOKENS = 32
 
 TITLE, ID, ITEM, OFFICE, ABSTRACT = 16, 8, 4, 2, 1
 """Weights: a place counts more than all places after it together, so a hit in the title ranks above any hit elsewhere."""
+
+PART = 4
+"""Letters of an inner part of a Latin word."""
+INNER = "~"
+"""Stands before an inner part, so that it is never taken for a beginning: no word holds it."""
 
 _CHINESE = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff\u3007"
 _RUN = re.compile(f"[{_CHINESE}]+|[^\\W_{_CHINESE}]+")
@@ -40,11 +47,27 @@ def tokens(text: str, *, indexing: bool = False) -> tuple[str, ...]:
         elif indexing:
             for word in (run, _singular(run)):
                 found.update(dict.fromkeys(word[:length] for length in range(1, min(len(word), LONGEST_BEGINNING) + 1)))
+                found.update(dict.fromkeys(_inner_parts(word)))
         else:
             words[run] = None
     telling = [word for word in words if word not in _STOP_WORDS] or (list(words) if not found else [])
     found.update(dict.fromkeys(_singular(word)[:LONGEST_BEGINNING] for word in telling))
     return tuple(found)
+
+
+def _inner_parts(word: str) -> list[str]:
+    """Every four letters in a row, each marked; none of a shorter word."""
+    word = word[: 2 * LONGEST_BEGINNING]
+    return [INNER + word[start : start + PART] for start in range(len(word) - PART + 1)]
+
+
+def inner_tokens(query: Sequence[str]) -> tuple[str, ...]:
+    """The tokens of a query with its Latin words of four letters and more by their inner parts; empty if it has none such."""
+    found: dict[str, None] = {}
+    for token in query:
+        parts = [] if re.match(f"[{_CHINESE}]", token) else _inner_parts(token)
+        found.update(dict.fromkeys(parts or [token]))
+    return tuple(found)[:MOST_QUERY_TOKENS] if any(token.startswith(INNER) for token in found) else ()
 
 
 def _singular(word: str) -> str:
@@ -130,11 +153,13 @@ def search(
     wanted = query_tokens(text)
     if text.strip() and not wanted:
         return SearchPage(hits=(), total=0, facets={facet: {} for facet in facets})
-    return store.search(
-        wanted,
-        viewer=viewer,
-        narrowing={facet: frozenset(values) for facet, values in (narrowing or {}).items()},
-        facets=facets,
-        limit=limit,
-        offset=offset,
-    )
+    narrowed = {facet: frozenset(values) for facet, values in (narrowing or {}).items()}
+
+    def ask(words: Sequence[str]) -> SearchPage:
+        return store.search(words, viewer=viewer, narrowing=narrowed, facets=facets, limit=limit, offset=offset)
+
+    page = ask(wanted)
+    inner = inner_tokens(wanted) if page.total == 0 else ()
+    if inner and (not narrowed or store.search(wanted, viewer=viewer, limit=0).total == 0):
+        return ask(inner)
+    return page

@@ -83,6 +83,31 @@ def test_words_of_any_length_find_title_before_items_before_abstract(store, text
     assert found(store, text) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("hold", ["civil.low_income", "water.wells"]),
+        ("SEHOLDS", ["civil.low_income", "water.wells"]),
+        ("llow", ["civil.low_income", "civil.disabled"]),
+        ("hold 低保", ["civil.low_income", "water.wells"]),
+        ("hold allow", ["civil.low_income"]),
+        ("old", []),
+        ("~hou", ["civil.low_income", "water.wells"]),
+        ("hxld", []),
+    ],
+)
+def test_four_letters_from_the_middle_of_a_word_find_it_if_no_word_begins_so(store, text: str, expected: list[str]) -> None:
+    assert found(store, text) == expected
+
+
+def test_inner_parts_are_tried_only_if_the_words_are_nowhere(store) -> None:
+    here, elsewhere = {Facet.FAMILY: ["3"]}, {Facet.FAMILY: ["1"]}
+    assert search(store, "hold", narrowing=here, facets=[Facet.FAMILY]).facets == {Facet.FAMILY: {"3": 2}}
+    assert search(store, "low", narrowing=elsewhere).total == 0
+    assert search(store, "hold", narrowing=elsewhere).total == 0
+    assert search(store, "allow", narrowing=elsewhere).total == 0
+
+
 def test_the_name_of_the_office_finds_its_entries(store) -> None:
     assert len(found(store, "民政厅")) == len(found(store, "Civil Affairs")) == len(ENTRIES)
 
