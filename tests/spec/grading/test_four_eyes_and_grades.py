@@ -396,7 +396,8 @@ def test_a_page_of_datasets_takes_the_same_few_questions_however_long_it_is(worl
 
 def test_a_dataset_one_may_not_know_of_cannot_be_asked_for_and_answers_as_one_that_does_not_exist(world: World) -> None:
     hidden = replace(LOW_INCOME, visibility=Visibility.NAMED, known_to=())
-    wish = world.sharing.wish(LOW_INCOME.id, purpose="social-assistance", legal_basis="x", items=[("village", None)], until=date(2026, 12, 1))
+    form = {"purpose": "social-assistance", "legal_basis": "x", "until": date(2026, 12, 1)}
+    wish = world.sharing.wish(LOW_INCOME.id, items=[("village", None)], **form)
     world.catalog.publish(hidden, by=CIVIL_OFFICER)
     with says_no(NotFound, "dataset-unknown") as for_hidden:
         world.sharing.submit(wish, by=MEDICAL_ANALYST)
@@ -404,7 +405,7 @@ def test_a_dataset_one_may_not_know_of_cannot_be_asked_for_and_answers_as_one_th
         world.sharing.submit(replace(wish, dataset="civil.nothing"), by=MEDICAL_ANALYST)
     assert for_hidden.value.reasons[0].parameters.keys() == for_none.value.reasons[0].parameters.keys()
     with says_no(NotFound, "dataset-unknown"):
-        world.sharing.wish(LOW_INCOME.id, purpose="x", legal_basis="x", items=[("no_such", None)], until=date(2026, 12, 1), by=MEDICAL_ANALYST)
+        world.sharing.wish(LOW_INCOME.id, items=[("no_such", None)], by=MEDICAL_ANALYST, **form)
     with says_no(NotFound, "dataset-unknown"):
         world.sharing.grants_below(LOW_INCOME.id, by=MEDICAL_ANALYST)
     assert world.ledger.kinds == [EntryKind.DATASET_PUBLISHED]
