@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from huitong.engines.duckdb import quote_name
 from huitong.errors import InputInvalid, Reason
@@ -92,7 +92,7 @@ def still_open(facts: Facts | None) -> Collection[str]:
     return wanted
 
 
-_CODE_WORDS = re.compile(r"编号|代码|编码|号码|证号|身份证|电话|手机|邮编|区划码|学号|工号|账号|帐号|卡号|户号|门牌|车牌|传真|座机|联系方式")
+_CODE_WORDS = re.compile(r"编号|代码|编码|号码|证号|身份证|电话|手机|邮编|区划码|学号|工号|账号|帐号|卡号|门牌|车牌|传真|座机|联系方式")
 _CODE_TOKENS = frozenset(
     ["id", "ids", "code", "codes", "phone", "tel", "telephone", "mobile", "fax", "zip", "zipcode", "postcode", "postal", "account",
      "uuid", "guid", "vin", "plate", "isbn", "issn", "uscc", "ssn"]
@@ -190,15 +190,20 @@ class Dialect:
     delimiter: str
     quote: str
     why: Reason
+    blanks: bool = False
+    """Blanks after a delimiter are no part of the next field: there are quotes behind them."""
 
 
-def rows_of_sample(sample: str, delimiter: str, quote: str, limit: int = LOOKED_AT) -> list[tuple[int, Sequence[str]] | None]:
+def rows_of_sample(
+    sample: str, delimiter: str, quote: str, blanks: bool = False, limit: int = LOOKED_AT
+) -> list[tuple[int, Sequence[str]] | None]:
     """The first records, each with its line; None for one that is broken. Blank lines are left out."""
     reader = csv.reader(
         io.StringIO(sample, newline=""),
         delimiter=delimiter,
         quotechar=quote or None,
         quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
+        skipinitialspace=blanks,
         strict=True,
     )
     found: list[tuple[int, Sequence[str]] | None] = []
@@ -217,19 +222,33 @@ def rows_of_sample(sample: str, delimiter: str, quote: str, limit: int = LOOKED_
     return found
 
 
-def _cut(sample: str, delimiter: str, quote: str) -> tuple[float, int, int]:
+def _cut(sample: str, delimiter: str, quote: str, blanks: bool = False) -> tuple[float, int, int]:
     """How well a delimiter cuts: share of records of one width (from the first such on), minus where these begin, the width."""
-    rows = rows_of_sample(sample, delimiter, quote)
+    rows = rows_of_sample(sample, delimiter, quote, blanks)
     widths = [len(row[1]) if row else 0 for row in rows]
     wide = Counter(width for width in widths if width > 1)
     if not wide:
         return 0.0, 0, 0
     usual = max(wide, key=lambda width: (wide[width], width))
     first = widths.index(usual)
+    if wide[usual] < 2 < len(rows) and None not in rows:
+        return 0.0, 0, 0
     return wide[usual] / len(widths[first:]), -first, usual
 
 
 def decide_dialect(sample: str, overrides: Overrides, dataset: Dataset | None) -> Dialect:
+    """Delimiter and quote by the first records, and whether blanks after a delimiter count."""
+    dialect = _dialect(sample, overrides, dataset)
+    delimiter, quote = dialect.delimiter, dialect.quote
+    if quote and delimiter != " " and re.search(re.escape(delimiter) + " +" + re.escape(quote), sample):
+        cells = [cell.strip() for row in rows_of_sample(sample, delimiter, quote) if row for cell in row[1] if cell.startswith(" ")]
+        behind = any(len(cell) > 1 and cell[0] == cell[-1] == quote for cell in cells)
+        if behind or _cut(sample, delimiter, quote, blanks=True)[0] > _cut(sample, delimiter, quote)[0]:
+            return replace(dialect, blanks=True)
+    return dialect
+
+
+def _dialect(sample: str, overrides: Overrides, dataset: Dataset | None) -> Dialect:
     """Delimiter and quote by the first records: those that name a dataset's items, else those that cut all records alike."""
     said = re.match(r"sep=(.)\r?\n", sample)
     body = sample[said.end() :] if said else sample
@@ -242,7 +261,7 @@ def decide_dialect(sample: str, overrides: Overrides, dataset: Dataset | None) -
         names = names_of(dataset)
 
         def named(delimiter: str) -> int:
-            rows = rows_of_sample(body, delimiter, _quote(body, delimiter, overrides), 50)
+            rows = rows_of_sample(body, delimiter, _quote(body, delimiter, overrides))[:HEADER_WITHIN]
             return max((len({names[normal(cell)] for cell in row[1] if normal(cell) in names}) for row in rows if row), default=0)
 
         best = max(there, key=named, default=None)
@@ -277,9 +296,10 @@ def _quote(sample: str, delimiter: str, overrides: Overrides) -> str:
     if overrides.quote is not None:
         return overrides.quote
     if '"' not in sample and "'" in sample:
-        cells = [cell for row in rows_of_sample(sample, delimiter, "") if row for cell in row[1] if cell]
-        single = sum(len(cell) > 1 and cell[0] == cell[-1] == "'" for cell in cells)
-        if single * 2 >= len(cells) and _cut(sample, delimiter, "'")[0] >= _cut(sample, delimiter, "")[0]:
+        around = re.escape(delimiter)
+        quoted_fields = re.findall(rf"(?:^|{around})'(?:[^'\r\n]|'')*'(?={around}|\r?$)", sample, re.MULTILINE)
+        good, plain = _cut(sample, delimiter, "'"), _cut(sample, delimiter, "")
+        if len(quoted_fields) * 2 >= sample.count("\n") and good[0] >= plain[0]:
             return "'"
     if '"' in sample and delimiter in "\t|\x01\x1f":
         quoted = rows_of_sample(sample, delimiter, '"')
@@ -432,6 +452,23 @@ def joined(rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
                 parts.append(part)
         columns.append("/".join(parts))
     return tuple(columns)
+
+
+def data_columns(rows: Sequence[Sequence[str]], width: int) -> frozenset[int]:
+    """Columns that hold numbers, days or truths in most of these rows, and often enough to tell."""
+    found = []
+    for position in range(width):
+        cells = [row[position] for row in rows if position < len(row) and row[position].strip()]
+        if len(cells) >= 4 and sum(looks_like_data(cell) for cell in cells) * 4 >= len(cells) * 3:
+            found.append(position)
+    return frozenset(found)
+
+
+def is_like_header(cells: Sequence[str], data: Collection[int]) -> bool:
+    """Whether a row in the body is words throughout where the others have numbers: a second header, units, another table."""
+    filled = [position for position, cell in enumerate(cells) if cell.strip()]
+    words = [position for position in filled if position in data and not looks_like_data(cells[position])]
+    return len(words) >= 3 and len(words) * 2 > len(data) and not any(looks_like_data(cells[position]) for position in filled)
 
 
 # --- rows that are no rows ------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import collections
 import contextlib
 import csv
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def open_delimited(path: Path, overrides: Overrides, dataset: Dataset | None, de
     whole = len(start) < text.BLOCK
     sample = _whole_lines(sample, whole)
     dialect = deciding.decide_dialect(sample, overrides, dataset)
-    rows = deciding.rows_of_sample(sample, dialect.delimiter, dialect.quote)
+    rows = deciding.rows_of_sample(sample, dialect.delimiter, dialect.quote, dialect.blanks)
     said = sample.startswith("sep=") and len(sample) > 5 and sample[5] in "\r\n"
     looked = [(index, row) for index, row in enumerate(rows) if row is not None and not (said and index == 0)]
     looked = [(index, row) for index, row in looked if any(cell.strip() for cell in row[1])] or looked
@@ -63,22 +64,24 @@ def open_delimited(path: Path, overrides: Overrides, dataset: Dataset | None, de
     shape.decide("delimiter", shape.delimiter or "", dialect.why)
     if dialect.quote != '"':
         shape.decide("quote", dialect.quote, Reason("reading-by-override" if overrides.quote is not None else "reading-quote-found"))
+    if dialect.blanks:
+        shape.decide("quote", dialect.quote, Reason("reading-blanks-skipped"))
     shape.decide("header", str(row_of_header), header.why)
-    note_names(shape, header, len(header.cells) - len(cells))
+    if header.last >= 0:
+        note_names(shape, len(header.cells) - len(cells))
     table = DelimitedTable(path, shape, overrides, dataset, deadline, encoding, dialect, before)
     table.header_bytes = _header_bytes(header, sample, skip) if header.last >= 0 and header.first == header.last else b""
     straight = encoding.name in ("utf-8", "utf-8-sig") and len(cells) > 1 and len(header.cells) == len(cells)
     alike = all(len(row) == len(cells) for row in below)
-    plain = skip == before and dialect.quote in ('"', "") and dialect.delimiter.isascii() and None not in rows
+    lone = re.search("\r(?!\n)", sample[:-1]) is not None
+    plain = skip == before and not lone and dialect.quote in ('"', "") and not dialect.blanks and dialect.delimiter.isascii() and None not in rows
     if straight and alike and plain and not table.has_tail():
         table.fast = FastText(path, dialect.delimiter, dialect.quote, skip, len(cells))
     return table
 
 
-def note_names(shape: Shape, header: Header, dropped: int) -> None:
+def note_names(shape: Shape, dropped: int) -> None:
     """Say what became of header cells that are empty or stand twice."""
-    if header.last < 0:
-        return
     empty = [position for position, cell in enumerate(shape.names, start=1) if not normal(cell)]
     if empty:
         shown = ", ".join(str(one) for one in empty[:10])
@@ -149,7 +152,8 @@ class DelimitedTable(FileTable):
             self.shape.encoding = encoding.name
             self.shape.decisions = [one for one in self.shape.decisions if one.what != "encoding"]
             self.shape.decide("encoding", encoding.name, encoding.why)
-        rows = None if file.records is None else file.records - self._before - repeats.found
+        again = repeats.found - (self._before > 1 and repeats.found > 0)
+        rows = None if file.records is None or file.lone_returns else file.records - self._before - again
         return Proof(file.sha256, rows, file.longest, file.lines)
 
     def has_tail(self) -> bool:
@@ -172,7 +176,7 @@ class DelimitedTable(FileTable):
         """Its records below the header."""
         self.proof()
         assert self._file is not None
-        with contextlib.closing(text.records(self._file, self._dialect.delimiter, self._dialect.quote)) as records:
+        with contextlib.closing(text.records(self._file, self._dialect.delimiter, self._dialect.quote, self._dialect.blanks)) as records:
             body = itertools.islice(records, self._before, None)
             yield from batches_of(self._fields(body), self.column_names)
 

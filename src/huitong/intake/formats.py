@@ -17,7 +17,7 @@ _FOREIGN = (
 )  # fmt: skip
 """First bytes of formats that are known and not read."""
 _PAGE = re.compile(rb"<(!doctype html|html|head|meta|table|body|div|style)|mime-version:", re.IGNORECASE)
-_JSON = re.compile(rb"(\[\s*[\[{\]]|\{\s*[\"}])")
+_JSON = re.compile(rb"(\[\s*[\[{\]\"0-9-]|\{\s*[\"}])")
 _SOME = 4096
 
 

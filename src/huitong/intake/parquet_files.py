@@ -60,8 +60,9 @@ class ParquetTable(FileTable):
     """A Parquet file with flat columns."""
 
     def __init__(
-        self, path: Path, shape: Shape, overrides: Overrides, dataset: Dataset | None, deadline: Deadline | None, schema: pa.Schema, rows: int
-    ) -> None:
+        self, path: Path, shape: Shape, overrides: Overrides, dataset: Dataset | None, deadline: Deadline | None,
+        schema: pa.Schema, rows: int,
+    ) -> None:  # fmt: skip
         super().__init__(path, shape, overrides, dataset, deadline)
         self.schema = schema
         """Its Arrow schema, in the order of `names`."""

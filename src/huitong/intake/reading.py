@@ -6,7 +6,7 @@
 from pathlib import Path
 
 from huitong.errors import InputInvalid
-from huitong.intake import delimited, parquet_files, spreadsheets
+from huitong.intake import delimited, json_lines, parquet_files, spreadsheets
 from huitong.intake.formats import kind_of
 from huitong.intake.limits import Deadline
 from huitong.intake.source import (
@@ -44,6 +44,8 @@ def open_source(
         return parquet_files.open_parquet(path, overrides, dataset, deadline)
     if kind in ("xlsx", "xlsb", "xls", "ods"):
         return spreadsheets.open_workbook(path, kind, overrides, dataset, deadline)
+    if kind in ("json", "json-lines"):
+        return json_lines.open_json(path, kind, overrides, dataset, deadline)
     return delimited.open_delimited(path, overrides, dataset, deadline)
 
 

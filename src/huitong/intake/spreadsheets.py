@@ -116,7 +116,8 @@ def _table(
     if header.last > header.first:
         count = header.last - header.first + 1
         shape.decide("header", str(count), Reason("reading-header-merged", {"rows": count}))
-    note_names(shape, header, 0)
+    if header.last >= 0:
+        note_names(shape, 0)
     if said["hidden_rows"]:
         shape.decide("rows", str(said["hidden_rows"]), Reason("reading-rows-hidden", {"rows": said["hidden_rows"]}))
     last_line = 0 if header.last < 0 else where[header.last]
@@ -124,7 +125,11 @@ def _table(
     if body:
         code = {"fill": "reading-merged-fill", "leave": "reading-merged-leave", None: "reading-merged-broken"}[overrides.merged]
         shape.decide("merged", str(len(body)), Reason(code, {"areas": len(body)}))
-    return SheetTable(path, shape, overrides, dataset, deadline, stream, last_line, body)
+    table = SheetTable(path, shape, overrides, dataset, deadline, stream, last_line, body)
+    below = [row[1] for row in first if row[0] > last_line]
+    if len(below) >= 5 and overrides.header_row != 0:
+        table.data_columns = deciding.data_columns(below, len(header.cells))
+    return table
 
 
 def _spans(one: Range) -> int:
@@ -212,6 +217,8 @@ class SheetTable(FileTable):
         self._stream = stream
         self._last_line = last_line
         self._merged = merged
+        self.data_columns: frozenset[int] = frozenset()
+        """Columns of numbers and days, by the first rows: a row of words in them is another header."""
 
     def close(self) -> None:
         """Let go of the rows read."""
@@ -248,6 +255,8 @@ class SheetTable(FileTable):
             cells = cells[:width]
             if not broken and self._last_line and [cell.strip() for cell in cells] == header:
                 broken = "row-repeats-header"
+            if not broken and self.data_columns and deciding.is_like_header(cells, self.data_columns):
+                broken = "row-like-header"
             yield number, cells, broken or in_merged, characters
 
     def _numbers(self) -> frozenset[int]:

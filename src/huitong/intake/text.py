@@ -459,12 +459,18 @@ class _Lines:
         return line
 
 
-def records(file: TextFile, delimiter: str, quote: str = '"') -> Generator[Record, None, None]:
+def records(file: TextFile, delimiter: str, quote: str = '"', blanks: bool = False) -> Generator[Record, None, None]:
     """The records in order, blank lines left out, with the line each begins on. A broken one is reported and reading goes on."""
     with file.open() as text:
         lines = _Lines(text)
-        quoting = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
-        reader = csv.reader(lines, delimiter=delimiter, quotechar=quote or None, quoting=quoting, strict=True)
+        reader = csv.reader(
+            lines,
+            delimiter=delimiter,
+            quotechar=quote or None,
+            quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
+            skipinitialspace=blanks,
+            strict=True,
+        )
         line = 0
         while True:
             lines.characters = 0
