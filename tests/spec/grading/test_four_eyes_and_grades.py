@@ -3,6 +3,7 @@
 Civil affairs manages the register of households on minimum living allowance: resident numbers (grade 4), names, dates of birth and
 incomes (grade 3), villages (grade 2). The healthcare security administration asks. Wang, Chen and Qian review for civil affairs."""
 
+import threading
 from dataclasses import replace
 from datetime import date
 
@@ -419,3 +420,33 @@ def test_the_alternative_scheme_says_that_it_must_be_checked_and_takes_two_revie
     assert strict.approve(request.id, by=WANG).state is RequestState.UNDER_REVIEW
     assert strict.approve(request.id, by=CHEN).state is RequestState.GRANTED
     assert world.stores.catalog.dataset(HOMES.id).sharing is Sharing.UNCONDITIONAL
+
+
+def test_of_two_reviewers_at_the_same_moment_one_is_the_first_and_one_the_second(world: World, request_of_numbers) -> None:
+    """Whoever comes a moment later meets what the other has written; never two first words, never two grants."""
+    ready = threading.Barrier(2)
+    outcomes: list[RequestState] = []
+
+    def agree(who) -> None:
+        ready.wait()
+        outcomes.append(world.sharing.approve(request_of_numbers.id, by=who, weaker_masks=NUMBER).state)
+
+    threads = [threading.Thread(target=agree, args=(who,)) for who in (WANG, CHEN)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == [RequestState.GRANTED, RequestState.UNDER_REVIEW]
+    assert len(world.sharing.grants(by=MEDICAL_ANALYST)) == 1
+
+
+def test_a_word_written_on_an_old_picture_of_the_request_meets_a_conflict(world: World, request_of_numbers) -> None:
+    """As between two processes whose transactions overlap: the store compares what was seen with what is there."""
+    event = replace(request_of_numbers.events[0], kind=RequestEventKind.ENDORSED, actor=WANG.person)
+    world.stores.sharing.append_event(request_of_numbers.id, event, expected_events=1)
+    stale = replace(request_of_numbers)
+    world.stores.sharing.request = lambda _: stale  # type: ignore[method-assign]
+    before = len(world.ledger.written)
+    with says_no(Conflict, "request-moved"):
+        world.sharing.approve(request_of_numbers.id, by=CHEN, weaker_masks=NUMBER)
+    assert len(world.ledger.written) == before
