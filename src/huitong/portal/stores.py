@@ -75,6 +75,8 @@ LONGEST_POST = 130
 """Characters of a post's id."""
 PUT_AT_ONCE = 300
 """Entries of one statement."""
+WORTH_TIDYING = 256
+"""Entries put in since the search index was last tidied, from which a worker does it."""
 EDITION_OF_DIVISIONS = "divisions-edition"
 SEQUENCER_LOCK = 0x6875_6974_6F6E_67
 """Key of PostgreSQL's advisory lock of the sequencer: the letters of the product."""
@@ -177,9 +179,8 @@ class DjangoCatalogStore:
         # an entry that was hidden since the index was read a moment ago is not shown
         return SearchPage(hits=tuple(hit for hit in hits if hit.is_known_to(viewer)), total=found.total, facets=found.facets)
 
-    def fold_search_index(self, *, at_least: int = 256) -> int:
-        """Tidy the search index if so many entries were put in since it last was: how many. A worker calls it now and then, and
-        nobody who puts in an entry has to wait for it."""
+    def fold_search_index(self, *, at_least: int = WORTH_TIDYING) -> int:
+        """Tidy the search index if so many entries were put in since it last was: how many (`Stores.tidy`)."""
         return search_index.fold(self.using, at_least=at_least)
 
     def add_snapshot(self, snapshot: Snapshot) -> None:
@@ -844,6 +845,11 @@ class Stores:
     def atomic(self) -> AbstractContextManager[None]:
         """A transaction over all of them."""
         return self.transactions.atomic()
+
+    def tidy(self) -> int:
+        """What a worker does every minute or so, so that nobody else has to wait for it: the search index takes in the entries that
+        were put in lately, if they are many; how many it took in."""
+        return search_index.fold(self.using, at_least=WORTH_TIDYING)
 
 
 def _by_bytes(column: str, using: str) -> Collate:

@@ -403,7 +403,7 @@ def find(
             if last or connections[using].in_atomic_block:
                 columns, postings = _read_alone(wanted, columns, using)
             else:
-                _refresh(stamp, using)
+                _refresh(using)
                 continue
         return _answer(columns, wanted, postings, viewer, narrowing, facets, limit, offset)
     raise AssertionError("the last attempt always answers")
@@ -525,9 +525,12 @@ def _read_alone(wanted: Sequence[bytes], columns: Columns | None, using: str) ->
         return columns, _read(wanted, columns, using)[1]
 
 
-def _refresh(stamp: Stamp, using: str) -> None:
-    """Hold columns that are at least as new as the stamp, read once however many threads ask."""
+def _refresh(using: str) -> None:
+    """Hold the columns of the present state, read once however many threads ask.
+
+    The stamp is read again by whoever holds the lock: the one that brought a thread here may be older than what is held by now."""
     with _refreshing[using]:
+        stamp, _ = _read([], None, using)
         columns = _held.get(using)
         if columns is None or columns.stamp != stamp:
             _held[using] = _newer(columns, stamp, using)
