@@ -162,15 +162,23 @@ def grade_of_terms(
     dataset: Dataset,
     terms: Iterable[ItemTerm],
     *,
+    held: Iterable[ItemTerm] = (),
     sources: Mapping[str, Dataset] | None = None,
     rows: int | None = None,
     persons: int | None = None,
     scheme: GradingScheme | None = None,
 ) -> EffectiveGrade:
     """The grade of what leaves: items with their masks. What is hidden does not leave; what leaves through its default mask or a
-    stricter one counts as what the scheme says of it (`masked_as`)."""
-    leaving = [(item, term.mask) for term in terms if (item := dataset.item(term.item)) and term.mask.kind is not MaskKind.HIDE]
-    return _Judge(_scheme(scheme), dataset, sources or {}).together(leaving, persons if persons is not None else rows)
+    stricter one counts as what the scheme says of it (`masked_as`).
+
+    `held` are terms that the same office holds already: a combination that is completed by asking for its parts one after the other
+    counts as if they were asked for together; what they are by themselves does not count again."""
+
+    def leaving(asked: Iterable[ItemTerm]) -> list[tuple[Item, Mask]]:
+        return [(item, term.mask) for term in asked if (item := dataset.item(term.item)) and term.mask.kind is not MaskKind.HIDE]
+
+    judge = _Judge(_scheme(scheme), dataset, sources or {})
+    return judge.together(leaving(terms), persons if persons is not None else rows, leaving(held))
 
 
 def floor_faults(
@@ -241,26 +249,25 @@ class _Judge:
             found.append(self._from_source(WHOLE, name, grade, "grade-by-source-dataset"))
         return EffectiveGrade(*_highest(found))
 
-    def together(self, leaving: Sequence[tuple[Item, Mask]], persons: int | None) -> EffectiveGrade:
-        """What these items, each behind its mask, are together."""
+    def together(
+        self, leaving: Sequence[tuple[Item, Mask]], persons: int | None, held: Sequence[tuple[Item, Mask]] = ()
+    ) -> EffectiveGrade:
+        """What these items, each behind its mask, are together, and with those held already."""
         if not leaving:
             return EffectiveGrade(Grade.PUBLIC, (Reason("grade-nothing-leaves", {"dataset": self.dataset.id}),))
         found: list[tuple[Grade, Reason]] = []
-        masked: set[str] = set()
         for item, mask in leaving:
             grade, because = self._item(item)
-            default = self.scheme.masks.mask(replace(item, grade=grade))
-            if mask.kind is not MaskKind.CLEAR and stricter_or_equal(mask, default):
-                masked.add(item.name)
-                if (counted := self._masked(grade)) < grade:
-                    about: dict[str, str | int] = {"item": item.name, "grade": int(counted), "mask": mask.kind.value}
-                    found.append((counted, Reason("grade-behind-mask", about)))
-                    continue
-            found.extend((grade, reason) for reason in because)
-        for combination, items in self._combinations([item for item, _ in leaving]):
-            grade = combination.grade if any(item not in masked for item in items) else self._masked(combination.grade)
-            about = {"dataset": self.dataset.id, "items": ", ".join(items), "grade": int(grade), "basis": combination.source}
-            found.append((grade, Reason("grade-by-combination", about)))
+            if self._is_masked(item, mask) and (counted := self._masked(grade)) < grade:
+                about: dict[str, str | int] = {"item": item.name, "grade": int(counted), "mask": mask.kind.value}
+                found.append((counted, Reason("grade-behind-mask", about)))
+            else:
+                found.extend((grade, reason) for reason in because)
+        before = {combination.id: grade for combination, _, grade in self._made_by(held)}
+        for combination, items, grade in self._made_by([*leaving, *held]):
+            if grade > before.get(combination.id, 0):
+                about = {"dataset": self.dataset.id, "items": ", ".join(items), "grade": int(grade), "basis": combination.source}
+                found.append((grade, Reason("grade-by-combination", about)))
         meanings = {item.meaning for item, _ in leaving}
         for scale in self.scheme.scales:
             if persons is not None and persons > scale.persons and scale.meanings & meanings:
@@ -316,6 +323,17 @@ class _Judge:
         if lowering is not None and lowering.grade < grade:
             return lowering.grade, Reason("grade-lowered", {**about, "grade": int(lowering.grade), "basis": lowering.basis})
         return grade, Reason(code, {**about, "grade": int(grade)})
+
+    def _is_masked(self, item: Item, mask: Mask) -> bool:
+        """Whether it leaves through its default mask or a stricter one, and that is not clear."""
+        default = self.scheme.masks.mask(replace(item, grade=self._item(item)[0]))
+        return mask.kind is not MaskKind.CLEAR and stricter_or_equal(mask, default)
+
+    def _made_by(self, leaving: Sequence[tuple[Item, Mask]]) -> Iterator[tuple[Combination, list[str], Grade]]:
+        """The combinations that these make, and their grade: that of masked data only if every part leaves masked."""
+        bare = {item.name for item, mask in leaving if not self._is_masked(item, mask)}
+        for combination, items in self._combinations([item for item, _ in leaving]):
+            yield combination, items, combination.grade if bare & set(items) else self._masked(combination.grade)
 
     def _masked(self, grade: Grade) -> Grade:
         masked = self.scheme.at(grade).masked_as

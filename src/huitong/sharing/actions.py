@@ -123,7 +123,7 @@ class SharingActions:
             self._refuse_if_closed(by, today)
             if faults := faults_of_wish(wish, dataset, divisions=self.divisions, today=today):
                 raise InputInvalid(*faults)
-            grade = self.grade_of_wish(wish, dataset)
+            grade = self.grade_of_wish(wish, dataset, office=by.office)
             refusals = self._refusals_of_grade(wish, dataset, grade)
             if dataset.sharing is Sharing.UNCONDITIONAL:
                 refusals += self._below_floor(wish, dataset)
@@ -233,7 +233,7 @@ class SharingActions:
                 faults += [Reason("wider-than-endorsed", {"request": request.id, "first": endorsed.actor}), *wider]
             if faults:
                 raise InputInvalid(*dict.fromkeys(faults))
-            grade = self.grade_of_wish(agreed, dataset)
+            grade = self.grade_of_wish(agreed, dataset, office=request.applicant_office)
             refusals = self._refusals_of_grade(agreed, dataset, grade)
             if dataset.sharing is Sharing.UNCONDITIONAL:
                 refusals += self._below_floor(agreed, dataset)
@@ -444,15 +444,29 @@ class SharingActions:
         rows = self._persons_at_most(dataset)
         return effective_grade(dataset, sources=self._sources([dataset]), rows=rows, scheme=self.grading)
 
-    def grade_of_wish(self, wish: Wish, dataset: Dataset) -> EffectiveGrade:
-        """The grade of what the wish would let leave, behind its masks: what reviewers and modes go by."""
-        rows = self._persons_at_most(dataset)
-        return grade_of_terms(dataset, wish.items, sources=self._sources([dataset]), rows=rows, scheme=self.grading)
+    def grade_of_wish(self, wish: Wish, dataset: Dataset, *, office: str) -> EffectiveGrade:
+        """The grade of what the wish would let leave to the office, behind its masks: what reviewers and modes go by. What the office
+        holds of the dataset already counts towards combinations: asking part by part is asking for the whole."""
+        now = self.clock()
+        standing = [
+            term
+            for grant in self.sharing.grants_of_office(office, [dataset.id])
+            if grant.state is not GrantState.REVOKED and now < grant.terms.valid_until
+            for term in grant.terms.items
+        ]
+        return grade_of_terms(
+            dataset,
+            wish.items,
+            held=standing,
+            sources=self._sources([dataset]),
+            rows=self._persons_at_most(dataset),
+            scheme=self.grading,
+        )
 
-    def reviewers_of_wish(self, wish: Wish) -> int:
-        """How many different reviewers must agree to the wish; 0 if it is granted, or refused, by rule."""
+    def reviewers_of_wish(self, wish: Wish, *, office: str) -> int:
+        """How many different reviewers must agree to the wish of the office; 0 if it is granted, or refused, by rule."""
         dataset = self._dataset(wish.dataset)
-        grade = self.grading.at(self.grade_of_wish(wish, dataset).grade)
+        grade = self.grading.at(self.grade_of_wish(wish, dataset, office=office).grade)
         by_rule = dataset.sharing is Sharing.NOT_SHARED or (dataset.sharing is Sharing.UNCONDITIONAL and grade.at_once)
         return 0 if by_rule else grade.reviewers
 

@@ -14,6 +14,8 @@ from tests.spec.sharing.world import (
     CIVIL_OFFICER,
     CIVIL_REVIEWER,
     CLEAR,
+    EDUCATION_ANALYST,
+    FIRST_CHARACTER,
     HIDE,
     HOMES,
     LOW_INCOME,
@@ -40,6 +42,7 @@ from huitong.words import render
 
 WANG, CHEN, QIAN = CIVIL_REVIEWER, CIVIL_ALL_ROLES, person("qian", CIVIL, Role.REVIEWER)
 NUMBER = ["person_id"]
+HEALTH = replace(LOW_INCOME, items=(*LOW_INCOME.items, item("illness", "病种", "illness", Grade.SENSITIVE, meaning="health")))
 
 
 @pytest.fixture
@@ -76,7 +79,7 @@ def test_behind_its_default_mask_the_same_number_takes_one(world: World) -> None
 
 def test_a_harmless_part_of_a_sensitive_register_stays_at_its_own_grade(world: World) -> None:
     request = world.ask(LOW_INCOME, "village")
-    assert world.sharing.grade_of_wish(request.wish, LOW_INCOME).grade is Grade.INTERNAL
+    assert world.sharing.grade_of_wish(request.wish, LOW_INCOME, office=MEDICAL).grade is Grade.INTERNAL
     assert world.sharing.approve(request.id, by=WANG).state is RequestState.GRANTED
 
 
@@ -164,6 +167,26 @@ def test_the_ledger_tells_both_words_and_no_more_than_that(world: World, request
     assert (first["decision"], first["actor"], first["grade"], first["weaker_masks"]) == ("endorsed", WANG.person, 4, NUMBER)
     assert (second["actor"], second["endorsed_by"], second["grade"]) == (CHEN.person, WANG.person, 4)
     assert "张三" not in str(world.ledger.written)
+
+
+def test_asking_part_by_part_is_asking_for_the_whole(world: World) -> None:
+    """Names first, illnesses a week later: together they tell who is ill, and the same office would hold both."""
+    world.catalog.publish(HEALTH, by=CIVIL_OFFICER)
+    names = world.ask(HEALTH, ("name", FIRST_CHARACTER), "village")
+    assert world.sharing.approve(names.id, by=WANG).state is RequestState.GRANTED
+    world.clock.advance(days=7)
+    illnesses = world.ask(HEALTH, "illness")
+    assert world.sharing.approve(illnesses.id, by=WANG).state is RequestState.UNDER_REVIEW, "two reviewers for what completes it"
+    elsewhere = world.ask(HEALTH, "illness", by=EDUCATION_ANALYST)
+    assert world.sharing.approve(elsewhere.id, by=WANG).state is RequestState.GRANTED, "an office without the names"
+
+
+def test_what_is_held_already_does_not_make_a_harmless_request_heavier(world: World, request_of_numbers) -> None:
+    for reviewer in (WANG, CHEN):
+        world.sharing.approve(request_of_numbers.id, by=reviewer, weaker_masks=NUMBER)
+    villages = world.ask(LOW_INCOME, "village")
+    assert world.sharing.reviewers_of_wish(villages.wish, office=MEDICAL) == 1
+    assert world.sharing.approve(villages.id, by=WANG).state is RequestState.GRANTED
 
 
 # Modes
@@ -331,7 +354,6 @@ class Roll:
         return {office: self.persons for office in offices if office == CIVIL}
 
 
-HEALTH = replace(LOW_INCOME, items=(*LOW_INCOME.items, item("illness", "病种", "illness", Grade.SENSITIVE, meaning="health")))
 
 
 def test_the_answer_says_by_how_many_reviewers(world: World) -> None:

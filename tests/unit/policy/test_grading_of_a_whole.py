@@ -238,6 +238,20 @@ def test_what_is_hidden_does_not_leave_and_what_is_masked_counts_as_masked() -> 
     assert grade(id=HIDE) is Grade.PUBLIC
 
 
+def test_what_is_held_counts_towards_a_combination_that_it_does_not_make_alone() -> None:
+    def grade(asked: dict[str, Mask], held: dict[str, Mask]) -> Grade:
+        asked_terms, held_terms = ([ItemTerm(name, mask) for name, mask in one.items()] for one in (asked, held))
+        return grade_of_terms(CONTACT, asked_terms, held=held_terms).grade
+
+    both = {"id": CLEAR, "name": CLEAR}
+    assert grade({"phone": CLEAR}, both) is Grade.HIGHLY_SENSITIVE
+    assert grade({"phone": HIDE}, both) is Grade.PUBLIC
+    assert grade({"village": CLEAR}, {**both, "phone": CLEAR}) is Grade.PUBLIC, "it was complete before"
+    masked = {"id": PSEUDONYM, "name": FIRST}
+    assert grade({"phone": LAST}, masked) is Grade.SENSITIVE
+    assert grade({"phone": CLEAR}, {**masked, "phone": LAST}) is Grade.HIGHLY_SENSITIVE, "now one part of it in clear"
+
+
 def test_important_data_are_not_less_behind_a_mask() -> None:
     important = dataset("a.x", part("id", 5, meaning="resident-id"))
     assert grade_of_terms(important, [ItemTerm("id", PSEUDONYM)]).grade is Grade.IMPORTANT
