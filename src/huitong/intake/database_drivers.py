@@ -628,8 +628,9 @@ class Sqlite(Connection):
         elif any(word in upper for word in ("REAL", "FLOA", "DOUB")):
             kind = Kind.DECIMAL
         own = self.quoted(name)
-        limit = LIMITS.field_characters + 1
-        shown = f"CASE typeof({own}) WHEN 'integer' THEN CAST({own} AS TEXT) WHEN 'text' THEN substr({own}, 1, {limit}) ELSE {own} END"
+        limit = LIMITS.field_characters  # functions of text end at a NUL: only what is too long is cut
+        long = f"typeof({own}) = 'text' AND length(CAST({own} AS BLOB)) > {4 * limit}"
+        shown = f"CASE WHEN {long} THEN substr({own}, 1, {limit + 1}) WHEN typeof({own}) = 'integer' THEN CAST({own} AS TEXT) ELSE {own} END"
         return Column(name, declared or "-", kind, shown, precision if kind is Kind.WHOLE else 0, True, settled)
 
     def misfits(self, column: Column) -> str:
