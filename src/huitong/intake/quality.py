@@ -60,8 +60,8 @@ def measures(connection: Any, scan: str, dataset: Dataset, *, distinct: bool = T
     `scan` is anything that can stand after FROM and gives the items by their names with their own types, for instance
     `read_parquet(['...'])`. Everything but the key is one statement in one pass; `distinct` is up to half of its cost. The connection
     is DuckDB's; its limits of memory, threads and files hold, and its `interrupt()` ends this too."""
-    rows = int(connection.execute(f"SELECT count(*) FROM {scan}").fetchone()[0])
-    every = max(1, math.ceil(rows / (_FULL / 2 * _BITS)))
+    rows = _count(connection, scan)
+    every = max(1, math.ceil(rows / (_FULL * _BITS)))
     asked: list[str] = []
     for item in dataset.items:
         source = quote_name(item.name)
@@ -75,13 +75,23 @@ def measures(connection: Any, scan: str, dataset: Dataset, *, distinct: bool = T
                 f"{counted} FILTER ({source} IS NOT NULL))",
                 f"{counted} FILTER ({sampled}))" if every > 1 else "NULL",
             ]
-    found = connection.execute(f"SELECT {', '.join(asked)} FROM {scan}").fetchone()
+    found = _one_row(connection, f"SELECT {', '.join(asked)} FROM {scan}")
     width = 4 if distinct else 2
     items = tuple(
         _item_quality(item, rows, found[width * position : width * (position + 1)], every)
         for position, item in enumerate(dataset.items)
     )
     return Measures(rows, items, key_quality(connection, scan, dataset, rows=rows) if key else None)
+
+
+def _one_row(connection: Any, statement: str) -> tuple[Any, ...]:
+    row: tuple[Any, ...]
+    [row] = connection.execute(statement).fetchall()  # to the end: a result half read would hold the connection
+    return row
+
+
+def _count(connection: Any, scan: str) -> int:
+    return int(_one_row(connection, f"SELECT count(*) FROM {scan}")[0])
 
 
 def _item_quality(item: Item, rows: int, counts: tuple[int | None, ...], every: int) -> ItemQuality:
@@ -111,13 +121,13 @@ def key_quality(connection: Any, scan: str, dataset: Dataset, *, rows: int | Non
     names = [quote_name(name) for name in items]
     whole = " AND ".join(f"{name} IS NOT NULL" for name in names)
     if rows is None:
-        rows = int(connection.execute(f"SELECT count(*) FROM {scan}").fetchone()[0])
-    complete, different = connection.execute(
-        f"SELECT count(*), count(DISTINCT hash({', '.join(names)})) FROM {scan} WHERE {whole}"
-    ).fetchone()
+        rows = _count(connection, scan)
+    complete, different = _one_row(
+        connection, f"SELECT count(*), count(DISTINCT hash({', '.join(names)})) FROM {scan} WHERE {whole}"
+    )
     if different != complete:
         grouped = f"SELECT count(*) AS n FROM {scan} WHERE {whole} GROUP BY {', '.join(names)} HAVING n > 1"
-        duplicates = int(connection.execute(f"SELECT coalesce(sum(n - 1), 0) FROM ({grouped})").fetchone()[0])
+        duplicates = int(_one_row(connection, f"SELECT coalesce(sum(n - 1), 0) FROM ({grouped})")[0])
     else:
         duplicates = 0
     return KeyQuality(items, rows, rows - complete, duplicates)
@@ -159,7 +169,7 @@ def samples(connection: Any, scan: str, shown: Mapping[str, str], *, rows: int, 
     """The expressions `shown`, by name, over about `at_most` rows of a scan of Parquet files, chosen by the seed: always the same ones."""
     columns = ", ".join(f"{expression} AS {quote_name(name)}" for name, expression in shown.items())
     chosen = "" if rows <= at_most else f" WHERE hash(file_row_number, {int(seed)}) % 4294967296 < {at_most * 4294967296 // rows}"
-    return connection.execute(f"SELECT {columns} FROM {scan}{chosen}").to_arrow_table()
+    return connection.sql(f"SELECT {columns} FROM {scan}{chosen}").to_arrow_table()
 
 
 def _groups_of(item: Item) -> str:

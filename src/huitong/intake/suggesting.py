@@ -65,7 +65,7 @@ def suggest_all(
 def draft_entry(
     source: SourceTable, *, dataset: str, provider: str, scheme: GradingScheme | None = None, seed: int = 0
 ) -> dict[str, Any]:
-    """A catalogue entry for a source of rows, as the values that TOML and JSON share: what can be known from it, and empty places for the rest.
+    """A catalogue entry for a source of rows, as the values that TOML and JSON share: what can be known from it, the rest left empty.
 
     Each item has the name and title of its header, its type, and the meaning and grade that recognisers take it for; `suggested` says
     why, in both languages. The key `suggested` stands at every item and at the entry: publishing refuses such an entry until a person
