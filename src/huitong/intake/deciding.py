@@ -56,6 +56,8 @@ FACTS = (
     "rows", "there", "digits", "shortest", "longest", "zeros", "cut", "unfit-integer", "unfit-decimal", "unfit-date", "unfit-instant",
     "truths", "local-moments", "grouped", "other-days", "clock-times",
 )  # fmt: skip
+_EXPLAINING = ("local-moments", "grouped", "other-days", "clock-times")
+"""Facts that change no type, only the reason for it."""
 _LENGTHS = {"shortest": min, "longest": max}
 
 
@@ -65,13 +67,16 @@ def facts_sql(column: str, wanted: Collection[str] = FACTS) -> Mapping[str, str]
 
 
 def together(one: Facts, other: Facts) -> Facts:
-    """The facts of two parts of a column."""
+    """The facts of two parts of a column. What was no longer asked of the second counts as unfit in all its values."""
     both: dict[str, int] = dict(one)
     for name, count in other.items():
         if name in _LENGTHS and name in both:
             both[name] = _LENGTHS[name](both[name], count)
         else:
             both[name] = both.get(name, 0) + count
+    for name in both:
+        if name.startswith("unfit-") and name not in other:
+            both[name] += other.get("there", 0)
     return both
 
 
@@ -86,7 +91,8 @@ def still_open(facts: Facts | None) -> Collection[str]:
         wanted |= {"digits", "shortest", "longest"}
     if not facts["unfit-decimal"] or not facts["unfit-integer"]:
         wanted.add("zeros")
-    wanted |= {name for name in FACTS if name.startswith("unfit-") and not facts[name]}
+    wanted |= {name for name in FACTS if name.startswith("unfit-") and facts[name] * 2 < facts["there"]}
+    wanted |= {name for name in _EXPLAINING if facts[name]}
     if facts["truths"] == facts["there"]:
         wanted.add("truths")
     return wanted

@@ -74,7 +74,8 @@ def open_delimited(path: Path, overrides: Overrides, dataset: Dataset | None, de
     straight = encoding.name in ("utf-8", "utf-8-sig") and len(cells) > 1 and len(header.cells) == len(cells)
     alike = all(len(row) == len(cells) for row in below)
     lone = re.search("\r(?!\n)", sample[:-1]) is not None
-    plain = skip == before and not lone and dialect.quote in ('"', "") and not dialect.blanks and dialect.delimiter.isascii() and None not in rows
+    usual = dialect.quote in ('"', "") and not dialect.blanks and dialect.delimiter.isascii()
+    plain = skip == before and usual and not lone and None not in rows
     if straight and alike and plain and not table.has_tail():
         table.fast = FastText(path, dialect.delimiter, dialect.quote, skip, len(cells))
     return table

@@ -85,7 +85,7 @@ def _run(path: Path, kind: str, wanted: str, limits: dict[str, int], out: IO[byt
         chosen = next((name for name in names if name == wanted), None) or next((n for n in names if n.strip() == wanted.strip()), None)
         if chosen is None:
             raise _Refusal("reading-sheet-unknown", sheets=_listed(names))
-        why, parameters = "reading-by-override", {}
+        why, parameters = "reading-by-override", dict[str, int]()
     else:
         visible = [one.name for one in sheets if one.visible == calamine.SheetVisibleEnum.Visible]
         full = [name for name in visible if not _is_empty(workbook, name)] or [n for n in names if not _is_empty(workbook, n)]
@@ -491,7 +491,7 @@ def _ods(path: Path, limits: dict[str, int]) -> dict[str, Notes]:
 
 def _xls(path: Path, name: str) -> Notes:
     """Formats and errors of an old workbook, by a second reader; a workbook that it cannot read gives no notes."""
-    import xlrd  # only here: it is slow and seldom needed
+    import xlrd  # type: ignore[import-untyped]  # only here: it is slow and seldom needed
 
     notes = Notes()
     try:
