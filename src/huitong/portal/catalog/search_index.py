@@ -15,9 +15,9 @@ import secrets
 import threading
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -33,7 +33,6 @@ from huitong.portal.accounts import models as parties
 from huitong.portal.catalog.models import SearchEntry, SearchPosting, SearchSegment, SearchState
 
 Numbers: TypeAlias = NDArray[np.int64]
-Places: TypeAlias = NDArray[np.int32]
 Flags: TypeAlias = NDArray[np.bool_]
 
 FRESH_AT_MOST = 1024
@@ -48,6 +47,7 @@ TOKENS_KEPT = 48
 COMMON_TOKEN = 4096
 """Entries from which a token is a common one."""
 VIEWERS_KEPT = 64
+"""What so many viewers may know of stays held, with the facets of their front page."""
 ATTEMPTS = 8
 
 SPARSE, DENSE, WIDE = b"\x01", b"\x02", b"\x03"
@@ -296,21 +296,22 @@ class Columns:
     rank: Numbers
     """Entry number -> its place in that order."""
     codes: Mapping[Facet, Codes]
-    """Values of `SINGLE`, OFFICE and MEANING."""
-    columns: Mapping[Facet, Places]
-    """Entry number -> number of its value, of `SINGLE` and OFFICE."""
-    collector: Places
+    """Values of `SINGLE` and OFFICE; of MEANING the combinations in which they stand, as they lie in the row."""
+    columns: Mapping[Facet, Numbers]
+    """Entry number -> number of its value, of the same facets."""
+    collector: Numbers
     """Numbers of OFFICE."""
     visibility: NDArray[np.int8]
     known_to: Mapping[int, frozenset[str]]
-    meaning: tuple[Places, Places]
-    """Pairs of entry number and number of MEANING."""
     fresh: Mapping[int, Mapping[str, int]]
     """Entry number -> its words, of those in no segment."""
     segments: Segments
     offices: Mapping[str, tuple[str, tuple[str, ...]]]
     """Office -> its level, and its division with all above it."""
     viewers: dict[str | None, Flags] = field(default_factory=dict)
+    front_pages: dict[tuple[str | None, Facet], dict[str, int]] = field(default_factory=dict)
+    """Viewer and facet -> the counts of all entries that the viewer may know of."""
+    grouped: dict[Facet, "Groups"] = field(default_factory=dict)
     common: dict[bytes, tuple[Numbers, Numbers]] = field(default_factory=dict)
     """Decoded postings of common tokens: addresses and weights."""
 
@@ -331,39 +332,53 @@ class Columns:
 
     def narrowed(self, facet: Facet, wanted: Collection[str]) -> Flags:
         """For every entry whether it has one of the values."""
-        if facet is Facet.MEANING:
-            docs, meanings = self.meaning
-            flags = np.zeros(len(self.ids), np.bool_)
-            flags[docs[self.codes[facet].flags(wanted)[meanings]]] = True
-            return flags
-        if facet in (Facet.LEVEL, Facet.DIVISION):
-            taken = set(wanted)
-            offices = [name for name in self.codes[Facet.OFFICE].values if taken & set(self._of_office(name, facet))]
-            return self.narrowed(Facet.OFFICE, offices)
-        found: Flags = self.codes[facet].flags(wanted)[self.columns[facet]]
+        groups = self.groups(facet)
+        numbers = np.zeros(len(self.codes[groups.column].values), np.bool_)
+        taken = set(wanted)
+        numbers[groups.numbers[np.array([value in taken for value in groups.values], np.bool_)[groups.members]]] = True
+        found: Flags = numbers[self.columns[groups.column]]
         return found
 
-    def counts(self, facet: Facet, docs: Numbers, flags: Flags) -> dict[str, int]:
-        """How many of these entries there are under each value; they are given as numbers and as flags."""
-        if facet is Facet.MEANING:
-            pairs, meanings = self.meaning
-            values = self.codes[facet].values
-            return ordered_counts(dict(zip(values, np.bincount(meanings[flags[pairs]], minlength=len(values)).tolist(), strict=False)))
-        column = Facet.OFFICE if facet in (Facet.LEVEL, Facet.DIVISION) else facet
-        values = self.codes[column].values
-        counts = dict(zip(values, np.bincount(self.columns[column][docs], minlength=len(values)).tolist(), strict=False))
-        if column is facet:
-            return ordered_counts(counts)
-        summed: defaultdict[str, int] = defaultdict(int)
-        for office, count in counts.items():
-            if count:
-                for value in self._of_office(office, facet):
-                    summed[value] += count
-        return ordered_counts(summed)
+    def counts(self, facet: Facet, of_column: Callable[[Facet], Numbers]) -> dict[str, int]:
+        """How many entries there are under each value, from how many there are under each number of a column."""
+        groups = self.groups(facet)
+        counted = of_column(groups.column)
+        known = groups.numbers < len(counted)
+        members, numbers = groups.members[known], groups.numbers[known]
+        sums = np.bincount(members, weights=counted[numbers], minlength=len(groups.values)).astype(np.int64)
+        return ordered_counts(dict(zip(groups.values, sums.tolist(), strict=True)))
 
-    def _of_office(self, office: str, facet: Facet) -> tuple[str, ...]:
-        level, line = self.offices.get(office, ("", ()))
-        return line if facet is Facet.DIVISION else (level,) if level else ()
+    def groups(self, facet: Facet) -> "Groups":
+        """How the values of a facet follow from a column."""
+        found = self.grouped.get(facet)
+        if found is None:
+            column = Facet.OFFICE if facet in (Facet.LEVEL, Facet.DIVISION) else facet
+            values = Codes()
+            members: list[int] = []
+            numbers: list[int] = []
+            for number, text in enumerate(list(self.codes[column].values)):
+                for value in self._values(facet, text):
+                    members.append(values.number(value))
+                    numbers.append(number)
+            found = Groups(column, values.values, np.array(members, np.int64), np.array(numbers, np.int64))
+            self.grouped[facet] = found
+        return found
+
+    def _values(self, facet: Facet, text: str) -> tuple[str, ...]:
+        if facet in (Facet.LEVEL, Facet.DIVISION):
+            level, line = self.offices.get(text, ("", ()))
+            return line if facet is Facet.DIVISION else (level,) if level else ()
+        return _texts(text) if facet is Facet.MEANING else (text,)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Values of a facet, and which numbers of a column belong to each: `members` and `numbers` are pairs of the two."""
+
+    column: Facet
+    values: list[str]
+    members: Numbers
+    numbers: Numbers
 
 
 VISIBILITIES = list(Visibility)
@@ -438,13 +453,21 @@ def _answer(
     outside = {facet: columns.narrowed(facet, values) for facet, values in narrowing.items()}
     flags = _all(base, outside.values())
     docs = np.flatnonzero(flags)
-    counted = {}
+    counted: dict[Facet, Mapping[str, int]] = {}
+    shared = _counter(columns, docs)
     for facet in facets:
         if facet in outside:
             others = _all(base, (one for narrowed, one in outside.items() if narrowed is not facet))
-            counted[facet] = columns.counts(facet, np.flatnonzero(others), others)
+            counted[facet] = columns.counts(facet, _counter(columns, np.flatnonzero(others)))
+        elif tokens or outside:
+            counted[facet] = columns.counts(facet, shared)
         else:
-            counted[facet] = columns.counts(facet, docs, flags)
+            front = columns.front_pages.get((viewer, facet))
+            if front is None:
+                if len(columns.front_pages) >= VIEWERS_KEPT * len(Facet):
+                    columns.front_pages.clear()
+                front = columns.front_pages[viewer, facet] = columns.counts(facet, shared)
+            counted[facet] = dict(front)
     end = min(offset + limit, len(docs))
     if offset >= end:
         page: list[int] = []
@@ -459,6 +482,18 @@ def _answer(
         else:
             page = docs[np.argsort(order)][offset:end].tolist()
     return Found(page=[columns.ids[doc] for doc in page], total=len(docs), facets=counted)
+
+
+def _counter(columns: Columns, docs: Numbers) -> Callable[[Facet], Numbers]:
+    """How many of these entries there are under each number of a column, counted once."""
+    everything = len(docs) == len(columns.ids)
+
+    @cache
+    def count(column: Facet) -> Numbers:
+        numbers = columns.columns[column]
+        return np.bincount(numbers if everything else numbers[docs], minlength=len(columns.codes[column].values))
+
+    return count
 
 
 def _all(base: Flags, others: Iterable[Flags]) -> Flags:
@@ -556,8 +591,8 @@ def _newer(old: Columns | None, stamp: Stamp, using: str) -> Columns:
     count = max(count, 0 if old is None else len(old.ids))
     ids = _longer_list(old.ids if old else [], count)
     codes = old.codes if old else {facet: Codes() for facet in (*SINGLE, Facet.OFFICE, Facet.MEANING)}
-    columns = {facet: _longer(old.columns[facet] if old else None, count, np.int32) for facet in (*SINGLE, Facet.OFFICE)}
-    collector = _longer(old.collector if old else None, count, np.int32)
+    columns = {facet: _longer(old.columns[facet] if old else None, count, np.int64) for facet in codes}
+    collector = _longer(old.collector if old else None, count, np.int64)
     visibility = _longer(old.visibility if old else None, count, np.int8)
     known_to = dict(old.known_to) if old else {}
     fresh = dict(old.fresh) if old else {}
@@ -569,15 +604,12 @@ def _newer(old: Columns | None, stamp: Stamp, using: str) -> Columns:
             for doc in docs[number].tolist():
                 fresh.pop(doc, None)
         segments = Segments({}, docs, segments.doc_at)
-    seen: list[int] = []
-    pairs: tuple[list[int], list[int]] = ([], [])
     new: list[int] = []
     office_number = codes[Facet.OFFICE].number
     for doc, dataset, is_fresh, words, provider, collected_by, visible, offices_named, meanings, *singles in changed:
         if ids[doc] != dataset:
             ids[doc] = dataset
             new.append(doc)
-        seen.append(doc)
         columns[Facet.OFFICE][doc] = office_number(provider)
         collector[doc] = office_number(collected_by)
         visibility[doc] = VISIBILITIES.index(Visibility(visible))
@@ -586,9 +618,7 @@ def _newer(old: Columns | None, stamp: Stamp, using: str) -> Columns:
         known_to.pop(doc, None)
         if visible == Visibility.NAMED.value:
             known_to[doc] = frozenset(_texts(offices_named))
-        for meaning in _texts(meanings):
-            pairs[0].append(doc)
-            pairs[1].append(codes[Facet.MEANING].number(meaning))
+        columns[Facet.MEANING][doc] = codes[Facet.MEANING].number(meanings)
         fresh.pop(doc, None)
         if is_fresh:
             fresh[doc] = json.loads(words)
@@ -606,7 +636,6 @@ def _newer(old: Columns | None, stamp: Stamp, using: str) -> Columns:
         collector=collector,
         visibility=visibility,
         known_to=known_to,
-        meaning=_pairs(old, seen, pairs, count),
         fresh=fresh,
         segments=_addresses(segments.docs, fresh, count) if folded or changed else segments,
         offices=offices,
@@ -624,16 +653,6 @@ def _longer(old: NDArray[Any] | None, count: int, kind: type[np.generic]) -> NDA
 
 def _longer_list(old: list[str], count: int) -> list[str]:
     return [*old, *([""] * (count - len(old)))]
-
-
-def _pairs(old: Columns | None, changed: list[int], new: tuple[list[int], list[int]], count: int) -> tuple[Places, Places]:
-    docs, meanings = np.array(new[0], np.int32), np.array(new[1], np.int32)
-    if old is None:
-        return docs, meanings
-    gone = np.zeros(count, np.bool_)
-    gone[changed] = True
-    kept = ~gone[old.meaning[0]]
-    return np.concatenate([old.meaning[0][kept], docs]), np.concatenate([old.meaning[1][kept], meanings])
 
 
 def _ordered(old: Columns | None, ids: list[str], new: list[int]) -> tuple[Numbers, list[str]]:
