@@ -9,6 +9,10 @@
 - `lean`: whether drawn people or households are more often `poor` or `rich` than the rest (money with `steady` follows the same)
 - `again`: rows in 100,000 that repeat another row of the table, whole
 
+Fields of the entry that are optional there are optional here: `legal_basis`, `primary_key`, `derived_from`, `format`, `manner`,
+`visibility`, `known_to`, `openness_condition`, `licence`, `related`; `spatial` is the whole province unless it says otherwise ("" for
+none).
+
 `item` is a list; each holds name, titles, type, grade, meaning and `make`: the kind of value with its parameters (see
 `makers.py`), among them `missing` and `dirty`, in 100,000.
 """
@@ -21,10 +25,24 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from huitong.model.catalog import Dataset, Grade, Item, ItemType, Openness, Sharing, UpdateCycle
+from huitong.model.catalog import (
+    Dataset,
+    Grade,
+    Item,
+    ItemType,
+    Openness,
+    ResourceFormat,
+    Sharing,
+    SharingManner,
+    UpdateCycle,
+    Visibility,
+)
 from huitong.model.text import BilingualText
 
 SYNTHETIC = "合成数据（huitong generate 按种子生成，无真实个人） / Synthetic, from a seed by huitong generate; no real person"
+
+PROVINCE = "520000000000"
+"""What the registers cover."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +72,7 @@ def _register(entry: Mapping[str, Any]) -> Register:
             type=ItemType(item["type"]),
             grade=Grade(item["grade"]),
             meaning=item.get("meaning"),
+            derived_from=tuple(item.get("derived_from", ())),
         )
         for item in entry["item"]
     )
@@ -74,6 +93,17 @@ def _register(entry: Mapping[str, Any]) -> Register:
         key=entry.get("key"),
         division_item=entry.get("division_item"),
         source=entry.get("source", SYNTHETIC),
+        format=ResourceFormat(entry.get("format", ResourceFormat.DATABASE)),
+        sharing_manner=SharingManner(entry.get("manner", SharingManner.QUERY)),
+        openness_condition=_texts(entry, "openness_condition") if "openness_condition" in entry else None,
+        legal_basis=entry.get("legal_basis"),
+        related=tuple(entry.get("related", ())),
+        primary_key=tuple(entry.get("primary_key", ())),
+        derived_from=tuple(entry.get("derived_from", ())),
+        visibility=Visibility(entry.get("visibility", Visibility.EVERYONE)),
+        known_to=tuple(entry.get("known_to", ())),
+        spatial=entry.get("spatial", PROVINCE) or None,
+        licence=entry.get("licence"),
     )
     return Register(
         dataset=dataset,
