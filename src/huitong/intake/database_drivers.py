@@ -249,6 +249,7 @@ class Postgresql(Connection):
         self._watch = _Watch(deadline, self._connection.fileno())
 
     def begin(self) -> None:
+        """Begin the transaction."""
         (path,) = self._row("SELECT pg_catalog.current_schemas(false)")
         self._path = list(path)
         self._connection.autocommit = False
@@ -274,9 +275,11 @@ class Postgresql(Connection):
         return row
 
     def quoted(self, name: str) -> str:
+        """The name as an identifier."""
         return '"' + name.replace('"', '""') + '"'
 
     def look_up(self, schema: str | None, table: str) -> tuple[str, Sequence[Column]] | None:
+        """From the database's own catalogue."""
         rows = self._connection.execute(self._COLUMNS, (table, schema, self._path, table)).fetchall()
         if not rows:
             return None
@@ -297,6 +300,7 @@ class Postgresql(Connection):
         return Column(name, declared, kind, shown, digits, wide, settled)
 
     def rows(self, statement: str) -> Iterator[tuple[Sequence[pa.StringArray], Sequence[int]]]:
+        """The rows as text columns."""
         copied = f"COPY ({statement}) TO STDOUT (FORMAT csv, FORCE_QUOTE *, ENCODING 'UTF8')"
         with self._connection.cursor() as cursor, cursor.copy(copied.encode()) as copy:
             held, rows = bytearray(), 0
@@ -310,21 +314,26 @@ class Postgresql(Connection):
                 yield _columns_of_csv(held, rows), ()
 
     def highest(self, column: Column, relation: str, where: str) -> str | None:
+        """The highest value."""
         (found,) = self._row(f"SELECT pg_catalog.max({self.quoted(column.name)})::pg_catalog.text FROM {relation}{where}")
         return None if found is None else str(found)
 
     def counts(self, statement: str) -> Sequence[int]:
+        """The numbers of the one row."""
         return [int(number) for number in self._row(statement)]
 
     def now(self) -> datetime:
+        """The database's clock."""
         (found,) = self._row("SELECT pg_catalog.clock_timestamp()")
         assert isinstance(found, datetime)
         return found
 
     def mark(self, mark: str, kind: Kind) -> str:
+        """A literal of the column's kind."""
         return f"'{mark}'::{self._CASTS[kind]}"
 
     def close(self) -> None:
+        """End it."""
         self._watch.end()
         with contextlib.suppress(psycopg.Error):
             self._connection.close()
@@ -436,6 +445,7 @@ class Mysql(Connection):
         self._watch = watch
 
     def begin(self) -> None:
+        """Begin the transaction."""
         (version,) = self._row("SELECT version()")
         seconds = LIMITS.load_seconds
         limit = f"max_statement_time = {seconds}" if "MariaDB" in version else f"max_execution_time = {seconds * 1_000}"
@@ -456,9 +466,11 @@ class Mysql(Connection):
             return row
 
     def quoted(self, name: str) -> str:
+        """The name as an identifier."""
         return "`" + name.replace("`", "``") + "`"
 
     def look_up(self, schema: str | None, table: str) -> tuple[str, Sequence[Column]] | None:
+        """From the database's own catalogue."""
         with self._connection.cursor(pymysql.cursors.Cursor) as cursor:
             cursor.execute(self._COLUMNS, (schema, table))
             rows = [row for row in cursor.fetchall() if row[1] == table]
@@ -486,23 +498,28 @@ class Mysql(Connection):
         return Column(name, declared, kind, shown, digits, wide, settled == "1", "zerofill" in declared.lower(), base == "float")
 
     def rows(self, statement: str) -> Iterator[tuple[Sequence[pa.StringArray], Sequence[int]]]:
+        """The rows as text columns."""
         cursor = self._connection.cursor()
         cursor.execute(statement)
         yield from _columns_of_rows(iter(cursor.fetchone, None))
         cursor.close()
 
     def highest(self, column: Column, relation: str, where: str) -> str | None:
+        """The highest value."""
         (found,) = self._row(f"SELECT max({self.quoted(column.name)}) FROM {relation}{where}")
         return None if found is None else f"{found}+00:00" if column.kind is Kind.INSTANT else str(found)
 
     def counts(self, statement: str) -> Sequence[int]:
+        """The numbers of the one row."""
         return [int(number) for number in self._row(statement)]
 
     def now(self) -> datetime:
+        """The database's clock."""
         (found,) = self._row("SELECT utc_timestamp(6)")
         return datetime.fromisoformat(found).replace(tzinfo=UTC)
 
     def mark(self, mark: str, kind: Kind) -> str:
+        """A literal of the column's kind."""
         if kind in (Kind.WHOLE, Kind.DECIMAL):
             return mark
         if kind is Kind.INSTANT:
@@ -510,6 +527,7 @@ class Mysql(Connection):
         return f"{'DATE' if kind is Kind.DAY else 'TIMESTAMP'}'{mark}'"
 
     def close(self) -> None:
+        """End it."""
         self._watch.end()
         _cut(self._connection)
 
@@ -570,14 +588,17 @@ class Sqlite(Connection):
         self._connection.set_progress_handler(lambda: deadline.passed, 10_000)
 
     def begin(self) -> None:
+        """Begin the transaction."""
         for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0", "query_only = ON", "temp_store = MEMORY"):
             self._connection.execute(f"PRAGMA {pragma}")
         self._connection.execute("BEGIN")
 
     def quoted(self, name: str) -> str:
+        """The name as an identifier."""
         return '"' + name.replace('"', '""') + '"'
 
     def look_up(self, schema: str | None, table: str) -> tuple[str, Sequence[Column]] | None:
+        """From the database's own catalogue."""
         if schema not in (None, "main"):
             return None
         known = "SELECT name FROM main.sqlite_schema WHERE type IN ('table', 'view') AND name = ? AND substr(name, 1, 7) <> 'sqlite_'"
@@ -630,10 +651,12 @@ class Sqlite(Connection):
         own = self.quoted(name)
         limit = LIMITS.field_characters  # functions of text end at a NUL: only what is too long is cut
         long = f"typeof({own}) = 'text' AND length(CAST({own} AS BLOB)) > {4 * limit}"
-        shown = f"CASE WHEN {long} THEN substr({own}, 1, {limit + 1}) WHEN typeof({own}) = 'integer' THEN CAST({own} AS TEXT) ELSE {own} END"
+        whole = f"typeof({own}) = 'integer' THEN CAST({own} AS TEXT)"
+        shown = f"CASE WHEN {long} THEN substr({own}, 1, {limit + 1}) WHEN {whole} ELSE {own} END"
         return Column(name, declared or "-", kind, shown, precision if kind is Kind.WHOLE else 0, True, settled)
 
     def misfits(self, column: Column) -> str:
+        """Values are stored by type alone here, whatever was declared."""
         own = self.quoted(column.name)
         fits = {
             Kind.WHOLE: f"typeof({own}) = 'integer'",
@@ -645,26 +668,32 @@ class Sqlite(Connection):
         return "0" if fits is None else f"coalesce(sum({own} IS NOT NULL AND NOT coalesce({fits}, 0)), 0)"
 
     def rows(self, statement: str) -> Iterator[tuple[Sequence[pa.StringArray], Sequence[int]]]:
+        """The rows as text columns."""
         cursor = self._connection.execute(statement)
         yield from _columns_of_rows(tuple(_shown(value) for value in row) for row in cursor)
 
     def highest(self, column: Column, relation: str, where: str) -> str | None:
+        """The highest value."""
         (found,) = self._connection.execute(f"SELECT max({self.quoted(column.name)}) FROM {relation}{where}").fetchone()
         if isinstance(found, float):
             found = format(Decimal(repr(found)), "f")
         return None if found is None else str(found).replace("T", " ")
 
     def counts(self, statement: str) -> Sequence[int]:
+        """The numbers of the one row."""
         return [int(number) for number in self._connection.execute(statement).fetchone()]
 
     def now(self) -> datetime:
+        """The database's clock."""
         (found,) = self._connection.execute("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')").fetchone()
         return datetime.fromisoformat(found).replace(tzinfo=UTC)
 
     def mark(self, mark: str, kind: Kind) -> str:
+        """A literal of the column's kind."""
         return mark if kind in (Kind.WHOLE, Kind.DECIMAL) else f"'{mark}'"
 
     def close(self) -> None:
+        """End it."""
         self._connection.close()
 
 
