@@ -259,7 +259,7 @@ class IntakeActions:
         if found is None:
             raise NotFound.because("suggestion-unknown", dataset=dataset.id, item=item)
         if found.state is not SuggestionState.OPEN:
-            raise Conflict.because("suggestion-decided", dataset=dataset.id, item=found.item)
+            raise Conflict.because("suggestion-decided", dataset=dataset.id, item=found.item, meaning=meaning)
         if not confirm and not (words and words.strip()):
             raise InputInvalid.because("suggestion-words-missing", dataset=dataset.id, item=found.item)
         state = SuggestionState.CONFIRMED if confirm else SuggestionState.DISMISSED

@@ -1,183 +1,137 @@
-"""A CSV or Parquet file becomes the next snapshot of its dataset, or a clear refusal: `inspect` looks, `load` does.
+"""The rows of a source become the next snapshot of their dataset, or a clear refusal: replaced, appended or merged by key.
 
-A clean UTF-8 file goes straight through DuckDB's reader, with the dialect that was decided here. At the first thing out of order
-the file is read again the careful way, record by record, which knows the line of each. Both ways use the same rules for values.
+A plain text file is read the fast way (`fast_text`), a Parquet file by the engine; everything else, and a text that turns out not to
+be plain, batch by batch the careful way. All ways use the same rules for values and keys, and give the same rows and rejects.
 """
 
 import contextlib
-import itertools
-import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from huitong.engines.duckdb import quote_name, quote_text
 from huitong.errors import Conflict, HuitongError, InputInvalid, Reason
-from huitong.intake import text
+from huitong.intake.fast_text import NotPlainError, load_fast
 from huitong.intake.limits import LIMITS, Deadline
+from huitong.intake.loads import (
+    Change,
+    ChangeKind,
+    Loading,
+    LoadOptions,
+    Progress,
+    Reject,
+    changes,
+    refuse_changes,
+)
+from huitong.intake.reading import Overrides, Proof, SourceTable, open_source
+from huitong.intake.source import FastParquet, FastText
+from huitong.intake.staging import (
+    BaseFile,
+    Cause,
+    Rejected,
+    RowsWriter,
+    StagedFile,
+    Typed,
+    Typist,
+    as_line,
+    engine_of,
+    merge,
+    reject_keys,
+    reshape,
+)
 from huitong.intake.values import REASONS, Reader, reader_of_text, reader_of_typed
-from huitong.lake.snapshots import Lake, SnapshotWriting, copy_to, hash_of_files
+from huitong.lake.snapshots import Lake, SnapshotWriting
 from huitong.lake.tables import ROW_GROUP_ROWS, open_writer
-from huitong.model.catalog import Dataset, ItemType, Snapshot
+from huitong.lake.types import arrow_schema
+from huitong.model.catalog import Dataset, ItemType, LoadMode, Snapshot
 
-Progress = Callable[[int, int | None], None]
-"""Rows done so far and, if known or well estimated, rows in all."""
-
-CAREFUL_ROWS = 50_000
-"""Records that the careful way holds at once."""
-REPORTED = 1_000
-"""Rejected values that a report names one by one; all are counted."""
-NAMED_IN_ERROR = 20
-"""Rejected values that a refusal names one by one."""
+__all__ = ["Change", "ChangeKind", "LoadOptions", "Loading", "Progress", "Reject", "changes", "load"]
 
 
-@dataclass(frozen=True)
-class Reject:
-    """Why a row was left out: its line (row number in Parquet), the item, a reason code. Never the value."""
-
-    line: int
-    reason: str
-    item: str | None = None
-
-
-@dataclass(frozen=True)
-class Loading:
-    """What became of a file."""
-
-    snapshot: Snapshot
-    rejects: tuple[Reject, ...]
-    """The first rejected values, in order of lines."""
-    encoding: str | None
-    delimiter: str | None
-    header_line: int | None
-
-
-@dataclass(frozen=True)
-class ReadingColumn:
-    """A column as it looks: a suggestion for an entry, with the reason for it."""
-
-    name: str
-    type: str
-    why: str
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a file looks like before anyone registers it."""
-
-    format: str
-    encoding: str | None
-    delimiter: str | None
-    header_line: int | None
-    rows: int
-    """Exact for Parquet; for text the lines after the header."""
-    columns: tuple[ReadingColumn, ...]
+def _nobody(_done: int, _all: int | None) -> None:
+    """Nobody is watching."""
 
 
 def load(
-    path: Path,
+    source: Path | SourceTable,
     *,
     dataset: Dataset,
     lake: Lake,
-    progress: Progress = lambda _done, _all: None,
-    reject_limit: int = 0,
-    seconds: float | None = None,
+    options: LoadOptions = LoadOptions(),  # noqa: B008 - frozen
+    overrides: Overrides | None = None,
+    progress: Progress = _nobody,
+    previous: Snapshot | None = None,
 ) -> Loading:
-    """Make the file the next snapshot. Raises, and nothing is visible: InputInvalid if columns do not match the items or more than
-    `reject_limit` rows have values that do not fit (reading stops soon after); Conflict `load-running` if another load of the
-    dataset is under way; Unavailable `load-time-limit` after `seconds`, by default those of `limits.toml`."""
-    if not path.is_file():
-        raise InputInvalid.because("intake-file-missing")
-    deadline = Deadline(LIMITS.load_seconds if seconds is None else seconds)
-    if is_parquet(path):
-        return _load_parquet(path, dataset, lake, progress, reject_limit, deadline)
-    file = text.read_text_file(path, deadline=deadline)
-    header = text.find_header(file, dataset)
-    with lake.writing(dataset) as writing:
-        rejected = _Rejected()
-        forward = _forward(progress)
-        if not _load_fast(file, header, writing, forward, deadline):
-            _load_carefully(file, header, writing, forward, rejected, reject_limit, deadline)
-        if text.stamp_of(path) != file.stamp:
+    """Make the rows of a file, or of an opened source, the next snapshot in the lake. `previous` is the current one.
+
+    Append keeps the files of `previous` and refuses, row by row, what has no key or one that is there already; merge writes anew those
+    files that hold a key of the load. Of rows of one source that bear the same key none is taken. Raises, and nothing is visible:
+    InputInvalid if columns do not match the items, more than `reject_limit` rows do not fit, or `merge-without-key`; Conflict
+    `schema-changed`, `load-running`, `intake-file-changed`; Unavailable `load-time-limit`."""
+    deadline = Deadline(LIMITS.load_seconds if options.seconds is None else options.seconds)
+    if options.mode is LoadMode.MERGE and not dataset.primary_key:
+        raise InputInvalid.because("merge-without-key", dataset=dataset.id)
+    old_key = lake.primary_key(dataset.id, previous.version) if previous else None
+    found = changes(previous, dataset, old_key=old_key)
+    refuse_changes(found, dataset, options.allow_changes)
+    with ExitStack() as stack:
+        if isinstance(source, Path):
+            source = stack.enter_context(open_source(source, overrides=overrides, dataset=dataset, deadline=deadline))
+        source.match(dataset)
+        writing = stack.enter_context(lake.writing(dataset))
+        rejected = Rejected(writing, options)
+        staged = _stage(source, writing, rejected, _forward(progress), deadline)
+        reading, digest = source.reading, source.sha256
+        base = _build_on(writing, options.mode, staged, rejected, previous, deadline)
+        if source.changed():
             raise Conflict.because("intake-file-changed")
         deadline.check()
-        snapshot = writing.commit(source_hash=file.sha256, rejected_rows=rejected.rows)
-    progress(snapshot.rows + rejected.rows, snapshot.rows + rejected.rows)
-    return Loading(snapshot, tuple(rejected.named), file.encoding, header.delimiter, header.last_line)
-
-
-def is_parquet(path: Path) -> bool:
-    """By its first bytes, not its name."""
-    with path.open("rb") as file:
-        return file.read(4) == b"PAR1"
-
-
-@dataclass
-class _Rejected:
-    rows: int = 0
-    named: list[Reject] = field(default_factory=list)
-
-    def add(self, line: int, *causes: tuple[str, str | None]) -> None:
-        self.rows += 1
-        for reason, item in causes:
-            if len(self.named) < REPORTED:
-                self.named.append(Reject(line, reason, item))
-
-    def refuse_above(self, limit: int, dataset: Dataset) -> None:
-        if self.rows <= limit:
-            return
-        first = [
-            Reason(one.reason, {"line": one.line, **({"item": one.item} if one.item else {})}) for one in self.named[:NAMED_IN_ERROR]
-        ]
-        raise InputInvalid(
-            Reason("intake-too-many-rejects", {"dataset": dataset.id, "rows": self.rows, "limit": limit, "named": len(first)}), *first
+        if not any(file.rows for file in staged) and not base:
+            _write_nothing(writing)
+        snapshot = writing.commit(
+            source_hash=digest,
+            rejected_rows=rejected.rows,
+            mode=options.mode,
+            keep=[file.shared for file in base if file.shared is not None],
+            rejects=rejected.close(),
         )
+        read = sum(file.rows for file in staged) + rejected.rows
+        progress(read, read)
+        return Loading(snapshot, rejected.named, lake.rejects(dataset.id, snapshot.version), reading, found)
 
 
-# --- text, the fast way ---------------------------------------------------------------------------------------------------
-
-
-def _load_fast(
-    file: text.TextFile, header: text.Header, writing: SnapshotWriting, progress: Progress, deadline: Deadline
-) -> bool:
-    """True if the whole file was clean and every record counted in it was read; False, leaving nothing, in any other case."""
-    dataset = writing.dataset
-    plain = file.encoding in ("utf-8", "utf-8-sig") and len(header.cells) > 1 and header.last_line == header.records_before + 1
-    if not plain or file.records is None or file.longest > LIMITS.field_characters:
-        return False
-    target = writing.staging / "rows.parquet"
-    names = [f"c{position}" for position in range(len(header.cells))]
-    columns = ", ".join(f"{quote_text(name)}: 'VARCHAR'" for name in names)
-    shown = []
-    for item in dataset.items:
-        source = names[header.columns[item.name]]
-        reader = reader_of_text(source, item.type)
-        shown.append(f"{reader.value_or_error(source)} AS {quote_name(item.name)}")
-    select = (
-        f"SELECT {', '.join(shown)} FROM read_csv({quote_text(str(file.path.resolve()))}, auto_detect=false, header=false, "
-        f"skip={header.last_line}, delim={quote_text(header.delimiter)}, quote='\"', escape='\"', columns={{{columns}}}, "
-        f"strict_mode=true, null_padding=false, ignore_errors=false, nullstr='', allow_quoted_nulls=true, comment='', encoding='utf-8')"
-    )
-    memory = writing.lake.memory_megabytes
-    with open_writer(read=[file.path.resolve()], write=writing.staging, memory_megabytes=memory) as connection:
-        try:
-            with _watched(connection, file.lines, progress, deadline):
-                (rows,) = connection.execute(copy_to(select, target)).fetchone()
-        except Exception as error:
-            deadline.check()
-            if type(error).__name__ in ("IOException", "FatalException", "InternalException"):
+def _stage(
+    source: SourceTable, writing: SnapshotWriting, rejected: Rejected, progress: Progress, deadline: Deadline
+) -> list[StagedFile]:
+    if isinstance(source.fast, FastText):
+        with ThreadPoolExecutor(1, thread_name_prefix="proof") as prover:
+            proof: Future[Proof] = prover.submit(source.proof)
+            try:
+                return load_fast(source, source.fast, writing, rejected, proof=proof, progress=progress, deadline=deadline)
+            except NotPlainError:
+                proof.result()
+                rejected.start_again()
+                _empty(writing.staging)
+            except InputInvalid:
+                proof.result()  # if the bytes themselves are at fault, that is what to say
                 raise
-            target.unlink(missing_ok=True)
-            return False
-    if rows != file.records - header.records_before - 1:
-        target.unlink()
-        return False
-    return True
+    if isinstance(source.fast, FastParquet):
+        return _load_parquet(source, source.fast, writing, rejected, progress, deadline)
+    return _load_batches(source, writing, rejected, progress, deadline)
+
+
+def _empty(staging: Path) -> None:
+    for entry in staging.iterdir():
+        if entry.is_file():
+            entry.unlink()
 
 
 def _forward(progress: Progress) -> Progress:
@@ -187,166 +141,152 @@ def _forward(progress: Progress) -> Progress:
     def told(done: int, whole: int | None) -> None:
         nonlocal highest
         highest = max(highest, done)
-        progress(highest, whole)
+        progress(highest, whole if whole is None else max(highest, whole))
 
     return told
 
 
+def _write_nothing(writing: SnapshotWriting) -> None:
+    """A snapshot without rows is a file without rows."""
+    schema = arrow_schema(writing.dataset)
+    parquet.write_table(schema.empty_table(), writing.staging / "rows.parquet", compression="zstd")
+
+
+def _build_on(
+    writing: SnapshotWriting,
+    mode: LoadMode,
+    staged: Sequence[StagedFile],
+    rejected: Rejected,
+    previous: Snapshot | None,
+    deadline: Deadline,
+) -> tuple[BaseFile, ...]:
+    """Check the keys of what is staged, and say which files of the snapshot before belong to the new one."""
+    dataset, lake = writing.dataset, writing.lake
+    builds = previous is not None and mode is not LoadMode.REPLACE
+    base: tuple[BaseFile, ...] = ()
+    with engine_of(writing, previous if builds else None) as connection, _until(connection, deadline):
+        if builds and previous is not None:
+            paths = [path.resolve() for path in lake.absolute([file.path for file in previous.files])]
+            held = zip(previous.files, paths, strict=True)
+            base = tuple(BaseFile(path, file.rows, file) for file, path in held if file.rows)
+            old = lake.columns(previous)
+            if list(old.items()) != [(item.name, item.type) for item in dataset.items]:
+                base = reshape(connection, writing, old, base)
+        met = [file.path for file in base] if mode is LoadMode.APPEND else []
+        reject_keys(connection, dataset, staged, rejected, base=met)
+        if mode is LoadMode.MERGE:
+            base = merge(connection, writing, staged, base)
+    for file in staged:
+        if file.keys is not None:
+            file.keys.unlink()
+        if not file.rows:
+            file.path.unlink()
+    return base
+
+
 @contextlib.contextmanager
-def _watched(connection: Any, rows: int, progress: Progress, deadline: Deadline) -> Iterator[None]:
-    """Tell progress while a statement runs, and interrupt it when its time is over: a second thread looks five times a second."""
+def _until(connection: Any, deadline: Deadline) -> Iterator[None]:
+    """Interrupt what the engine does when the time is over: a second thread looks five times a second."""
     done = threading.Event()
 
     def watch() -> None:
         while not done.wait(0.2):
             if deadline.passed:
                 connection.interrupt()
-            share = connection.query_progress()
-            if share > 0:
-                progress(int(rows * share / 100), rows)
 
-    connection.execute("SELECT 1")
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
         yield
+    except HuitongError:
+        raise
+    except Exception:
+        deadline.check()
+        raise
     finally:
         done.set()
         watcher.join()
 
 
-# --- text, the careful way ------------------------------------------------------------------------------------------------
+# --- batch by batch -----------------------------------------------------------------------------------------------------------
 
 
-def _load_carefully(
-    file: text.TextFile,
-    header: text.Header,
-    writing: SnapshotWriting,
-    progress: Progress,
-    rejected: _Rejected,
-    reject_limit: int,
-    deadline: Deadline,
-) -> None:
-    items = writing.dataset.items
-    readers = {item.name: reader_of_text(item.name, item.type) for item in items}
-    kinds = {item.name: item.type for item in items}
-    width = len(header.cells)
-    positions = [header.columns[item.name] for item in items]
+def _load_batches(
+    source: SourceTable, writing: SnapshotWriting, rejected: Rejected, progress: Progress, deadline: Deadline
+) -> list[StagedFile]:
+    dataset = writing.dataset
+    columns = source.match(dataset)
+    writer = RowsWriter(writing.staging, dataset, name="0")
+    lines = _Lines(writing.staging / "lines")
     done = 0
-    memory = writing.lake.memory_megabytes
     with (
-        contextlib.closing(text.records(file, header.delimiter)) as records,
-        open_writer(read=[], write=writing.staging, memory_megabytes=memory) as connection,
-        _Output(writing) as output,
+        contextlib.closing(writer),
+        contextlib.closing(lines),
+        Typist(dataset, memory_megabytes=max(128, writing.lake.memory_megabytes // 2)) as typist,
+        contextlib.closing(_closable(source.batches())) as batches,
     ):
-        for chunk in _chunks(itertools.islice(records, header.records_before + 1, None)):
-            found: list[tuple[int, tuple[tuple[str, str | None], ...]]] = []
-            whole = []
-            for record in chunk:
-                if record.broken:
-                    found.append((record.line, ((record.broken, None),)))
-                elif len(record.fields) != width:
-                    code = "row-too-short" if len(record.fields) < width else "row-too-long"
-                    found.append((record.line, ((code, None),)))
-                else:
-                    whole.append(record)
-            arrays = [pa.array([record.line for record in whole], pa.int64())]
-            arrays += [pa.array([record.fields[position] or None for record in whole], pa.string()) for position in positions]
-            batch = pa.table(arrays, names=["", *(item.name for item in items)])
-            found += _write_fitting(connection, batch, readers, kinds, output)
-            for line, causes in sorted(found, key=lambda one: one[0]):
-                rejected.add(line, *causes)
-            rejected.refuse_above(reject_limit, writing.dataset)
+        for batch in batches:
             deadline.check()
-            done += len(chunk)
-            progress(done, max(file.lines, done))
+            table = batch.columns.select([columns[item.name] for item in dataset.items]).rename_columns(
+                [item.name for item in dataset.items]
+            )
+            typed = typist.type(table)
+            found: list[tuple[int, Sequence[Cause], str | None]] = [(line, ((code, None),), None) for line, code in batch.broken]
+            kept = batch.lines.to_numpy(zero_copy_only=False)
+            if typed.unfit:
+                wrong = sorted(typed.unfit)
+                rows = batch.columns.take(pa.array(wrong)).to_pylist()
+                found += [
+                    (int(kept[place]), typed.unfit[place], as_line(list(row.values()))) for place, row in zip(wrong, rows, strict=True)
+                ]
+                kept = np.delete(kept, wrong)
+            found.sort(key=lambda one: one[0])
+            rejected.add(found)
+            writer.write(typed, lines.keep(kept))
+            done += batch.columns.num_rows + len(batch.broken)
+            progress(done, None)
+    return writer.files
 
 
-def _chunks(everything: Iterator[text.Record]) -> Iterator[list[text.Record]]:
-    chunk: list[text.Record] = []
-    characters = 0
-    for record in everything:
-        chunk.append(record)
-        characters += record.characters
-        if len(chunk) >= CAREFUL_ROWS or characters >= LIMITS.chunk_characters:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk
+def _closable(batches: Any) -> Any:
+    """The same batches, which can be closed before their end."""
+    yield from batches
 
 
-class _Output:
-    """One Parquet file in the staging folder, written batch by batch."""
+class _Lines:
+    """The lines of all rows, on disk: eight bytes each."""
 
-    def __init__(self, writing: SnapshotWriting) -> None:
-        self._path = writing.staging / "rows.parquet"
-        self._schema = pa.schema([(item.name, _ARROW[item.type]) for item in writing.dataset.items])
-        self._held: list[pa.Table] = []
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("wb")
+        self._rows = 0
 
-    def __enter__(self) -> "_Output":
-        self._writer = parquet.ParquetWriter(self._path, self._schema, compression="zstd")
-        return self
+    def keep(self, lines: Any) -> "partial[Sequence[tuple[int, str | None]]]":
+        """Remember the lines of some rows; a function that finds them again by position."""
+        first = self._rows
+        self._file.write(np.asarray(lines, np.int64).tobytes())
+        self._rows += len(lines)
+        return partial(_line_of, self._path, first)
 
-    def write(self, table: pa.Table) -> None:
-        self._held.append(table.cast(self._schema))
-        rows, size = sum(table.num_rows for table in self._held), sum(table.nbytes for table in self._held)
-        if rows >= ROW_GROUP_ROWS or size >= LIMITS.chunk_characters:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._held:
-            self._writer.write_table(pa.concat_tables(self._held), row_group_size=ROW_GROUP_ROWS)
-            self._held = []
-
-    def __exit__(self, *_: object) -> None:
-        self._flush()
-        self._writer.close()
+    def close(self) -> None:
+        """All are on disk."""
+        self._file.close()
 
 
-_ARROW: Mapping[ItemType, pa.DataType] = {
-    ItemType.TEXT: pa.string(),
-    ItemType.INTEGER: pa.int64(),
-    ItemType.DECIMAL: pa.float64(),
-    ItemType.BOOLEAN: pa.bool_(),
-    ItemType.DATE: pa.date32(),
-    ItemType.INSTANT: pa.timestamp("us", "UTC"),
-}
-
-
-def _write_fitting(
-    connection: Any, batch: pa.Table, readers: Mapping[str, Reader], kinds: Mapping[str, ItemType], output: _Output
-) -> list[tuple[int, tuple[tuple[str, str | None], ...]]]:
-    """Write the rows whose every value fits; give back the others with their line and causes."""
-    connection.register("batch", batch.rename_columns(["huitong line", *batch.column_names[1:]]))
-    unfit = {name: reader.unfit for name, reader in readers.items() if not reader.always_fits}
-    any_unfit = " OR ".join(unfit.values()) or "false"
-    bad: list[tuple[int, tuple[tuple[str, str | None], ...]]] = []
-    if unfit:
-        flags = ", ".join(f"{condition} AS {quote_name(name)}" for name, condition in unfit.items())
-        for row in connection.execute(f'SELECT "huitong line", {flags} FROM batch WHERE {any_unfit}').fetchall():
-            causes = tuple((REASONS[kinds[name]], name) for name, wrong in zip(unfit, row[1:], strict=True) if wrong)
-            bad.append((row[0], causes))
-    values = ", ".join(f"{reader.value} AS {quote_name(name)}" for name, reader in readers.items())
-    fitting = connection.sql(f"SELECT {values} FROM batch WHERE NOT ({any_unfit})")
-    output.write(fitting.to_arrow_table())
-    connection.unregister("batch")
-    return bad
+def _line_of(path: Path, first: int, places: Sequence[int]) -> Sequence[tuple[int, str | None]]:
+    lines = np.memmap(path, np.int64, "r")
+    return [(int(lines[first + place]), None) for place in places]
 
 
 # --- Parquet --------------------------------------------------------------------------------------------------------------
 
 
 def _load_parquet(
-    path: Path, dataset: Dataset, lake: Lake, progress: Progress, reject_limit: int, deadline: Deadline
-) -> Loading:
-    before = text.stamp_of(path)
-    try:
-        metadata = parquet.read_metadata(path)
-        schema = parquet.read_schema(path)
-    except (pa.ArrowException, OSError):
-        raise InputInvalid.because("intake-parquet-unreadable") from None
-    _check_footer(metadata, before[0])
-    columns = text.match_columns(schema.names, dataset)
+    source: SourceTable, fast: FastParquet, writing: SnapshotWriting, rejected: Rejected, progress: Progress, deadline: Deadline
+) -> list[StagedFile]:
+    dataset = writing.dataset
+    columns = source.match(dataset)
+    schema = parquet.read_schema(fast.path)
     readers: dict[str, Reader] = {}
     reasons = []
     for item in dataset.items:
@@ -359,65 +299,94 @@ def _load_parquet(
     if reasons:
         raise InputInvalid(*reasons)
     texts = {item.name: schema.names[columns[item.name]] for item in dataset.items if _is_text(schema.field(columns[item.name]).type)}
-    source_hash = hash_of_files([path])
-    with lake.writing(dataset) as writing:
-        rejected = _Rejected()
-        scan = f"read_parquet({quote_text(str(path.resolve()))}, hive_partitioning=false)"
-        unfit = {name: reader.unfit for name, reader in readers.items() if not reader.always_fits}
-        any_unfit = " OR ".join(unfit.values()) or "false"
-        kinds = {item.name: item.type for item in dataset.items}
-        memory = lake.memory_megabytes
-        with open_writer(read=[path.resolve()], write=writing.staging, memory_megabytes=memory) as connection, _clear(memory, deadline):
-            with _watched(connection, metadata.num_rows, lambda _done, _all: None, deadline):
-                _check_texts(connection, scan, texts, before[0])
-                if unfit:
-                    flags = ", ".join(f"{condition} AS {quote_name(name)}" for name, condition in unfit.items())
-                    query = f"SELECT file_row_number + 1, {flags} FROM {scan} WHERE {any_unfit} ORDER BY 1 LIMIT {REPORTED}"
-                    total = connection.execute(f"SELECT count(*) FROM {scan} WHERE {any_unfit}").fetchone()[0]
-                    for row in connection.execute(query).fetchall() if total else ():
-                        causes = [(REASONS[kinds[name]], name) for name, wrong in zip(unfit, row[1:], strict=True) if wrong]
-                        rejected.add(row[0], *causes)
-                    rejected.rows = total
-            rejected.refuse_above(reject_limit, dataset)
-            values = ", ".join(f"{readers[item.name].value} AS {quote_name(item.name)}" for item in dataset.items)
-            with _watched(connection, metadata.num_rows, progress, deadline):
-                connection.execute(copy_to(f"SELECT {values} FROM {scan} WHERE NOT ({any_unfit})", writing.staging / "rows.parquet"))
-        if text.stamp_of(path) != before:
-            raise Conflict.because("intake-file-changed")
-        deadline.check()
-        snapshot = writing.commit(source_hash=source_hash, rejected_rows=rejected.rows)
-    progress(snapshot.rows, snapshot.rows)
-    return Loading(snapshot, tuple(rejected.named), None, None, None)
-
-
-def _check_footer(metadata: Any, size: int) -> None:
-    """Before a page is read: what the footer says it will become. Raises InputInvalid `intake-parquet-too-large`."""
-    limits = LIMITS.parquet
-    groups = [metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)]
-    for what, found, limit in (
-        ("rows", metadata.num_rows, limits.rows),
-        ("row-group-bytes", max(groups, default=0), limits.row_group_bytes),
-        ("bytes", sum(groups), limits.bytes_of(size)),
+    size = fast.path.stat().st_size
+    file = fast.path.resolve()
+    scan = f"read_parquet({quote_text(str(file))}, hive_partitioning=false, file_row_number=true)"
+    key = [one.name for name in dataset.primary_key if (one := dataset.item(name)) is not None]
+    conditions: list[tuple[str, Cause]] = []
+    for item in dataset.items:
+        reader = readers[item.name]
+        if not reader.always_fits:
+            conditions.append((reader.unfit, (REASONS[item.type], item.name)))
+        if item.name in key:
+            conditions.append((f"(NOT {reader.there})", ("row-key-missing", item.name)))
+    memory = writing.lake.memory_megabytes
+    total = parquet.read_metadata(fast.path).num_rows
+    writer = RowsWriter(writing.staging, dataset, name="0")
+    with (
+        open_writer(read=[file], write=writing.staging, memory_megabytes=memory) as connection,
+        _clear(memory, deadline),
+        _until(connection, deadline),
+        contextlib.closing(writer),
     ):
-        if found > limit:
-            raise InputInvalid.because("intake-parquet-too-large", what=what, found=found, limit=limit)
-    if metadata.num_rows < 0 or min(groups, default=0) < 0:
-        raise InputInvalid.because("intake-parquet-unreadable")
+        longest = _check_texts(connection, scan, texts, size)
+        rows_at_once = max(1, min(ROW_GROUP_ROWS, LIMITS.chunk_characters // max(1, longest)))
+        values = [f"{readers[item.name].value} AS {quote_name(item.name)}" for item in dataset.items]
+        wrong = " OR ".join(condition for condition, _ in conditions) or "false"
+        names = ", ".join(quote_name(item.name) for item in dataset.items)
+        hashed = f", hash({', '.join(quote_name(name) for name in key)}) AS \"huitong key\"" if key else ""
+        shown = f'SELECT {names}{hashed}, "huitong unfit", "huitong row" FROM'
+        inner = f'SELECT {", ".join(values)}, ({wrong}) AS "huitong unfit", file_row_number + 1 AS "huitong row" FROM {scan}'
+        done = 0
+        second = connection.cursor()
+        for batch in connection.sql(f"{shown} ({inner})").to_arrow_reader(rows_at_once):
+            deadline.check()
+            table = pa.table(batch)
+            unfit = table["huitong unfit"].to_numpy(zero_copy_only=False)
+            places = table["huitong row"].to_numpy(zero_copy_only=False)
+            if unfit.any():
+                bad = [int(place) for place in places[unfit]]
+                for start in range(0, len(bad), 1_000):  # so that a hopeless file ends soon
+                    rejected.add(_causes_in_parquet(second, scan, conditions, schema.names, bad[start : start + 1_000]))
+                table = table.filter(pa.array(~unfit))
+                places = places[~unfit]
+            rows = table.select([item.name for item in dataset.items]).cast(arrow_schema(dataset))
+            keys = table["huitong key"].combine_chunks() if key else None
+            look = partial(_row_of_parquet, places.astype(np.int64))
+            writer.write(Typed(rows, keys, {}), look)
+            done += batch.num_rows
+            progress(done, total)
+    return writer.files
 
 
-def _check_texts(connection: Any, scan: str, texts: Mapping[str, str], size: int) -> None:
+def _causes_in_parquet(
+    connection: Any, scan: str, conditions: Sequence[tuple[str, Cause]], names: Sequence[str], rows: Sequence[int]
+) -> list[tuple[int, Sequence[Cause], str | None]]:
+    flags = ", ".join(condition for condition, _ in conditions)
+    shown = ", ".join(quote_name(name) for name in names)
+    where = ", ".join(str(row - 1) for row in rows)
+    found = connection.execute(
+        f"SELECT file_row_number + 1, {flags}, {shown} FROM {scan} WHERE file_row_number IN ({where}) ORDER BY 1"
+    ).fetchall()
+    width = len(conditions)
+    return [
+        (
+            row[0],
+            tuple(cause for wrong, (_, cause) in zip(row[1 : width + 1], conditions, strict=True) if wrong),
+            as_line(row[width + 1 :]),
+        )
+        for row in found
+    ]
+
+
+def _row_of_parquet(rows: Any, places: Sequence[int]) -> Sequence[tuple[int, str | None]]:
+    return [(int(rows[place]), None) for place in places]
+
+
+def _check_texts(connection: Any, scan: str, texts: Mapping[str, str], size: int) -> int:
     """A dictionary makes a long text small in the footer: count what the texts really are. Raises InputInvalid
-    `intake-value-too-long` or `intake-parquet-too-large`."""
+    `intake-value-too-long` or `intake-parquet-too-large`. Characters that the longest row can have."""
     if not texts:
-        return
+        return 0
     asked = ", ".join(f"coalesce(max(length({quote_name(c)})), 0), coalesce(sum(strlen({quote_name(c)})), 0)" for c in texts.values())
-    row = connection.execute(f"SELECT {asked} FROM {scan}").fetchone()
+    (row,) = connection.execute(f"SELECT {asked} FROM {scan}").fetchall()
     for item, longest in zip(texts, row[0::2], strict=True):
         if longest > LIMITS.field_characters:
             raise InputInvalid.because("intake-value-too-long", item=item, limit=LIMITS.field_characters)
     found, limit = int(sum(row[1::2])), LIMITS.parquet.bytes_of(size)
     if found > limit:
         raise InputInvalid.because("intake-parquet-too-large", what="text-bytes", found=found, limit=limit)
+    return int(sum(row[0::2]))
 
 
 _DAMAGED = ("InvalidInputException", "IOException", "ConversionException", "Error", "SerializationException", "OutOfRangeException")
@@ -435,7 +404,7 @@ def _clear(memory_megabytes: int, deadline: Deadline) -> Iterator[None]:
         name = type(error).__name__
         if name == "OutOfMemoryException":
             raise InputInvalid.because("load-memory-limit", megabytes=memory_megabytes) from None
-        if name in _DAMAGED and "space" not in str(error):  # a full disk is no fault of the file
+        if (name in _DAMAGED or isinstance(error, (pa.ArrowException, OSError))) and "space" not in str(error):  # a full disk is no fault
             raise InputInvalid.because("intake-parquet-unreadable") from None
         raise
 
@@ -461,69 +430,3 @@ def _reader_of_parquet(column: str, found: pa.DataType, kind: ItemType) -> Reade
         ItemType.INSTANT: types.is_timestamp(found) and found.tz is not None,
     }[kind]
     return reader_of_typed(column, kind) if fits else None
-
-
-# --- looking --------------------------------------------------------------------------------------------------------------
-
-
-def inspect(path: Path) -> Reading:
-    """What the file looks like, and a type for each column with the reason. Holds no value of it. Raises InputInvalid."""
-    if not path.is_file():
-        raise InputInvalid.because("intake-file-missing")
-    if is_parquet(path):
-        try:
-            schema, rows = parquet.read_schema(path), parquet.read_metadata(path).num_rows
-        except (pa.ArrowException, OSError):
-            raise InputInvalid.because("intake-parquet-unreadable") from None
-        columns = tuple(ReadingColumn(one.name, _type_of_arrow(one.type), f"parquet {one.type}") for one in schema)
-        return Reading("parquet", None, None, None, rows, columns)
-    file = text.read_text_file(path)
-    delimiter = text.likely_delimiter(file)
-    first = [record for record in itertools.islice(text.records(file, delimiter), 1_000) if not record.broken]
-    if not first:
-        raise InputInvalid.because("intake-file-empty")
-    widths = [len(record.fields) for record in first]
-    usual = max(set(widths), key=widths.count)
-    start = next((i for i, r in enumerate(first) if len(r.fields) == usual and all(cell.strip() for cell in r.fields)), 0)
-    header = first[start]
-    rows = [record.fields for record in first[start + 1 :] if len(record.fields) == len(header.fields)]
-    columns = tuple(
-        ReadingColumn(name.strip().removeprefix("\ufeff"), *_suggest([row[position] for row in rows]))
-        for position, name in enumerate(header.fields)
-    )
-    return Reading("text", file.encoding, delimiter, header.line, max(0, file.lines - header.line), columns)
-
-
-def _type_of_arrow(found: pa.DataType) -> str:
-    for kind in (ItemType.BOOLEAN, ItemType.INTEGER, ItemType.DECIMAL, ItemType.DATE, ItemType.INSTANT):
-        if not pa.types.is_string(found) and _reader_of_parquet("x", found, kind) is not None:
-            return kind.value
-    return ItemType.TEXT.value
-
-
-_WHOLE = re.compile(r"-?(0|[1-9]\d{0,17})")
-_DIGITS = re.compile(r"\d+")
-_DECIMAL = re.compile(r"-?\d+\.\d+")
-_DAY = re.compile(r"\d{4}([-/])\d{1,2}\1\d{1,2}|\d{4}年\d{1,2}月\d{1,2}日")
-_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}(:\d{2})?)")
-
-
-def _suggest(values: Sequence[str]) -> tuple[str, str]:
-    """A type and the reason for it; text wherever there is doubt, for a code read as a number is lost."""
-    there = [value.strip() for value in values if value.strip()]
-    if not there:
-        return ItemType.TEXT.value, "empty"
-    if all(_DIGITS.fullmatch(value) for value in there):
-        if any(len(value) > 1 and value[0] == "0" for value in there):
-            return ItemType.TEXT.value, "leading-zeros"
-        if len({len(value) for value in there}) == 1 and len(there[0]) >= 6:
-            return ItemType.TEXT.value, "digits-of-one-length"
-    if all(_WHOLE.fullmatch(value) for value in there):
-        return ItemType.INTEGER.value, "whole-numbers"
-    if all(_WHOLE.fullmatch(value) or _DECIMAL.fullmatch(value) for value in there):
-        return ItemType.DECIMAL.value, "decimals"
-    if all(_DAY.fullmatch(value) for value in there):
-        return ItemType.DATE.value, "dates"
-    if all(_MOMENT.fullmatch(value) for value in there):
-        return ItemType.INSTANT.value, "instants-with-zone"
-    return ItemType.TEXT.value, "words"

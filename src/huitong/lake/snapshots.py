@@ -69,7 +69,7 @@ class Lake:
 
     Opening one also removes what a write left that was killed some time ago, so it does not lie there until the next write."""
 
-    def __init__(self, folder: Path, clock: Clock, *, memory_megabytes: int = 2048) -> None:
+    def __init__(self, folder: Path, clock: Clock, *, memory_megabytes: int = 1024) -> None:
         self.folder = folder
         self.memory_megabytes = memory_megabytes
         """Memory of one write."""

@@ -1,0 +1,316 @@
+"""A clean text file, read in pieces that end where a record ends, by several threads: nothing is parsed twice and every line is known.
+
+Each piece is cut into columns by Arrow, typed by an engine of its own thread and written. A piece with rows of another width is put
+in order record by record. What is not plain, such as a quote in the middle of a field, ends the attempt: the careful way, which
+judges such things, then reads the whole source.
+"""
+
+import csv
+import io
+import os
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+
+from huitong.intake.limits import LIMITS, Deadline
+from huitong.intake.loads import Progress
+from huitong.intake.source import FastText, Proof, SourceTable
+from huitong.intake.staging import Cause, Rejected, RowsWriter, StagedFile, Typist
+from huitong.lake.snapshots import SnapshotWriting
+
+PIECE_BYTES = 16 << 20
+"""Bytes of one piece: large enough for a row group, small enough for several to be in memory."""
+_MOST_THREADS = 4
+_AHEAD = 2
+"""Pieces that wait for each thread."""
+_NEWLINE, _RETURN = 10, 13
+
+
+class NotPlainError(Exception):
+    """The file must be read the careful way."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Whole records of the file: where they begin, the number of their first line, their bytes."""
+
+    offset: int
+    line: int
+    data: bytes
+    quote: str
+
+    @cached_property
+    def _bytes(self) -> "np.ndarray[Any, Any]":
+        return np.frombuffer(self.data, np.uint8)
+
+    @cached_property
+    def _quotes(self) -> "np.ndarray[Any, Any]":
+        if not self.quote or self.quote.encode() not in self.data:
+            return np.empty(0, np.int64)
+        return np.flatnonzero(self._bytes == ord(self.quote))
+
+    @property
+    def is_quoted(self) -> bool:
+        """Whether a quote stands in it."""
+        return len(self._quotes) > 0
+
+    def outside(self, places: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+        """Those of these places that are not between quotes."""
+        return places[np.searchsorted(self._quotes, places) % 2 == 0] if self.is_quoted else places
+
+    @cached_property
+    def records(self) -> "tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]":
+        """Where each record that is not blank begins and ends."""
+        ends = self.outside(np.flatnonzero(self._bytes == _NEWLINE))
+        if not len(ends) or ends[-1] != len(self.data) - 1:
+            ends = np.append(ends, len(self.data))
+        starts = np.concatenate(([0], ends[:-1] + 1))
+        bare = ends - (self._bytes[np.maximum(ends - 1, 0)] == _RETURN)
+        there = bare > starts
+        return starts[there], bare[there]
+
+    def lines(self, starts: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+        """The number of the line on which each of these places lies."""
+        return np.searchsorted(np.flatnonzero(self._bytes == _NEWLINE), starts) + self.line
+
+    def check_plain(self, delimiter: str) -> None:
+        """Raise NotPlainError unless quotes stand at the ends of fields alone and every line ends in a line feed."""
+        if b"\r" in self.data and self.data.count(b"\r") != self.data.count(b"\r\n"):
+            raise NotPlainError
+        quotes = self._quotes
+        if not len(quotes):
+            return
+        if len(quotes) % 2:
+            raise NotPlainError
+        mark, cut = ord(self.quote), ord(delimiter)
+        around = np.concatenate(([_NEWLINE], self._bytes, [_NEWLINE]))
+        before, after = around[quotes[0::2]], around[quotes[1::2] + 2]
+        if not (np.isin(before, (cut, _NEWLINE, mark)).all() and np.isin(after, (cut, _NEWLINE, _RETURN, mark)).all()):
+            raise NotPlainError
+
+
+@dataclass(frozen=True)
+class _Done:
+    records: int
+    bytes: int
+    rejected: Sequence[tuple[int, Sequence[Cause], str | None]]
+
+
+def load_fast(
+    source: SourceTable,
+    fast: FastText,
+    writing: SnapshotWriting,
+    rejected: Rejected,
+    *,
+    proof: "Future[Proof]",
+    progress: Progress,
+    deadline: Deadline,
+) -> list[StagedFile]:
+    """Stage the rows of the file. Raises NotPlainError if it has to be read the careful way, and what `Rejected` raises."""
+    dataset = writing.dataset
+    if len(fast.delimiter.encode()) != 1 or len(fast.quote.encode()) > 1:
+        raise NotPlainError
+    threads = max(1, min(_MOST_THREADS, len(os.sched_getaffinity(0))))
+    columns = source.match(dataset)
+    size = fast.path.stat().st_size
+    memory = max(128, writing.lake.memory_megabytes // (2 * threads))
+    done_bytes, records = 0, 0
+    with ExitStack() as stack:
+        writers, typists, pools = [], [], []
+        for number in range(threads):
+            writers.append(RowsWriter(writing.staging, dataset, name=str(number)))
+            typists.append(stack.enter_context(Typist(dataset, memory_megabytes=memory)))
+            stack.callback(writers[-1].close)
+        for number in range(threads):
+            pools.append(stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix=f"load-{number}")))
+        waiting: deque[Future[_Done]] = deque()
+
+        def gather(most: int) -> None:
+            nonlocal done_bytes, records
+            while len(waiting) > most:
+                done = waiting.popleft().result()
+                deadline.check()
+                rejected.add(done.rejected)
+                records += done.records
+                done_bytes += done.bytes
+                progress(records, max(records, round(records * size / max(1, done_bytes))))
+
+        try:
+            for number, piece in enumerate(pieces(fast)):
+                if proof.done():
+                    proof.result()
+                at = number % threads
+                work = partial(_stage, piece, fast=fast, columns=columns, typist=typists[at], writer=writers[at])
+                waiting.append(pools[at].submit(work))
+                gather(_AHEAD * threads)
+            gather(0)
+            for pool, writer in zip(pools, writers, strict=True):
+                pool.submit(writer.close).result()
+        except BaseException:
+            for waits in waiting:
+                waits.cancel()
+            raise
+    proved = proof.result()
+    if source.fast is None or proved.rows != records or (proved.longest or 0) > LIMITS.field_characters:
+        raise NotPlainError
+    return [file for writer in writers for file in writer.files]
+
+
+def pieces(fast: FastText) -> Iterator[Piece]:
+    """The file below its header. Raises NotPlainError where no record ends for too long."""
+    with fast.path.open("rb") as file:
+        for _ in range(fast.skip):
+            file.readline(LIMITS.record_characters)
+        offset, line, rest = file.tell(), fast.skip + 1, b""
+        while True:
+            block = file.read(PIECE_BYTES)
+            data = rest + block if rest else block
+            if len(block) < PIECE_BYTES:
+                if data:
+                    yield Piece(offset, line, data, fast.quote)
+                return
+            end = _end(data, fast.quote)
+            if not end and len(data) > 2 * LIMITS.chunk_characters:
+                raise NotPlainError
+            rest = data[end:]
+            if end:
+                piece = Piece(offset, line, data[:end], fast.quote)
+                yield piece
+                offset += end
+                line += piece.data.count(b"\n")
+
+
+def _end(data: bytes, quote: str) -> int:
+    """Where the last whole record of the bytes ends; 0 if none does. They begin with a record."""
+    if not quote or quote.encode() not in data:
+        return data.rfind(b"\n") + 1
+    whole = Piece(0, 0, data, quote)
+    ends = whole.outside(np.flatnonzero(np.frombuffer(data, np.uint8) == _NEWLINE))
+    return int(ends[-1]) + 1 if len(ends) else 0
+
+
+def _stage(piece: Piece, *, fast: FastText, columns: Mapping[str, int], typist: Typist, writer: RowsWriter) -> _Done:
+    piece.check_plain(fast.delimiter)
+    data, kept, rejected, records = piece.data, None, list[tuple[int, Sequence[Cause], str | None]](), None
+    try:
+        table = _cut(data, fast, quoted=piece.is_quoted)
+    except pa.ArrowInvalid:
+        data, kept, rejected = _in_order(piece, fast)
+        records = len(piece.records[0])
+        try:
+            table = _cut(data, fast, quoted=piece.is_quoted)
+        except pa.ArrowInvalid:
+            raise NotPlainError from None
+        if table.num_rows != len(kept):
+            raise NotPlainError from None
+    batch = table.select([columns[item] for item in columns]).rename_columns(list(columns))
+    typed = typist.type(batch)
+    if typed.unfit:
+        starts, ends = piece.records
+        if kept is None and len(starts) != table.num_rows:
+            raise NotPlainError
+        wrong = np.array(sorted(typed.unfit))
+        at = wrong if kept is None else kept[wrong]
+        for place, line, record in zip(wrong, piece.lines(starts[at]), at, strict=True):
+            text = piece.data[starts[record] : ends[record]].decode()
+            rejected.append((int(line), typed.unfit[int(place)], text))
+        kept = np.delete(np.arange(table.num_rows) if kept is None else kept, wrong)
+        rejected.sort(key=lambda one: one[0])
+    writer.write(typed, partial(_look, fast, piece.offset, len(piece.data), piece.line, kept))
+    return _Done(table.num_rows if records is None else records, len(piece.data), rejected)
+
+
+def _look(
+    fast: FastText, offset: int, size: int, line: int, kept: "np.ndarray[Any, Any] | None", places: Sequence[int]
+) -> Sequence[tuple[int, str | None]]:
+    """Line and text of rows of a piece, read again from the file."""
+    with fast.path.open("rb") as file:
+        file.seek(offset)
+        piece = Piece(offset, line, file.read(size), fast.quote)
+    starts, ends = piece.records
+    at = np.array(places, np.int64) if kept is None else kept[np.array(places, np.int64)]
+    found = zip(piece.lines(starts[at]), at, strict=True)
+    return [(int(number), piece.data[starts[record] : ends[record]].decode()) for number, record in found]
+
+
+def _cut(data: bytes, fast: FastText, *, quoted: bool) -> pa.Table:
+    names = [f"c{position}" for position in range(fast.width)]
+    if not data:
+        return pa.table([pa.array([], pa.string())] * fast.width, names=names)
+    return arrow_csv.read_csv(
+        pa.BufferReader(data),
+        read_options=arrow_csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
+        parse_options=arrow_csv.ParseOptions(
+            delimiter=fast.delimiter,
+            quote_char=fast.quote if fast.quote and quoted else False,
+            double_quote=True,
+            escape_char=False,
+            newlines_in_values=quoted,
+        ),
+        convert_options=arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()),
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=True,
+        ),
+    )
+
+
+def _in_order(
+    piece: Piece, fast: FastText
+) -> "tuple[bytes, np.ndarray[Any, Any], list[tuple[int, Sequence[Cause], str | None]]]":
+    """The records of a piece that have the right width, which of its records they are, and the others. Empty fields beyond the width
+    are no fields; a line of blanks is no record."""
+    starts, ends = piece.records
+    data = np.frombuffer(piece.data, np.uint8)
+    cuts = piece.outside(np.flatnonzero(data == ord(fast.delimiter)))
+    widths = np.searchsorted(cuts, ends) - np.searchsorted(cuts, starts) + 1
+    wrong = np.flatnonzero(widths != fast.width)
+    if not len(wrong):
+        raise NotPlainError
+    lines = piece.lines(starts[wrong])
+    parts: list[bytes] = []
+    rejected: list[tuple[int, Sequence[Cause], str | None]] = []
+    gone = []
+    place = 0
+    for record, line in zip(wrong, lines, strict=True):
+        text = piece.data[starts[record] : ends[record]].decode()
+        fields = _fields(text, fast)
+        parts.append(piece.data[place : starts[record]])
+        place = int(ends[record])
+        if len(fields) > fast.width and not any(cell.strip() for cell in fields[fast.width :]):
+            parts.append(_written(fields[: fast.width], fast))
+            continue
+        gone.append(record)
+        if len(fields) == 1 and not fields[0].strip():
+            continue
+        code = "row-too-short" if len(fields) < fast.width else "row-too-long"
+        rejected.append((int(line), ((code, None),), text))
+    parts.append(piece.data[place:])
+    return b"".join(parts), np.delete(np.arange(len(starts)), gone), rejected
+
+
+def _fields(text: str, fast: FastText) -> Sequence[str]:
+    if not fast.quote:
+        return text.split(fast.delimiter)
+    try:
+        (fields,) = csv.reader(io.StringIO(text, newline=""), delimiter=fast.delimiter, quotechar=fast.quote, strict=True)
+    except (csv.Error, ValueError):
+        raise NotPlainError from None
+    return fields
+
+
+def _written(fields: Sequence[str], fast: FastText) -> bytes:
+    if not fast.quote:
+        return fast.delimiter.join(fields).encode()
+    written = io.StringIO(newline="")
+    csv.writer(written, delimiter=fast.delimiter, quotechar=fast.quote, lineterminator="").writerow(fields)
+    return written.getvalue().encode()

@@ -1,0 +1,465 @@
+"""Rows on their way into a snapshot: typed batch by batch, written to files of bounded size, with the hash of each row's key beside.
+
+What does not fit its item is told by position; whoever brought the batch knows which line that is. Nothing is visible before the
+writing is committed.
+"""
+
+import contextlib
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as compute
+import pyarrow.parquet as parquet
+
+from huitong.engines.duckdb import quote_name, quote_text
+from huitong.errors import InputInvalid, Reason
+from huitong.intake.limits import LIMITS
+from huitong.intake.loads import LoadOptions, Reject
+from huitong.intake.values import REASONS, reader_of_text, straight
+from huitong.lake.rejects import RejectedRow, RejectWriter
+from huitong.lake.snapshots import SnapshotWriting, copy_to
+from huitong.lake.tables import COMPRESSION_LEVEL, ROW_GROUP_ROWS, open_writer
+from huitong.lake.types import arrow_schema, physical_columns
+from huitong.model.catalog import Dataset, Item, ItemType, Snapshot, SnapshotFile
+
+NAMED_IN_ERROR = 20
+"""Rejected rows that a refusal names one by one."""
+REPORTED = 1_000
+"""Rejected values that a `Loading` names one by one; the reject table holds all."""
+FILE_ROWS = 8 * ROW_GROUP_ROWS
+"""Rows after which a new file is begun: taking some rows out later rewrites their files alone."""
+_DISTINCT_LOOK, _DISTINCT_SHARE = 8_192, 0.5
+"""A text column gets a dictionary if among so many first values at most this share differ."""
+
+_STRETCH = 8_192
+"""Rows of a column that go through the engine together when one of them is unusual."""
+
+Cause = tuple[str, str | None]
+"""A reason code and the item, if it is one item's."""
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A batch with its types: the rows that fit, the hash of the key of each, and what is wrong with the others by position."""
+
+    rows: pa.Table
+    keys: pa.Array | None
+    unfit: Mapping[int, tuple[Cause, ...]]
+
+
+class Typist:
+    """Types batches of text columns named by their items. One for each thread: it has an engine of its own, without files."""
+
+    def __init__(self, dataset: Dataset, *, memory_megabytes: int) -> None:
+        self._dataset = dataset
+        self._schema = arrow_schema(dataset)
+        self._key = {item.name for name in dataset.primary_key if (item := dataset.item(name)) is not None}
+        self._memory = memory_megabytes
+        self._connection: Any = None
+
+    def __enter__(self) -> "Typist":
+        self._connection = open_writer(read=[], write=Path("/nonexistent"), memory_megabytes=self._memory, threads=1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def type(self, batch: pa.Table) -> Typed:
+        """The values of a batch. A missing text is null in it."""
+        rows = batch.num_rows
+        columns: dict[str, pa.ChunkedArray] = {}
+        wrong = np.zeros(rows, bool)
+        for item in self._dataset.items:
+            column = batch[item.name]
+            columns[item.name] = column if item.type is ItemType.TEXT else self._column(column, item, wrong)
+        keys = None
+        if self._key:
+            keys = self._hashes(columns, wrong)
+        table = pa.table(list(columns.values()), names=self._schema.names).cast(self._schema)
+        causes: dict[int, tuple[Cause, ...]] = {}
+        if wrong.any():
+            places = np.flatnonzero(wrong)
+            causes = self._causes(batch.take(pa.array(places)), places)
+            fitting = pa.array(~wrong)
+            table = table.filter(fitting)
+            keys = keys.filter(fitting) if keys is not None else None
+        return Typed(table, keys, causes)
+
+    def _column(self, column: pa.ChunkedArray, item: Item, wrong: "np.ndarray[Any, Any]") -> pa.ChunkedArray:
+        """The values of one column; what does not fit is marked in `wrong`. Only the stretches that hold something unusual go through
+        the engine."""
+        whole = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+        made = straight(whole, item.type)
+        if made is not None:
+            return pa.chunked_array([made])
+        parts = []
+        for start in range(0, len(whole), _STRETCH):
+            stretch = whole.slice(start, _STRETCH)
+            part = straight(stretch, item.type)
+            if part is None:
+                reader = reader_of_text("c", item.type)
+                self._connection.register("stretch", pa.table({"c": stretch}))
+                found = self._connection.sql(
+                    f"SELECT v, v IS NULL AND {reader.there} AS unfit FROM (SELECT c, {reader.value} AS v FROM stretch)"
+                ).to_arrow_table()
+                self._connection.unregister("stretch")
+                wrong[start : start + len(stretch)] |= found["unfit"].to_numpy(zero_copy_only=False)
+                part = found["v"].cast(self._schema.field(item.name).type).combine_chunks()
+            parts.append(part)
+        return pa.chunked_array(parts, self._schema.field(item.name).type)
+
+    def _hashes(self, columns: Mapping[str, pa.ChunkedArray], wrong: "np.ndarray[Any, Any]") -> pa.Array:
+        """The hash of each row's key; rows without a whole key are marked in `wrong`."""
+        names = [item.name for item in self._dataset.items if item.name in self._key]
+        held = pa.table([columns[name] for name in names], names=[f"k{n}" for n in range(len(names))])
+        self._connection.register("held", held)
+        missing = " OR ".join(
+            f"(k{n} IS NULL OR (starts_with(k{n}, ' ') AND trim(k{n}) = ''))"
+            if pa.types.is_string(held.schema.types[n])
+            else f"k{n} IS NULL"
+            for n in range(len(names))
+        )
+        asked = ", ".join(f"k{n}" for n in range(len(names)))
+        found = self._connection.sql(f"SELECT hash({asked}) AS h, {missing} AS missing FROM held").to_arrow_table()
+        self._connection.unregister("held")
+        if compute.any(found["missing"]).as_py():
+            wrong |= found["missing"].to_numpy(zero_copy_only=False)
+        return found["h"].combine_chunks()
+
+    def _conditions(self) -> Iterator[tuple[str, Cause]]:
+        for item in self._dataset.items:
+            reader = reader_of_text(item.name, item.type)
+            if not reader.always_fits:
+                yield reader.unfit, (REASONS[item.type], item.name)
+            if item.name in self._key:
+                yield f"(NOT {reader.there})", ("row-key-missing", item.name)
+
+    def _causes(self, bad: pa.Table, places: "np.ndarray[Any, Any]") -> dict[int, tuple[Cause, ...]]:
+        conditions = list(self._conditions())
+        self._connection.register("bad", bad)
+        flags = ", ".join(condition for condition, _ in conditions)
+        found = self._connection.execute(f"SELECT {flags} FROM bad").fetchall()
+        self._connection.unregister("bad")
+        return {
+            int(place): tuple(cause for wrong, (_, cause) in zip(row, conditions, strict=True) if wrong)
+            for place, row in zip(places, found, strict=True)
+        }
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Some consecutive rows of a staged file, and how to find where they came from."""
+
+    first: int
+    rows: int
+    look: Callable[[Sequence[int]], Sequence[tuple[int, str | None]]]
+    """Positions among the rows of the segment -> line and text of each."""
+
+
+@dataclass
+class StagedFile:
+    """A finished file of rows, the file of their key hashes, and where the rows came from."""
+
+    path: Path
+    keys: Path | None
+    rows: int = 0
+    segments: list[Segment] = field(default_factory=list)
+
+
+class RowsWriter:
+    """Writes typed rows to files in the staging folder. One for each thread."""
+
+    def __init__(self, staging: Path, dataset: Dataset, *, name: str) -> None:
+        self.files: list[StagedFile] = []
+        self._staging = staging
+        self._schema = arrow_schema(dataset)
+        self._keyed = bool(dataset.primary_key)
+        self._name = name
+        self._rows: Any = None
+        self._keys: Any = None
+        self._held: list[pa.Table] = []
+
+    def write(self, typed: Typed, look: Callable[[Sequence[int]], Sequence[tuple[int, str | None]]]) -> None:
+        """The rows of a batch that fit; `look` finds the line and text of a row by its position among them."""
+        if not typed.rows.num_rows:
+            return
+        if self._rows is None:
+            self._open(typed.rows)
+        file = self.files[-1]
+        file.segments.append(Segment(file.rows, typed.rows.num_rows, look))
+        file.rows += typed.rows.num_rows
+        if self._keys is not None:
+            self._keys.write_batch(pa.record_batch([typed.keys], names=["h"]))
+        self._held.append(typed.rows)
+        rows, size = sum(table.num_rows for table in self._held), sum(table.nbytes for table in self._held)
+        if 2 * rows >= ROW_GROUP_ROWS or size >= LIMITS.chunk_characters:
+            self._flush()
+        if file.rows >= FILE_ROWS:
+            self.close()
+
+    def _open(self, first: pa.Table) -> None:
+        number = len(self.files)
+        path = self._staging / f"rows-{self._name}-{number:05}.parquet"
+        keys = self._staging / f"{path.stem}.keys" if self._keyed else None
+        few = [
+            column.name
+            for column in self._schema
+            if not pa.types.is_floating(column.type) and _few_differ(first[column.name].slice(0, _DISTINCT_LOOK))
+        ]
+        self._rows = parquet.ParquetWriter(
+            path, self._schema, compression="zstd", compression_level=COMPRESSION_LEVEL, use_dictionary=few or False
+        )
+        if keys is not None:
+            self._keys = parquet.ParquetWriter(keys, pa.schema([("h", pa.uint64())]), compression="none", use_dictionary=False)
+        self.files.append(StagedFile(path, keys))
+
+    def _flush(self) -> None:
+        if self._held:
+            table = pa.concat_tables(self._held)
+            self._rows.write_table(table, row_group_size=2 * ROW_GROUP_ROWS)
+            self._held = []
+
+    def close(self) -> None:
+        """Finish the file that is open, if one is."""
+        if self._rows is not None:
+            self._flush()
+            self._rows.close()
+            if self._keys is not None:
+                self._keys.close()
+            self._rows = self._keys = None
+
+
+def _few_differ(column: pa.ChunkedArray) -> bool:
+    return bool(compute.count_distinct(column).as_py() <= max(16, _DISTINCT_SHARE * len(column)))
+
+
+class Rejected:
+    """The rows that are left out: counted, kept in the reject table, the first of them named; too many end the load."""
+
+    def __init__(self, writing: SnapshotWriting, options: LoadOptions) -> None:
+        self.rows = 0
+        self._dataset = writing.dataset
+        self._limit = options.reject_limit
+        self._named: list[Reject] = []
+        self._path = writing.staging / "rejects.table"
+        self._keep_rows = options.keep_rows
+        self._table = RejectWriter(self._path, keep_rows=options.keep_rows)
+
+    def start_again(self) -> None:
+        """Forget everything: the source is read another way."""
+        self._table.close()
+        self._path.unlink(missing_ok=True)
+        self._table = RejectWriter(self._path, keep_rows=self._keep_rows)
+        self._named, self.rows = [], 0
+
+    def add(self, found: Sequence[tuple[int, Sequence[Cause], str | None]]) -> None:
+        """Rows with line, causes and text. Raises InputInvalid `intake-too-many-rejects` above the limit."""
+        self.rows += len(found)
+        self._table.add(RejectedRow(line, item, reason, row) for line, causes, row in found for reason, item in causes)
+        room = REPORTED - len(self._named)
+        self._named += [Reject(line, reason, item) for line, causes, _ in found[:room] for reason, item in causes][:room]
+        if self.rows > self._limit:
+            self._refuse()
+
+    @property
+    def room(self) -> int:
+        """Rows that may still be left out."""
+        return self._limit - self.rows
+
+    def _refuse(self) -> None:
+        first = [
+            Reason(one.reason, {"line": one.line, **({"item": one.item} if one.item else {})}) for one in self.named[:NAMED_IN_ERROR]
+        ]
+        about: dict[str, str | int] = {"dataset": self._dataset.id, "rows": self.rows, "limit": self._limit, "named": len(first)}
+        raise InputInvalid(Reason("intake-too-many-rejects", about), *first)
+
+    @property
+    def named(self) -> tuple[Reject, ...]:
+        """The first rejected values, in order of lines."""
+        return tuple(sorted(self._named, key=lambda one: one.line))
+
+    def close(self) -> Path | None:
+        """The finished reject table; None if every row fitted."""
+        return self._table.close()
+
+
+# --- keys and modes ---------------------------------------------------------------------------------------------------------
+
+
+def reject_keys(
+    connection: Any, dataset: Dataset, staged: Sequence[StagedFile], rejected: Rejected, *, base: Sequence[Path]
+) -> None:
+    """Leave out every row whose primary key another row of the load bears too (which of them is right nobody knows), and every row
+    whose key stands in `base` already. Raises InputInvalid if those are too many."""
+    keys = _key_names(dataset)
+    files = [file for file in staged if file.rows]
+    if not keys or not files:
+        return
+    hashes = " UNION ALL ".join(
+        f"SELECT {n} AS f, h, file_row_number AS n FROM read_parquet({quote_text(str(file.keys))}, file_row_number=true)"
+        for n, file in enumerate(files)
+    )
+    connection.execute(f"CREATE TEMP TABLE alike AS SELECT h FROM ({hashes}) GROUP BY h HAVING count(*) > 1")
+    rows = " UNION ALL ".join(
+        f"SELECT {n} AS f, file_row_number AS n, {', '.join(keys)} "
+        f"FROM read_parquet({quote_text(str(file.path))}, file_row_number=true)"
+        for n, file in enumerate(files)
+    )
+    connection.execute("CREATE TEMP TABLE wrong (f INTEGER, n BIGINT, reason VARCHAR)")
+    if connection.execute("SELECT count(*) FROM alike").fetchone()[0]:
+        same = f"SELECT r.* FROM ({rows}) r SEMI JOIN (SELECT f, n FROM ({hashes}) SEMI JOIN alike USING (h)) c USING (f, n)"
+        connection.execute(
+            f"INSERT INTO wrong SELECT f, n, 'row-key-twice' FROM "
+            f"(SELECT f, n, count(*) OVER (PARTITION BY {', '.join(keys)}) AS times FROM ({same})) WHERE times > 1"
+        )
+    if base:
+        taken = f"SELECT {', '.join(keys)} FROM {scan_of(base)}"
+        connection.execute(
+            f"INSERT INTO wrong SELECT f, n, 'row-key-taken' FROM ({rows}) r SEMI JOIN ({taken}) b USING ({', '.join(keys)}) "
+            "WHERE NOT EXISTS (SELECT 1 FROM wrong w WHERE w.f = r.f AND w.n = r.n)"
+        )
+    total = connection.execute("SELECT count(*) FROM wrong").fetchone()[0]
+    if not total:
+        return
+    keep = rejected.room
+    shown = total if total <= keep else NAMED_IN_ERROR
+    found: list[tuple[int, Sequence[Cause], str | None]] = []
+    for f, file in enumerate(files):
+        places = connection.execute("SELECT n, reason FROM wrong WHERE f = ? ORDER BY n LIMIT ?", [f, shown]).fetchall()
+        found += _looked_up(connection, file, places, dataset)
+    found.sort(key=lambda one: one[0])
+    if total > keep:
+        rejected.rows += total - len(found)
+    rejected.add(found)
+    for f, file in enumerate(files):
+        (gone,) = connection.execute("SELECT count(*) FROM wrong WHERE f = ?", [f]).fetchone()
+        if gone:
+            new = file.path.with_suffix(".new")
+            left = (
+                f"SELECT * EXCLUDE (file_row_number) FROM read_parquet({quote_text(str(file.path))}, file_row_number=true) "
+                f"WHERE file_row_number NOT IN (SELECT n FROM wrong WHERE f = {f})"
+            )
+            connection.execute(copy_to(left, new))
+            new.replace(file.path)
+            file.rows -= gone
+
+
+def _looked_up(
+    connection: Any, file: StagedFile, places: Sequence[tuple[int, str]], dataset: Dataset
+) -> list[tuple[int, Sequence[Cause], str | None]]:
+    """Line, cause and text of rows by their places in a staged file."""
+    key = ", ".join(dataset.primary_key)
+    found: list[tuple[int, Sequence[Cause], str | None]] = []
+    untold: dict[int, int] = {}
+    for segment in file.segments:
+        here = [(place, reason) for place, reason in places if segment.first <= place < segment.first + segment.rows]
+        if here:
+            looked = segment.look([place - segment.first for place, _ in here])
+            for (line, row), (place, reason) in zip(looked, here, strict=True):
+                if row is None:
+                    untold[place] = len(found)
+                found.append((line, ((reason, key),), row))
+    for start in range(0, len(untold), _STRETCH):
+        part = list(untold)[start : start + _STRETCH]
+        names = ", ".join(quote_name(item.name) for item in dataset.items)
+        asked = ", ".join(str(place) for place in part)
+        scan = f"read_parquet({quote_text(str(file.path))}, file_row_number=true)"
+        for place, *values in connection.execute(
+            f"SELECT file_row_number, {names} FROM {scan} WHERE file_row_number IN ({asked})"
+        ).fetchall():
+            line, causes, _ = found[untold[place]]
+            found[untold[place]] = (line, causes, as_line(values))
+    return found
+
+
+def as_line(values: Sequence[object]) -> str:
+    """A row as a person would read it in a file: its fields between commas."""
+    written = io.StringIO(newline="")
+    csv.writer(written, lineterminator="").writerow(["" if value is None else str(value) for value in values])
+    return written.getvalue()
+
+
+@dataclass(frozen=True)
+class BaseFile:
+    """A file of the snapshot that a load builds on: as it lies in the lake, or written anew in the form that the entry has now."""
+
+    path: Path
+    rows: int
+    shared: SnapshotFile | None
+    """The file in the lake, if the new snapshot can name it as it is; None for one that lies in the staging folder."""
+
+
+def merge(connection: Any, writing: SnapshotWriting, staged: Sequence[StagedFile], base: Sequence[BaseFile]) -> tuple[BaseFile, ...]:
+    """Write the files of `base` that hold a key of the load anew without those rows; the others stay as they are."""
+    dataset = writing.dataset
+    keys = ", ".join(_key_names(dataset))
+    new = [file.path for file in staged if file.rows]
+    if not new:
+        return tuple(base)
+    connection.execute(f"CREATE TEMP TABLE arriving AS SELECT {keys} FROM {scan_of(new)}")
+    names = ", ".join(quote_name(item.name) for item in dataset.items)
+    left: list[BaseFile] = []
+    for number, file in enumerate(base):
+        scan = scan_of([file.path])
+        (met,) = connection.execute(f"SELECT count(*) FROM (SELECT {keys} FROM {scan}) SEMI JOIN arriving USING ({keys})").fetchone()
+        if not met:
+            left.append(file)
+            continue
+        if met < file.rows:
+            target = writing.staging / f"left-{number:05}.parquet"
+            connection.execute(copy_to(f"SELECT {names} FROM {scan} ANTI JOIN arriving USING ({keys})", target))
+            left.append(BaseFile(target, file.rows - met, None))
+        if file.shared is None:
+            file.path.unlink()
+    return tuple(left)
+
+
+def reshape(connection: Any, writing: SnapshotWriting, old: Mapping[str, ItemType], base: Sequence[BaseFile]) -> tuple[BaseFile, ...]:
+    """Write the rows of `base` anew in the form that the entry has now: an item that they do not hold is missing.
+
+    Raises InputInvalid `change-not-possible` if a value has no equal in the new type of its item."""
+    dataset = writing.dataset
+    kinds = physical_columns(dataset)
+    retyped = {item.name: reader_of_text(item.name, item.type) for item in dataset.items if old.get(item.name, item.type) is not item.type}
+    shown = [
+        f"CAST(NULL AS {kinds[item.name]}) AS {quote_name(item.name)}"
+        if item.name not in old
+        else f"{retyped[item.name].value if item.name in retyped else quote_name(item.name)} AS {quote_name(item.name)}"
+        for item in dataset.items
+    ]
+    texts = ", ".join(f"CAST({quote_name(name)} AS VARCHAR) AS {quote_name(name)}" for name in retyped)
+    made = []
+    for number, file in enumerate(base):
+        scan = f"(SELECT * {f'REPLACE ({texts})' if texts else ''} FROM {scan_of([file.path])})"
+        for name, reader in retyped.items():
+            if connection.execute(f"SELECT count(*) FROM {scan} WHERE {reader.unfit}").fetchone()[0]:
+                kind = dataset.item(name)
+                raise InputInvalid.because("change-not-possible", dataset=dataset.id, item=name, type=kind.type.value if kind else "-")
+        target = writing.staging / f"base-{number:05}.parquet"
+        connection.execute(copy_to(f"SELECT {', '.join(shown)} FROM {scan}", target))
+        made.append(BaseFile(target, file.rows, None))
+    return tuple(made)
+
+
+def _key_names(dataset: Dataset) -> list[str]:
+    return [quote_name(item.name) for name in dataset.primary_key if (item := dataset.item(name)) is not None]
+
+
+def scan_of(paths: Sequence[Path]) -> str:
+    """The rows of these files."""
+    return f"read_parquet([{', '.join(quote_text(str(path)) for path in paths)}], hive_partitioning=false)"
+
+
+@contextlib.contextmanager
+def engine_of(writing: SnapshotWriting, previous: Snapshot | None) -> Iterator[Any]:
+    """An engine that reads the snapshot before and what is staged, and writes to the staging folder."""
+    lake = writing.lake
+    read = [path.resolve() for path in lake.absolute([file.path for file in previous.files])] if previous else []
+    with open_writer(read=read, write=writing.staging, memory_megabytes=lake.memory_megabytes) as connection:
+        yield connection
