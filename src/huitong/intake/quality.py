@@ -39,6 +39,8 @@ from huitong.policy.schemes import GradingScheme
 
 _BITS = 1 << 20
 """Bits of one counter of distinct values: 128 KB for each item and thread. Part of the method, not of any policy."""
+_EXACT = 100_000
+"""Rows up to which distinct values are counted one by one."""
 _FULL = 8.0
 """Distinct values per bit up to which the counter stays within 2 percent: sqrt(e^t - t - 1) / (t sqrt(bits)) is 0.7 percent there."""
 
@@ -67,7 +69,9 @@ def measures(connection: Any, scan: str, dataset: Dataset, *, distinct: bool = T
         source = quote_name(item.name)
         valid = validity_sql(item.meaning, source, item.type)
         asked += [f"count({source})", "NULL" if valid is None else f"count(*) FILTER ({valid})"]
-        if distinct:
+        if distinct and rows <= _EXACT:
+            asked += [f"count(DISTINCT {source})", "NULL"]
+        elif distinct:
             hashed = f"hash({source})"
             counted = f"bit_count(bitstring_agg(CAST({hashed} & {_BITS - 1} AS INTEGER), 0, {_BITS - 1})"
             sampled = f"({hashed} >> 20) % {every} = 0 AND {source} IS NOT NULL"
@@ -99,10 +103,14 @@ def _item_quality(item: Item, rows: int, counts: tuple[int | None, ...], every: 
     valid = counts[1]
     distinct = None
     if len(counts) > 2:
-        load = _load(counts[2] or 0)
-        estimate = _load(counts[3] or 0) * every if load > _FULL and every > 1 else load
-        distinct = min(round(estimate * _BITS), present)
+        distinct = min(_distinct(counts[2] or 0, counts[3] or 0, every), present) if rows > _EXACT else counts[2]
     return ItemQuality(item.name, rows, present, valid, distinct)
+
+
+def _distinct(bits_set: int, sampled_bits_set: int, every: int) -> int:
+    """Distinct values by the bits that they set, or where those are too many, by those of a share of the values."""
+    load = _load(bits_set)
+    return round((_load(sampled_bits_set) * every if load > _FULL and every > 1 else load) * _BITS)
 
 
 def _load(bits_set: int) -> float:
@@ -364,13 +372,14 @@ def _texts_of(
     present = {one.item: one.present for one in measured.items}
     items = [item for item in dataset.items if item.type is not ItemType.BOOLEAN and present[item.name]]
     as_text = {item.name: f"CAST({quote_name(item.name)} AS VARCHAR)" for item in items}
-    together = samples(connection, scan, as_text, rows=measured.rows, seed=seed) if items else None
+    together = samples(connection, scan, as_text, rows=measured.rows, seed=seed, at_most=SAMPLE) if items else None
     for item in items:
         assert together is not None
         values = together[item.name]
         if measured.rows > SAMPLE and present[item.name] < measured.rows / 10:
             there = f"(SELECT *, file_row_number FROM {scan} WHERE {quote_name(item.name)} IS NOT NULL)"
-            values = samples(connection, there, {item.name: as_text[item.name]}, rows=present[item.name], seed=seed)[item.name]
+            alone = {item.name: as_text[item.name]}
+            values = samples(connection, there, alone, rows=present[item.name], seed=seed, at_most=SAMPLE)[item.name]
         yield item, values
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from huitong.errors import InputInvalid, Reason
-from huitong.intake.recognisers import SAMPLE, Recognition, recognise, rules
+from huitong.intake.recognisers import SAMPLE, Evidence, Recognition, recognise, rules
 from huitong.intake.source import ReadingColumn, SourceTable
 from huitong.model.catalog import Dataset, Grade, Item, ResourceFormat
 from huitong.model.codes import is_dataset_name, is_item_name
@@ -28,7 +28,8 @@ def suggest(item: Item, recognitions: Sequence[Recognition], scheme: GradingSche
     """The meaning that was recognised most surely, with the grade that the recognisers' rules and the scheme's floor ask for and the mask
     that the scheme gives it then; None if nothing was recognised or the item says and has as much already.
 
-    A grade is never suggested lower than the item's. An item that states one of the meanings recognised (or a wider one) keeps it."""
+    A grade is never suggested lower than the item's. An item that states one of the meanings recognised (or a wider one) keeps it, and what
+    a person stated is contradicted by a check character or a list alone, never by a shape."""
     if not recognitions:
         return None
     stated = rules().get(item.meaning or "")
@@ -38,6 +39,8 @@ def suggest(item: Item, recognitions: Sequence[Recognition], scheme: GradingSche
         if stated is not None and (one.meaning == stated.meaning or one.meaning in stated.wider_than):
             chosen, meaning = one, stated.meaning
             break
+    if item.meaning not in (None, meaning) and rules()[meaning].evidence is Evidence.SHAPE:
+        return None
     grade = max(item.grade, rules()[meaning].grade, scheme.floors.get(meaning, Grade.PUBLIC))
     if meaning == item.meaning and grade == item.grade:
         return None

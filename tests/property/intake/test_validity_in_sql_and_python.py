@@ -64,8 +64,11 @@ def vehicle_number(chance: random.Random) -> str:
 
 def other(chance: random.Random) -> str:
     return chance.choice(
-        ["13812345678", "+86 13812345678", "0851-85551234", "1990-01-01", "1990年1月1日", "19900101", "贵A12345", "贵AD12345", "贵A1234警"]
-        + ["520102001001", "520102", "550001", "clerk@example.cn", "E12345678", "WJ贵12345", "400-123-4567", "021-55551234-8", "", " "]
+        (
+            "13812345678", "+86 13812345678", "0851-85551234", "1990-01-01", "1990年1月1日", "19900101", "贵A12345", "贵AD12345",
+            "贵A1234警", "520102001001", "520102", "550001", "clerk@example.cn", "E12345678", "WJ贵12345", "400-123-4567",
+            "021-55551234-8", "", " ",
+        )
     )
 
 
@@ -156,8 +159,8 @@ def test_the_array_forms_know_the_same_check_characters_as_the_plain_ones() -> N
 def test_every_day_of_a_leap_year_and_of_others_is_a_day_of_birth_and_no_other_day_is() -> None:
     asked = []
     for year in (1850, 1899, 1900, 1999, 2000, 2004, 2099):
-        for month in range(0, 14):
-            for day in range(0, 33):
+        for month in range(14):
+            for day in range(33):
                 first = f"520102{year}{month:02d}{day:02d}123"
                 asked.append(first + resident_id_check_character(first))
     connection = duckdb.connect()
