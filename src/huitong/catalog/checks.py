@@ -1,11 +1,9 @@
 """What an entry must hold before it may stand in the catalogue: rules that look at entries alone, each fault with its reason."""
 
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from datetime import date
 from functools import cache
-from importlib.resources import files
 
 from license_expression import get_spdx_licensing  # type: ignore[import-untyped]
 
@@ -22,23 +20,9 @@ Floors = Callable[[Dataset, Mapping[str, Dataset]], tuple[Reason, ...]]
 """What the grading scheme finds wrong with the grades of an entry, given the entries that it was made of, by id."""
 
 
-@cache
-def minimum_grades() -> Mapping[str, Grade]:
-    """The lowest grade for each meaning (`minimum_grades.toml`, with its source)."""
-    written = tomllib.loads((files(__package__) / "minimum_grades.toml").read_text("utf-8"))
-    return {meaning: Grade(grade) for meaning, grade in written["minimum"].items()}
-
-
-def floors_of_meanings(dataset: Dataset, sources: Mapping[str, Dataset]) -> tuple[Reason, ...]:  # noqa: ARG001 - a `Floors`
-    """Items graded below the least grade of their meaning: the rule where no grading scheme is given."""
-    faults = []
-    for item in dataset.items:
-        lowest = minimum_grades().get(item.meaning or "")
-        if lowest is not None and item.grade < lowest:
-            faults.append(
-                Reason("grade-too-low", {"item": item.name, "meaning": item.meaning or "", "grade": item.grade, "lowest": lowest})
-            )
-    return tuple(faults)
+def no_floors(dataset: Dataset, sources: Mapping[str, Dataset]) -> tuple[Reason, ...]:  # noqa: ARG001 - a `Floors`
+    """No grading scheme: every grade is taken as it is stated."""
+    return ()
 
 
 @cache
@@ -68,7 +52,7 @@ def faults_of_entry(
     offices: Mapping[str, Office | None],
     *,
     sources: Mapping[str, Dataset] | None = None,
-    floors: Floors = floors_of_meanings,
+    floors: Floors = no_floors,
     today: date | None = None,
 ) -> tuple[Reason, ...]:
     """Everything that keeps an entry from being published.

@@ -7,7 +7,7 @@ from itertools import islice
 from zoneinfo import ZoneInfo
 
 from huitong.catalog.canonical import canonical_hash
-from huitong.catalog.checks import Floors, faults_of_change, faults_of_entry, floors_of_meanings, offices_of, sources_of
+from huitong.catalog.checks import Floors, faults_of_change, faults_of_entry, no_floors, offices_of, sources_of
 from huitong.catalog.plans import Change, Left, Plan, changed_fields
 from huitong.catalog.ports import CatalogStore, Clock, EntryLog, Facet, PartyStore, PolicyEpoch, SearchPage, Transactions
 from huitong.catalog.search import index_of, search
@@ -59,8 +59,8 @@ class CatalogActions:
     ledger: EntryLog
     clock: Clock
     time_zone: str
-    floors: Floors = floors_of_meanings
-    """What the grading scheme finds wrong with an entry, given the entries it was made of; injected by the platform."""
+    floors: Floors = no_floors
+    """What the grading scheme finds wrong with an entry, given the entries it was made of, and they of; injected by the platform."""
 
     def publish(self, dataset: Dataset, *, by: Actor, allow_changes: frozenset[str] = frozenset()) -> Dataset:
         """Put the entry in force, or replace the one of the same id; the day of the first publication stays.
@@ -169,13 +169,10 @@ class CatalogActions:
                 found.append(Proposal(new=dataset, old=None, conflicts=(reason,)))
                 continue
             named_before = frozenset(sources_of(old)) if old is not None else frozenset()
-            may_name = {
-                name: sources[name]
-                for name in sources_of(dataset)
-                if name in sources and (name in named_before or sources[name].is_known_to(by.office))
-            }
-            faults = faults_of_entry(dataset, offices, sources=may_name, floors=self.floors, today=today)
-            if self._lies_below_itself(dataset, {**sources, **together}):
+            ancestors, in_a_circle = self._ancestors(dataset, sources)
+            may_know = {name: one for name, one in ancestors.items() if name in named_before or one.is_known_to(by.office)}
+            faults = faults_of_entry(dataset, offices, sources=may_know, floors=self.floors, today=today)
+            if in_a_circle:
                 faults = (*faults, Reason("lineage-circle", {"dataset": dataset.id}))
             found.append(Proposal(new=dataset, old=old, faults=faults, conflicts=self._conflicts(old, dataset, allow_changes)))
         return found
@@ -186,20 +183,20 @@ class CatalogActions:
         has_snapshot = self.catalog.current_snapshot(new.id) is not None
         return faults_of_change(old, new, has_snapshot=has_snapshot, allow_changes=allow_changes)
 
-    def _lies_below_itself(self, dataset: Dataset, known: Mapping[str, Dataset]) -> bool:
-        """Whether following what it was made of leads back to it."""
-        seen: set[str] = set()
+    def _ancestors(self, dataset: Dataset, known: Mapping[str, Dataset]) -> tuple[Mapping[str, Dataset], bool]:
+        """The entries that it was made of, and those that they were made of, and on; and whether that leads back to it."""
+        found: dict[str, Dataset] = {}
         layer = set(sources_of(dataset))
+        in_a_circle = False
         for _ in range(DEEPEST_LINEAGE):
-            if dataset.id in layer:
-                return True
-            if not (layer := layer - seen):
-                return False
-            seen |= layer
+            in_a_circle = in_a_circle or dataset.id in layer
+            if not (layer := layer - set(found) - {dataset.id}):
+                break
             missing = [name for name in layer if name not in known]
             entries = {**(self.catalog.datasets(missing) if missing else {}), **{name: known[name] for name in layer if name in known}}
+            found.update(entries)
             layer = {source for entry in entries.values() for source in sources_of(entry)}
-        return dataset.id in layer
+        return found, in_a_circle
 
     def _put(self, proposal: Proposal, *, by: Actor) -> Dataset:
         old = proposal.old
