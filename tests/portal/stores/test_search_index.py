@@ -286,6 +286,47 @@ def test_searching_while_others_publish_and_fold_never_misses_an_entry(both: tup
     assert not failures
 
 
+@pytest.mark.usefixtures("small_segments")
+@pytest.mark.parametrize("step", ["_segment_of", "_merged"])
+def test_an_entry_that_is_put_in_again_while_postings_are_made_ready_is_found_by_its_new_words(
+    both: tuple[Stores, MemoryStores], step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = both[0].catalog
+    entry = replace(HOUSEHOLDS, provider="office-1", collector="office-1")
+
+    def put(number: int, index: dict[str, int]) -> None:
+        with both[0].atomic():
+            catalog.put_dataset(replace(entry, id=f"d{number}"), index=index)
+
+    def found(token: str) -> list[str]:
+        return [hit.id for hit in catalog.search([token], viewer=None).hits]
+
+    for number in range(1 if step == "_segment_of" else 4):
+        put(number, {"old": 1})
+        if step == "_merged" and number < 3:
+            search_index._fold_fresh(both[0].using)
+    really = getattr(search_index, step)
+    asked: list[object] = []
+
+    def meanwhile(*given: object) -> object:
+        if not asked:
+            asked.append(given)
+            put(0, {"new": 1})
+            assert found("new") == ["d0"]
+        return really(*given)
+
+    monkeypatch.setattr(search_index, step, meanwhile)
+    for _ in range(3):
+        catalog.fold_search_index(at_least=1)
+        assert asked
+        assert found("new") == ["d0"]
+        assert "d0" not in found("old")
+        search_index.forget()
+        assert found("new") == ["d0"]
+        assert "d0" not in found("old")
+    assert len(found("old")) == (0 if step == "_segment_of" else 3)
+
+
 def test_words_find_through_the_tokens_of_the_entry(example: Example) -> None:
     entry = replace(HOUSEHOLDS, id="civil.wells", title=BilingualText(zh="农村饮水安全井", en="Drinking water wells"))
     with example.stores.atomic():

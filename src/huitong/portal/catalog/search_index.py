@@ -37,8 +37,8 @@ Flags: TypeAlias = NDArray[np.bool_]
 
 FRESH_AT_MOST = 1024
 """So many fresh entries are folded by whoever puts in the next; a worker folds before that."""
-SEGMENT_AT_MOST = 8192
-"""Entries of one segment."""
+SEGMENT_AT_MOST = 4096
+"""Entries of one segment, at most 65,536."""
 SMALL_SEGMENT = 2048
 SMALL_SEGMENTS_AT_MOST = 8
 """So many segments of fewer live entries than `SMALL_SEGMENT` are merged."""
@@ -89,7 +89,7 @@ def put_entries(entries: Iterable[tuple[Dataset, Mapping[str, int]]], using: str
     fresh = state.fresh + len(made)
     SearchState.objects.using(using).filter(id=1).update(next_doc=doc, fresh=fresh)
     if fresh >= FRESH_AT_MOST:
-        fold(using)
+        _fold_fresh(using)
 
 
 def parties_changed(using: str) -> None:
@@ -98,35 +98,60 @@ def parties_changed(using: str) -> None:
 
 
 def fold(using: str, *, at_least: int = 1) -> int:
-    """Move the words of fresh entries into segments if there are so many of them, and merge segments; how many were moved."""
-    moved = 0
-    with transaction.atomic(using=using):
-        state = SearchState.objects.using(using).select_for_update().filter(id=1).first()
-        if state is None:
-            return 0
-        rows = SearchEntry.objects.using(using)
-        fresh = sorted(rows.filter(fresh=True).values_list("doc", flat=True)) if state.fresh >= at_least else []
-        if len(fresh) < max(at_least, 1):
-            return 0
-        for docs in _parts(fresh, SEGMENT_AT_MOST):
-            postings: defaultdict[str, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
-            for part in _parts(docs):
-                for doc, words in rows.filter(doc__in=part).values_list("doc", "words"):
-                    slot = bisect_left(docs, doc)
-                    for token, weight in json.loads(words).items():
-                        slots, weights = postings[token]
-                        slots.append(slot)
-                        weights.append(weight)
-                rows.filter(doc__in=part).update(fresh=False, words="")
-            encoded = {
-                _bytes_of(token): _encode(np.array(slots, np.int64), np.array(weights, np.int64), len(docs))
-                for token, (slots, weights) in postings.items()
-            }
-            _add_segment(np.array(docs, np.int64), encoded, using)
-            moved += len(docs)
-        _merge(using)
-        SearchState.objects.using(using).filter(id=1).update(folded=F("folded") + 1, fresh=0)
+    """Move the words of fresh entries into segments if there are so many of them, and merge segments; how many were moved.
+
+    Postings are made ready outside of transactions; one is open only while they are written, a fraction of a second each."""
+    moved = _fold_fresh(using) if _state(using).fresh >= at_least else 0
+    while _merge_some(using):
+        pass
     return moved
+
+
+def _fold_fresh(using: str) -> int:
+    rows = SearchEntry.objects.using(using)
+    seen = _state(using)
+    words = dict(rows.filter(fresh=True, edition__lte=seen.edition).values_list("doc", "words"))
+    made = [_segment_of({doc: words[doc] for doc in docs}) for docs in _parts(sorted(words), SEGMENT_AT_MOST)]
+    with transaction.atomic(using=using):
+        if not words or not _still_folded_as(seen, using):
+            return 0
+        for docs, postings in made:
+            _add_segment(docs, postings, using)
+        for part in _parts(sorted(words)):
+            # one that was put in again meanwhile stays fresh; what the segment has of it counts no more
+            rows.filter(doc__in=part, edition__lte=seen.edition).update(fresh=False, words="")
+        _folded(using)
+    return len(words)
+
+
+def _segment_of(words: Mapping[int, str]) -> tuple[Numbers, dict[bytes, bytes]]:
+    """Entries in the order of their places, and the postings of their tokens."""
+    postings: defaultdict[str, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+    for slot, text in enumerate(words.values()):
+        for token, weight in json.loads(text).items():
+            slots, weights = postings[token]
+            slots.append(slot)
+            weights.append(weight)
+    encoded = {
+        _bytes_of(token): _encode(np.array(slots, np.int64), np.array(weights, np.int64), len(words))
+        for token, (slots, weights) in postings.items()
+    }
+    return np.array(list(words), np.int64), encoded
+
+
+def _state(using: str) -> SearchState:
+    return SearchState.objects.using(using).filter(id=1).first() or SearchState()
+
+
+def _still_folded_as(seen: SearchState, using: str) -> bool:
+    """Whether nobody else has folded or merged since; from now to the end of the transaction nobody does."""
+    state = SearchState.objects.using(using).select_for_update().filter(id=1).first()
+    return state is not None and state.folded == seen.folded
+
+
+def _folded(using: str) -> None:
+    fresh = SearchEntry.objects.using(using).filter(fresh=True).count()
+    SearchState.objects.using(using).filter(id=1).update(folded=F("folded") + 1, fresh=fresh)
 
 
 def _entry_row(doc: int, dataset: Dataset, index: Mapping[str, int], edition: int) -> SearchEntry:
@@ -164,34 +189,39 @@ def _add_segment(docs: Numbers, postings: Mapping[bytes, bytes], using: str) -> 
     )
 
 
-def _merge(using: str) -> None:
-    """Make one segment of the small ones when they are many, and anew those of which more than half has moved on."""
-    segments = {
-        row.id: np.frombuffer(bytes(row.docs), "<u4").astype(np.int64)
-        for row in SearchSegment.objects.using(using).order_by("id")
-    }
-    last = max((int(docs.max()) for docs in segments.values() if len(docs)), default=-1)
+def _merge_some(using: str) -> bool:
+    """Make one segment of some small ones if there are many, or anew one of which more than half has moved on; whether it did."""
+    seen = _state(using)
+    segments = _segments({}, using)
+    last = max((int(docs.max()) for docs in segments.values()), default=-1)
     newest = np.full(last + 1, -1, np.int64)
     for number, docs in segments.items():
         newest[docs] = number
     fresh = np.array(SearchEntry.objects.using(using).filter(fresh=True).values_list("doc", flat=True), np.int64)
     newest[fresh[fresh <= last]] = -1
     live = {number: newest[docs] == number for number, docs in segments.items()}
-    small = [number for number in segments if live[number].sum() < SMALL_SEGMENT]
-    worn = [number for number in segments if 2 * live[number].sum() < len(segments[number])]
-    chosen = sorted({*worn, *(small if len(small) >= SMALL_SEGMENTS_AT_MOST else ())})
+    size = {number: int(flags.sum()) for number, flags in live.items()}
+    worn = {number for number in segments if 2 * size[number] < len(segments[number])}
+    small = [number for number in segments if size[number] < SMALL_SEGMENT]
     group: list[int] = []
-    for number in [*chosen, None]:
-        if number is not None and sum(int(live[one].sum()) for one in (*group, number)) <= SEGMENT_AT_MOST:
+    for number in sorted(worn.union(small if len(small) >= SMALL_SEGMENTS_AT_MOST else ())):
+        if sum(size[one] for one in (*group, number)) <= SEGMENT_AT_MOST:
             group.append(number)
-            continue
-        if len(group) > 1 or any(one in worn for one in group):
-            _merge_into_one({one: (segments[one], live[one]) for one in group}, using)
-        group = [] if number is None else [number]
+    if len(group) < 2 and not worn.intersection(group):
+        return False
+    docs, postings = _merged({number: (segments[number], live[number]) for number in group}, using)
+    with transaction.atomic(using=using):
+        if not _still_folded_as(seen, using):
+            return False
+        SearchSegment.objects.using(using).filter(id__in=group).delete()
+        if len(docs):
+            _add_segment(docs, postings, using)
+        _folded(using)
+    return True
 
 
-def _merge_into_one(segments: Mapping[int, tuple[Numbers, Flags]], using: str) -> None:
-    """A new segment of what is live in these, in their place."""
+def _merged(segments: Mapping[int, tuple[Numbers, Flags]], using: str) -> tuple[Numbers, dict[bytes, bytes]]:
+    """What is live in these segments, as one."""
     docs = np.sort(np.concatenate([docs[live] for docs, live in segments.values()]))
     parts: defaultdict[bytes, list[tuple[Numbers, Numbers]]] = defaultdict(list)
     rows = SearchPosting.objects.using(using).filter(segment__in=list(segments))
@@ -206,9 +236,7 @@ def _merge_into_one(segments: Mapping[int, tuple[Numbers, Flags]], using: str) -
         slots, weights = np.concatenate([one[0] for one in found]), np.concatenate([one[1] for one in found])
         order = np.argsort(slots)
         encoded[token] = _encode(slots[order], weights[order], len(docs))
-    SearchSegment.objects.using(using).filter(id__in=list(segments)).delete()
-    if len(docs):
-        _add_segment(docs, encoded, using)
+    return docs, encoded
 
 
 def _encode(slots: Numbers, weights: Numbers, size: int) -> bytes:
@@ -599,11 +627,9 @@ def _newer(old: Columns | None, stamp: Stamp, using: str) -> Columns:
     segments = old.segments if old else Segments({}, {}, np.zeros(0, np.int64))
     folded = old is None or old.stamp.folded != stamp.folded
     if folded:
-        docs = _segments(segments.docs, using)
-        for number in docs.keys() - segments.docs.keys():
-            for doc in docs[number].tolist():
-                fresh.pop(doc, None)
-        segments = Segments({}, docs, segments.doc_at)
+        segments = Segments({}, _segments(segments.docs, using), segments.doc_at)
+        still = set(SearchEntry.objects.using(using).filter(fresh=True).values_list("doc", flat=True))
+        fresh = {doc: words for doc, words in fresh.items() if doc in still}
     new: list[int] = []
     office_number = codes[Facet.OFFICE].number
     for doc, dataset, is_fresh, words, provider, collected_by, visible, offices_named, meanings, *singles in changed:
