@@ -28,7 +28,7 @@ def suggest(item: Item, recognitions: Sequence[Recognition], scheme: GradingSche
     """The meaning that was recognised most surely, with the grade that the recognisers' rules and the scheme's floor ask for and the mask
     that the scheme gives it then; None if nothing was recognised or the item says and has as much already.
 
-    A grade is never suggested lower than the item's. An item that states one of the meanings recognised (or a wider one) keeps it, and what
+    Where a person has stated that very meaning, its grade is theirs to choose from the scheme's floor on. A grade is never suggested lower than the item's. An item that states one of the meanings recognised (or a wider one) keeps it, and what
     a person stated is contradicted by a check character or a list alone, never by a shape."""
     if not recognitions:
         return None
@@ -41,7 +41,9 @@ def suggest(item: Item, recognitions: Sequence[Recognition], scheme: GradingSche
             break
     if item.meaning not in (None, meaning) and rules()[meaning].evidence is Evidence.SHAPE:
         return None
-    grade = max(item.grade, rules()[meaning].grade, scheme.floors.get(meaning, Grade.PUBLIC))
+    grade = max(item.grade, scheme.floors.get(meaning, Grade.PUBLIC))
+    if meaning != item.meaning:
+        grade = max(grade, rules()[meaning].grade)
     if meaning == item.meaning and grade == item.grade:
         return None
     mask = scheme.masks.mask(replace(item, meaning=meaning, grade=grade))
@@ -135,7 +137,9 @@ def _drafted_item(
 
 def _in_both(*reasons: Reason) -> str:
     """The reasons in Chinese and in English: a draft is read by whoever completes it."""
-    return " / ".join(" ".join(render(reason, language) for reason in reasons) for language in ("zh-Hans", "en"))
+    return " / ".join(
+        gap.join(render(reason, language).rstrip("。.") for reason in reasons) for language, gap in (("zh-Hans", "；"), ("en", "; "))
+    )
 
 
 def item_names(headers: Sequence[str]) -> tuple[str, ...]:
