@@ -7,6 +7,7 @@ found in the database's own catalogue; what goes out are columns of text.
 import contextlib
 import os
 import re
+import resource
 import socket
 import sqlite3
 import ssl
@@ -330,7 +331,8 @@ class Postgresql(Connection):
 
     def mark(self, mark: str, kind: Kind) -> str:
         """A literal of the column's kind."""
-        return f"'{mark}'::{self._CASTS[kind]}"
+        counting = kind is Kind.WHOLE and -(2**63) <= int(mark) < 2**63 if mark.lstrip("-").isdigit() else False
+        return f"'{mark}'::{'pg_catalog.int8' if counting else self._CASTS[kind]}"  # a numeric would pass an integer's index by
 
     def close(self) -> None:
         """End it."""
@@ -570,6 +572,27 @@ def _columns_of_rows(rows: Iterator[Sequence[object]]) -> Iterator[tuple[Sequenc
         yield [pa.array(values, pa.string()) for values in zip(*held, strict=True)], unreadable
 
 
+class _Patience:
+    """How long, and with how much memory, a file of others may keep this process busy: a view can sort without end."""
+
+    _STATUS = Path("/proc/self/statm")
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+        self._most = self._used() + source_rules().sqlite_memory_megabytes * 1_048_576
+
+    def is_over(self) -> bool:
+        """Whether the statement has to end now."""
+        return self._deadline.passed or self._used() > self._most
+
+    def _used(self) -> int:
+        """Bytes of memory of this process; 0 where the system does not say."""
+        try:
+            return int(self._STATUS.read_text("ascii").split()[1]) * resource.getpagesize()
+        except (OSError, ValueError, IndexError):
+            return 0
+
+
 class Sqlite(Connection):
     """A SQLite file of the inbox, which may be hostile: nothing but reading is possible."""
 
@@ -585,7 +608,7 @@ class Sqlite(Connection):
         self._connection.text_factory = _decoded
         self._connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LIMITS.chunk_characters * 4)
-        self._connection.set_progress_handler(lambda: deadline.passed, 10_000)
+        self._connection.set_progress_handler(_Patience(deadline).is_over, 10_000)
 
     def begin(self) -> None:
         """Begin the transaction."""

@@ -12,6 +12,7 @@ class SourceRules:
 
     connect_seconds: int
     batch_rows: int
+    sqlite_memory_megabytes: int
     overlap_seconds: int
     overlap_numbers: int
     retry_minutes: tuple[int, ...]

@@ -692,6 +692,33 @@ def test_a_damaged_database_is_a_clear_refusal(sqlite: World) -> None:
     assert code_of(refusal) == "source-read-failed"
 
 
+def test_a_view_that_eats_memory_is_ended(sqlite: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    import dataclasses
+
+    from huitong.intake import database_drivers
+    from huitong.intake.source_rules import source_rules
+
+    monkeypatch.setattr(database_drivers, "source_rules", lambda: dataclasses.replace(source_rules(), sqlite_memory_megabytes=64))
+    sqlite.run(
+        "CREATE VIEW t AS WITH RECURSIVE n(a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM n)"
+        " SELECT hex(a) || printf('%0200d', a) AS a FROM n ORDER BY 1 DESC"
+    )
+    with pytest.raises(Unavailable) as refusal:
+        sqlite.rows(deadline=Deadline(60))
+    assert code_of(refusal) == "source-read-failed"
+
+
+@pytest.mark.parametrize(
+    "view",
+    ["SELECT load_extension('/tmp/x') AS a", "SELECT fts3_tokenizer('simple') AS a", "SELECT length(zeroblob(999999999)) AS a"],
+)
+def test_functions_that_reach_out_of_a_sqlite_file_do_nothing(sqlite: World, view: str) -> None:
+    sqlite.run(f"CREATE VIEW t AS {view}")
+    with pytest.raises(Unavailable) as refusal:
+        sqlite.rows()
+    assert code_of(refusal) == "source-read-failed"
+
+
 def test_reading_a_sqlite_file_changes_no_byte_and_leaves_nothing_beside_it(sqlite: World) -> None:
     sqlite.run("CREATE TABLE t (a INTEGER)", "INSERT INTO t VALUES (1)")
     file = sqlite.inbox / "civil" / "day.sqlite3"
