@@ -160,6 +160,13 @@ def test_a_new_code_below_a_division_that_did_not_grow_is_inside() -> None:
     assert community not in tree.codes_under(A, BEFORE, agreed=TODAY)
 
 
+def test_a_new_code_below_a_division_that_took_something_in_may_lie_there_and_is_left_out() -> None:
+    community, later = "520101003000", DAY + timedelta(days=100)
+    tree = place(division(C, CITY, START, DAY, A), division(community, A, later))
+    assert community not in tree.codes_under(A, TODAY, agreed=BEFORE)
+    assert community in tree.codes_under(A, TODAY, agreed=DAY) and community in tree.codes_under(CITY, TODAY, agreed=BEFORE)
+
+
 def test_changes_of_guizhou() -> None:
     guizhou = load_divisions()
 
