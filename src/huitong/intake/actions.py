@@ -19,12 +19,15 @@ from typing import Any
 
 from huitong.catalog.ports import CatalogStore, Clock, EntryLog, QualityStore, Transactions
 from huitong.catalog.publish import CatalogActions, refuse_unless_officer
+from huitong.engines.duckdb import quote_name
 from huitong.errors import Conflict, HuitongError, InputInvalid, NotFound, Reason
+from huitong.intake import quality
 from huitong.intake.load import load
 from huitong.intake.loads import Change, Loading, LoadOptions, Progress, Reject, changes_of_columns
 from huitong.intake.plans import LoadRun, LoadSource, RunState, SourceKind
 from huitong.intake.ports import LoadStore, SnapshotTaker
 from huitong.intake.source import Overrides, SourceTable
+from huitong.intake.suggesting import suggest_all
 from huitong.lake.rejects import read_rejects
 from huitong.lake.side_tables import SideTables
 from huitong.lake.snapshots import Lake
@@ -160,19 +163,36 @@ class IntakeActions:
             report, suggestions = self._look(dataset, loaded.snapshot)
             with self.transactions.atomic():
                 snapshot = self.taker.take_snapshot(loaded.snapshot, by=by)
-                if report is not None:
-                    self.reports.put_report(report)
-                if suggestions is not None:
-                    self.reports.put_suggestions(dataset.id, suggestions)
+                self.reports.put_report(report)
+                self.reports.put_suggestions(dataset.id, suggestions)
                 noted.done(loaded)
         except BaseException:
             self._discard(dataset.id, loaded.snapshot.version)
             raise
         return snapshot
 
-    def _look(self, dataset: Dataset, snapshot: Snapshot) -> tuple[QualityReport | None, Sequence[GradingSuggestion] | None]:
+    def _look(self, dataset: Dataset, snapshot: Snapshot) -> tuple[QualityReport, Sequence[GradingSuggestion]]:
         """The quality report of a new snapshot, and what recognisers take its items for."""
-        return None, None
+        before = self.catalog.current_snapshot(dataset.id)
+        previous = self.reports.report(dataset.id, before.version) if before is not None else None
+        files = {file.path for one in (snapshot, before) if one is not None for file in one.files}
+        scan = self.lake.scan(snapshot)
+        with self.lake.looking(files) as connection:
+            report = quality.report(
+                dataset=dataset,
+                snapshot=snapshot,
+                connection=connection,
+                scan=scan,
+                now=self.clock(),
+                previous=previous,
+                before=(self.lake.scan(before), before.rows) if before is not None and before.rows and previous is not None else None,
+                items_before=self.lake.columns(before) if before is not None else None,
+            )
+            asked = {item.name: f"CAST({quote_name(item.name)} AS VARCHAR)" for item in dataset.items}
+            texts = quality.samples(connection, scan, asked, rows=snapshot.rows, seed=snapshot.version)
+            values = ((item, texts[item.name]) for item in dataset.items)
+            suggestions = suggest_all(values, dataset, scheme=self.scheme, seed=snapshot.version)
+        return report, suggestions
 
     def _discard(self, dataset_id: str, version: int) -> None:
         current = self.catalog.current_snapshot(dataset_id)

@@ -19,6 +19,7 @@ import pyarrow.parquet as parquet
 
 from huitong.engines.duckdb import quote_name, quote_text
 from huitong.errors import Conflict, HuitongError, InputInvalid, Reason
+from huitong.intake.delimited import DelimitedTable
 from huitong.intake.fast_text import NotPlainError, load_fast
 from huitong.intake.limits import LIMITS, Deadline
 from huitong.intake.loads import (
@@ -218,8 +219,10 @@ def _load_batches(
     columns = source.match(dataset)
     writer = RowsWriter(writing.staging, dataset, name="0")
     lines = _Lines(writing.staging / "lines")
+    texts = _Texts(source)
     done = 0
     with (
+        contextlib.closing(texts),
         contextlib.closing(writer),
         contextlib.closing(lines),
         Typist(dataset, memory_megabytes=max(128, writing.lake.memory_megabytes // 2)) as typist,
@@ -231,7 +234,10 @@ def _load_batches(
                 [item.name for item in dataset.items]
             )
             typed = typist.type(table)
-            found: list[tuple[int, Sequence[Cause], str | None]] = [(line, ((code, None),), None) for line, code in batch.broken]
+            told = texts.of([line for line, _ in batch.broken])
+            found: list[tuple[int, Sequence[Cause], str | None]] = [
+                (line, ((code, None),), text) for (line, code), text in zip(batch.broken, told, strict=True)
+            ]
             kept = batch.lines.to_numpy(zero_copy_only=False)
             if typed.unfit:
                 wrong = sorted(typed.unfit)
@@ -251,6 +257,36 @@ def _load_batches(
 def _closable(batches: Any) -> Any:
     """The same batches, which can be closed before their end."""
     yield from batches
+
+
+class _Texts:
+    """The lines of a text file that could not be read as rows, for the reject table. Of a row over several lines, the first."""
+
+    def __init__(self, source: SourceTable) -> None:
+        self._source = source
+        self._file: Any = None
+        self._line = 0
+
+    def of(self, lines: Sequence[int]) -> Sequence[str | None]:
+        """The texts of these lines, which lie beyond those asked for before; None where the source is no text file."""
+        reading = self._source.reading if lines else None
+        if reading is None or reading.format != "text" or not isinstance(self._source, DelimitedTable):
+            return [None] * len(lines)
+        if self._file is None:
+            self._file = self._source.path.open(encoding=reading.encoding, newline=None)
+        found: list[str | None] = []
+        for line in lines:
+            text = None
+            while self._line < line:
+                text = self._file.readline(LIMITS.record_characters)
+                self._line += 1
+            found.append(None if text is None else text.rstrip("\n"))
+        return found
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
 
 
 class _Lines:

@@ -3,11 +3,14 @@
 import contextlib
 import hashlib
 import json
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
@@ -45,6 +48,9 @@ _SOURCE_HASH, _REJECTED, _TAKEN_AT, _DATASET, _MODE, _COLUMNS, _KEY = (
     "huitong.primary-key",
 )
 
+_WORK = "work"
+"""Folder of the lake for what is only needed while something is measured."""
+
 
 @dataclass(frozen=True)
 class Removal:
@@ -78,7 +84,11 @@ class Lake:
         self._leases = Leases(folder)
         self._loads = Marks(folder / "locks" / "loads")
         self._runs = Marks(folder / "locks" / "runs")
-        sweep_interrupted(folder, before=clock() - timedelta(seconds=SECONDS["interrupted_after"]))
+        before = clock() - timedelta(seconds=SECONDS["interrupted_after"])
+        sweep_interrupted(folder, before=before)
+        for entry in (folder / _WORK).glob("*"):
+            if entry.stat().st_mtime <= before.timestamp():
+                shutil.rmtree(entry, ignore_errors=True)
 
     def now(self) -> datetime:
         """The present instant of the lake's clock."""
@@ -152,6 +162,20 @@ class Lake:
     def absolute(self, paths: Sequence[str]) -> tuple[Path, ...]:
         """Where these files of a snapshot lie on this machine."""
         return tuple(self.folder / path for path in paths)
+
+    @contextlib.contextmanager
+    def looking(self, files: Collection[str]) -> Iterator[Any]:
+        """An engine over these files of the lake, to measure what they hold; it spills into a folder that goes with the block."""
+        (self.folder / _WORK).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.folder / _WORK) as work, self.reading(files):
+            read = [path.resolve() for path in self.absolute(sorted(files))]
+            with open_writer(read=read, write=Path(work), memory_megabytes=self.memory_megabytes) as connection:
+                yield connection
+
+    def scan(self, snapshot: Snapshot) -> str:
+        """The rows of a snapshot, as what stands after FROM in the engine of `looking`."""
+        paths = (quote_text(str(path.resolve())) for path in self.absolute([file.path for file in snapshot.files]))
+        return f"read_parquet([{', '.join(paths)}], hive_partitioning=false)"
 
     def columns(self, snapshot: Snapshot) -> Mapping[str, ItemType]:
         """The items that a snapshot holds, in order: as noted with it or, for one taken before that was noted, as its files say."""

@@ -10,7 +10,7 @@ import pytest
 from deltalake import DeltaTable
 
 from huitong.errors import Conflict, InputInvalid
-from huitong.intake.load import LoadOptions, Loading, Reject, load
+from huitong.intake.load import Loading, LoadOptions, Reject, load
 from huitong.lake.rejects import read_rejects
 from huitong.lake.snapshots import Lake
 from huitong.model.catalog import Dataset, Grade, Item, ItemType, LoadMode, Openness, Sharing, Snapshot, UpdateCycle
