@@ -28,8 +28,9 @@ def suggest(item: Item, recognitions: Sequence[Recognition], scheme: GradingSche
     """The meaning that was recognised most surely, with the grade that the recognisers' rules and the scheme's floor ask for and the mask
     that the scheme gives it then; None if nothing was recognised or the item says and has as much already.
 
-    Where a person has stated that very meaning, its grade is theirs to choose from the scheme's floor on. A grade is never suggested lower than the item's. An item that states one of the meanings recognised (or a wider one) keeps it, and what
-    a person stated is contradicted by a check character or a list alone, never by a shape."""
+    Where a person has stated that very meaning, its grade is theirs to choose from the scheme's floor on; a grade is never suggested
+    lower than the item's. An item that states one of the meanings recognised (or a wider one) keeps it, and what a person stated is
+    contradicted by a check character or a list alone, never by a shape."""
     if not recognitions:
         return None
     stated = rules().get(item.meaning or "")
