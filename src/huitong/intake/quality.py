@@ -4,7 +4,6 @@
 """
 
 import calendar
-import contextlib
 import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,13 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from huitong.engines.duckdb import quote_name, quote_text
-from huitong.errors import NotFound
+from huitong.engines.duckdb import quote_name
 from huitong.intake.recognisers.recognise import SAMPLE
 from huitong.intake.recognisers.validity import validity_sql
 from huitong.intake.suggesting import suggest_all
 from huitong.lake.snapshots import Lake
-from huitong.lake.tables import open_writer
 from huitong.model.catalog import Dataset, Item, ItemType, Snapshot, UpdateCycle
 from huitong.model.quality import (
     Drift,
@@ -165,12 +162,6 @@ def _months_later(instant: datetime, months: int) -> datetime:
 
 
 # --- samples and what drifted ---------------------------------------------------------------------------------------------
-
-
-def scan_of(lake: Lake, snapshot: Snapshot) -> str:
-    """The files of a snapshot as something that can stand after FROM."""
-    paths = ", ".join(quote_text(str(path)) for path in lake.absolute([file.path for file in snapshot.files]))
-    return f"read_parquet([{paths}], hive_partitioning=false)"
 
 
 def samples(connection: Any, scan: str, shown: Mapping[str, str], *, rows: int, seed: int, at_most: int = SAMPLE) -> pa.Table:
@@ -326,17 +317,10 @@ def look(
 ) -> Looked:
     """The quality report of a snapshot in the lake, and what recognisers suggest for its items.
 
-    Takes part in the dataset's queue of writes for its spill folder, so call it when no write of the dataset is under way in this thread.
-    If the files of the snapshot before are gone, distributions are not compared. Raises Conflict `load-running`."""
-    with contextlib.ExitStack() as held:
-        held.enter_context(lake.reading([file.path for file in snapshot.files]))
-        old = previous_snapshot if previous is not None and _held(held, lake, previous_snapshot) else None
-        paths = [file.path for one in (snapshot, old) if one is not None for file in one.files]
-        writing = held.enter_context(lake.writing(dataset))
-        connection = held.enter_context(
-            open_writer(read=lake.absolute(paths), write=writing.staging, memory_megabytes=lake.memory_megabytes, ordered=False)
-        )
-        scan = scan_of(lake, snapshot)
+    If the files of the snapshot before are gone, distributions are not compared. Raises NotFound `snapshot-removed` if its own are."""
+    old = previous_snapshot if previous is not None and _can_be_read(lake, previous_snapshot) else None
+    with lake.looking({file.path for one in (snapshot, old) if one is not None for file in one.files}) as connection:
+        scan = lake.scan(snapshot)
         measured = measured or measures(connection, scan, dataset)
         made = report(
             dataset=dataset,
@@ -345,26 +329,23 @@ def look(
             scan=scan,
             now=now,
             previous=previous,
-            before=(scan_of(lake, old), old.rows) if old is not None else None,
+            before=(lake.scan(old), old.rows) if old is not None else None,
             measured=measured,
             items_before=lake.columns(old) if old is not None else None,
         )
-        return Looked(made, suggest_all(_texts_of(connection, scan, dataset, measured, snapshot.version), dataset, scheme=scheme))
+        texts = texts_of(connection, scan, dataset, measured, seed=snapshot.version)
+        return Looked(made, suggest_all(texts, dataset, scheme=scheme, seed=snapshot.version))
 
 
-def _held(held: contextlib.ExitStack, lake: Lake, snapshot: Snapshot | None) -> bool:
-    """Whether the files of a snapshot can be read, and stay until the stack ends."""
-    if snapshot is None or not snapshot.files or snapshot.removed_at is not None:
+def _can_be_read(lake: Lake, snapshot: Snapshot | None) -> bool:
+    """Whether the files of a snapshot are still there, and there are rows in them."""
+    if snapshot is None or not snapshot.rows or snapshot.removed_at is not None:
         return False
-    try:
-        held.enter_context(lake.reading([file.path for file in snapshot.files]))
-    except NotFound:
-        return False
-    return True
+    return all(path.is_file() for path in lake.absolute([file.path for file in snapshot.files]))
 
 
-def _texts_of(
-    connection: Any, scan: str, dataset: Dataset, measured: Measures, seed: int
+def texts_of(
+    connection: Any, scan: str, dataset: Dataset, measured: Measures | QualityReport, *, seed: int
 ) -> Iterator[tuple[Item, pa.ChunkedArray]]:
     """A sample of the values of each item as texts. Items that are mostly missing are looked for by themselves."""
     if not measured.rows:
