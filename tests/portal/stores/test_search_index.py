@@ -145,6 +145,14 @@ def test_search_finds_what_the_plain_store_finds(both: tuple[Stores, MemoryStore
     assert SearchSegment.objects.using(both[0].using).count() < 12, "small segments are merged"
 
 
+def test_an_empty_catalogue_answers_with_nothing(stores: Stores) -> None:
+    for tokens in ([], ["a"]):
+        for narrowing in ({}, {Facet.OFFICE: ["office-1"], Facet.MEANING: ["phone"]}):
+            page = stores.catalog.search(tokens, viewer="office-1", narrowing=narrowing, facets=EVERY_FACET)
+            assert (page.hits, page.total, page.facets) == ((), 0, {facet: {} for facet in EVERY_FACET})
+    assert stores.tidy() == 0
+
+
 def test_a_fold_changes_no_answer_and_a_replaced_entry_loses_its_old_words(both: tuple[Stores, MemoryStores]) -> None:
     stores, _ = both
     first, second = (replace(HOUSEHOLDS, id=name, provider="office-1", collector="office-1") for name in ("x", "y"))

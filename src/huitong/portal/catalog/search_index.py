@@ -1,9 +1,9 @@
 """The search index of the catalogue: how it lies in its tables, and how a process answers from it.
 
-Facets, visibility and order are answered from columns that each process holds in memory (about 100 bytes for an entry), and words
-from postings that are read for each query. Both are stamped with the same numbers of `SearchState`, read in the statement that
-reads the postings; a process whose columns bear other numbers first reads what has changed. So an answer is made of one state of
-the database, the newest at the moment of asking, whichever process changed it.
+Facets, visibility and order are answered from columns that each process holds in memory, and words from postings that are read
+for each query. Both are stamped with the same numbers of `SearchState`, read in the statement that reads the postings; a process
+whose columns bear other numbers first reads what has changed. So an answer is made of one state of the database, the newest at the
+moment of asking, whichever process changed it.
 
 An entry that was put in lately is *fresh*: its words stand in its own row, and processes hold them. `fold` moves the words of
 fresh entries into a *segment*: for each token one posting with the places of its entries and the weights there. A segment is never
@@ -42,8 +42,8 @@ SEGMENT_AT_MOST = 4096
 SMALL_SEGMENT = 2048
 SMALL_SEGMENTS_AT_MOST = 8
 """So many segments of fewer live entries than `SMALL_SEGMENT` are merged."""
-TOKENS_KEPT = 48
-"""Postings of so many of the commonest tokens that were asked for stay decoded in a process (about 0.5 MB each at 100,000)."""
+TOKENS_KEPT = 24
+"""Postings of so many common tokens that were asked for stay decoded in a process (at most 1.6 MB each over 100,000 entries)."""
 COMMON_TOKEN = 4096
 """Entries from which a token is a common one."""
 VIEWERS_KEPT = 64
