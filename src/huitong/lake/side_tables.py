@@ -114,7 +114,7 @@ class SideTables:
             connection.register("wanted", pa.table({"identifier": [wanted]}))
             named = "upper(trim(identifier)) IN (SELECT identifier FROM wanted)"
             for file in read:
-                (rows,) = connection.execute(f"SELECT count(*) FROM {_scan([file])} WHERE {named}").fetchone()
+                ((rows,),) = connection.execute(f"SELECT count(*) FROM {_scan([file])} WHERE {named}").fetchall()
                 if not rows:
                     keep.append(file.name)
                     continue
