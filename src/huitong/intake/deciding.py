@@ -47,7 +47,7 @@ def _fact(name: str, column: str) -> str:
         "truths": f"count(*) FILTER (lower({text}) IN ('true', 'false', 'yes', 'no', '是', '否'))",
         "local-moments": _matches(text, "[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}[T ][0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?"),
         "grouped": _matches(text, "[-+]?[¥￥$€£]? ?[0-9]{1,3}([,，.'' ][0-9]{3})+([.,][0-9]+)?"),
-        "other-days": _matches(text, "[0-9]{1,2}[-/.][0-9]{1,2}[-/.]([0-9]{4}|[0-9]{2})"),
+        "other-days": _matches(text, "[0-9]{1,2}[-/.][0-9]{1,2}[-/.]([0-9]{4}|[0-9]{2})|[0-9]{4}[.][0-9]{1,2}[.][0-9]{1,2}"),
         "clock-times": _matches(text, "[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?"),
     }[name]
 
@@ -484,17 +484,23 @@ TAIL_ROWS = 20
 _TOTAL = re.compile(r"(合计|总计|小计|共计|总和|累计|合計|總計|小計|(grand |sub)?totals?|sum)[:：]?", re.IGNORECASE)
 _NOTE = re.compile(
     r"(注[0-9一二三]?|备注|说明|附注|填报说明|填表说明|数据来源|资料来源|来源|制表人?|填表人|填报人|审核人?|复核|负责人|单位负责人|联系人|填表日期|打印时间|打印日期|"
-    r"导出时间|第 ?[0-9]+ ?页|共 ?[0-9]+ ?(页|条|行)|notes?|source|remarks?|prepared by|printed)\s*[:：,，。.]?.*",
+    r"导出时间|第 ?[0-9]+ ?页|共 ?[0-9]+ ?(页|条|行)|notes?|source|fuente|quelle|bron|remarks?|prepared by|printed)\s*[:：,，。.]?.*",
     re.IGNORECASE | re.DOTALL,
 )
 
 
+_LONG_NOTE = 40
+"""Characters from which a single text in an otherwise empty row is a note."""
+
+
 def is_total_or_note(cells: Sequence[str]) -> bool:
-    """Whether a row near the end is a total over the others, or words about the table, rather than one of its rows."""
+    """Whether a row is a total over the others, or words about the table, rather than one of its rows."""
     filled = [cell.strip() for cell in cells if cell.strip()]
     if not filled or len(cells) < 2:
         return False
     first = "".join(filled[0].split())
     if _TOTAL.fullmatch(first) or _TOTAL.fullmatch(filled[0]):
         return len(filled) < len(cells) or all(looks_like_data(cell) for cell in filled[1:])
+    if len(filled) == 1 and len(cells) >= 3 and len(filled[0]) >= _LONG_NOTE:
+        return True
     return len(filled) * 2 <= len(cells) and (_NOTE.fullmatch(filled[0]) is not None)

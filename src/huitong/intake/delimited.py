@@ -36,9 +36,12 @@ def open_delimited(path: Path, overrides: Overrides, dataset: Dataset | None, de
     if "\x00" in sample:
         raise InputInvalid.because("intake-nul-character", line=sample[: sample.index("\x00")].count("\n") + 1)
     whole = len(start) < text.BLOCK
+    whole = whole and len(sample) <= _SAMPLE_CHARACTERS
     sample = _whole_lines(sample, whole)
     dialect = deciding.decide_dialect(sample, overrides, dataset)
     rows = deciding.rows_of_sample(sample, dialect.delimiter, dialect.quote, dialect.blanks)
+    if rows and rows[-1] is None and not whole and len(rows) < deciding.LOOKED_AT:
+        rows.pop()  # a record that goes on beyond the sample
     said = sample.startswith("sep=") and len(sample) > 5 and sample[5] in "\r\n"
     looked = [(index, row) for index, row in enumerate(rows) if row is not None and not (said and index == 0)]
     looked = [(index, row) for index, row in looked if any(cell.strip() for cell in row[1])] or looked
@@ -167,6 +170,8 @@ class DelimitedTable(FileTable):
             return True
         lines = end.decode("utf-8", "replace").splitlines()[-deciding.TAIL_ROWS :]
         for line in lines:
+            if not line.strip(f"{self._dialect.delimiter}{self._dialect.quote} \t") and line.strip():
+                return True
             with contextlib.suppress(csv.Error):
                 for cells in csv.reader([line], delimiter=self._dialect.delimiter, quotechar=self._dialect.quote or None):
                     if deciding.is_total_or_note(cells):
@@ -206,11 +211,11 @@ Row = tuple[int, Sequence[str], str | None, int]
 
 
 def batches_of(rows: Iterator[Row], names: Sequence[str], *, tail: bool = True) -> Iterator[SourceBatch]:
-    """Rows gathered into batches; totals and notes among the last are reported as broken."""
+    """Rows gathered into batches; totals and notes among the last are reported as broken, rows of nothing at the end are none."""
     waiting: collections.deque[Row] = collections.deque()
     chunk: list[Row] = []
     characters = 0
-    for row in rows:
+    for row in _without_blank_end(rows):
         waiting.append(row)
         if len(waiting) <= deciding.TAIL_ROWS:
             continue
@@ -224,15 +229,30 @@ def batches_of(rows: Iterator[Row], names: Sequence[str], *, tail: bool = True) 
         yield _batch(chunk, names)
 
 
+def _without_blank_end(rows: Iterator[Row]) -> Iterator[Row]:
+    blank: list[Row] = []
+    for row in rows:
+        if not row[2] and len(blank) < _BATCH_ROWS and not any(cell.strip() for cell in row[1]):
+            blank.append(row)
+            continue
+        yield from blank
+        blank = []
+        yield row
+
+
 def _judged(last: list[Row]) -> list[Row]:
+    """Totals and notes at the very end marked as broken; rows of nothing between them left out."""
+    kept: list[Row] = []
     for index in range(len(last) - 1, -1, -1):
         line, cells, broken, size = last[index]
-        if broken:
+        if not broken and not any(cell.strip() for cell in cells):
             continue
-        if not deciding.is_total_or_note(cells):
-            break
-        last[index] = line, cells, "row-total-or-note", size
-    return last
+        if not broken or broken == "row-merged-cells":
+            if not deciding.is_total_or_note(cells):
+                return last[: index + 1] + kept
+            broken = "row-total-or-note"
+        kept.insert(0, (line, cells, broken, size))
+    return kept
 
 
 def _batch(chunk: Sequence[Row], names: Sequence[str]) -> SourceBatch:

@@ -181,7 +181,7 @@ def _by_brackets(file: text.TextFile, *, array: bool, deadline: Deadline | None)
     line = first_line = 1
     in_text = escaped = False
     base = 1 if array else 0
-    closed = False
+    closed = yielded = False
     commas = 1
     with file.open() as source:
         while block := source.read(_BLOCK):
@@ -199,7 +199,8 @@ def _by_brackets(file: text.TextFile, *, array: bool, deadline: Deadline | None)
                     between = block[place:at].strip(_BLANK)
                     commas += between.count(",")
                     if between.strip(_BLANK + ",") or (between and not array):
-                        raise InputInvalid.because("reading-json-broken", line=line)
+                        code = "reading-json-shape" if array and not yielded and not closed else "reading-json-broken"
+                        raise InputInvalid.because(code, **({"line": line} if code == "reading-json-broken" else {}))
                 if found is None:
                     break
                 mark = found.group()
@@ -236,6 +237,7 @@ def _by_brackets(file: text.TextFile, *, array: bool, deadline: Deadline | None)
                         one = _object("".join(held), first_line)
                         if one.broken == "row-json-broken":
                             raise InputInvalid.because("reading-json-broken", line=first_line)
+                        yielded = True
                         yield one
                         begin = place
                 else:

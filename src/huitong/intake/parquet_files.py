@@ -137,6 +137,7 @@ def as_text(column: pa.Array) -> pa.Array:
         if zoned:
             precise = precise.cast(pa.timestamp("us", "UTC"))
         written = pc.strftime(precise.cast(pa.timestamp("us")), format="%Y-%m-%dT%H:%M:%S")
+        written = pc.replace_substring_regex(written, r"\.0+$", "")
         return pc.binary_join_element_wise(written, "Z", "") if zoned else pc.replace_substring(written, "T", " ")
     written = column.cast(pa.string())
     return pc.if_else(pc.equal(written, ""), pa.scalar(None, pa.string()), written)

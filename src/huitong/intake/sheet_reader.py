@@ -413,6 +413,10 @@ def _padding_styles(archive: zipfile.ZipFile) -> dict[str, int]:
 # --- ods ------------------------------------------------------------------------------------------------------------------
 
 
+_LONG_TIME = re.compile(r"-?PT(2[4-9]|[3-9][0-9]|[0-9]{3,})H.*|PT0+H0+M0+(\.0+)?S")
+"""Durations that are no time of day: these are taken as the sheet shows them."""
+
+
 class _OdsState:
     """Walks content.xml: where cells are merged, wrong, or shown with zeros in front; and how large each table is."""
 
@@ -471,6 +475,8 @@ class _OdsState:
             self.notes.flaws[where] = "row-cell-error"
         elif given.get("table:formula") and not kind and not words:
             self.notes.flaws[where] = "row-formula-not-calculated"
+        elif kind == "time" and words and _LONG_TIME.fullmatch(given.get("office:time-value", "")):
+            self.notes.shown[where] = words
         elif kind == "float" and re.fullmatch(r"0[0-9]+", words) and float(words) == float(given.get("office:value", "nan")):
             for down in range(min(self.row_repeat, 100_000)):
                 for across in range(min(self.repeat, 1000)):

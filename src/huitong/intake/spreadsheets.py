@@ -25,7 +25,7 @@ from huitong.intake.deciding import Header
 from huitong.intake.delimited import Row, batches_of, note_names
 from huitong.intake.file_table import FileTable, Shape
 from huitong.intake.limits import LIMITS, Deadline
-from huitong.intake.source import Overrides, Proof, SourceBatch, names_of, normal
+from huitong.intake.source import MOST_HEADER_ROWS, Overrides, Proof, SourceBatch, names_of, normal
 from huitong.model.catalog import Dataset, ItemType
 
 _BLOCK = 1 << 20
@@ -99,13 +99,14 @@ class _Part(io.RawIOBase):
 def _table(
     path: Path, kind: str, said: Mapping[str, Any], spool: Any, overrides: Overrides, dataset: Dataset | None, deadline: Deadline | None
 ) -> "SheetTable":
-    ranges: list[Range] = [(one[0], one[1], one[2], one[3]) for one in said["merged"]]
     stream = _Stream(spool, spool.tell(), said["width"])
+    dropped = stream.leave_empty_columns_out()
+    ranges = [kept for one in said["merged"] if (kept := _kept(one, stream.keep)) is not None]
     first = [row for row in itertools.islice(stream.rows(), deciding.LOOKED_AT * 3) if any(cell.strip() for cell in row[1])]
     first = first[: deciding.LOOKED_AT]
     if not first:
         raise InputInvalid.because("reading-workbook-empty")
-    top = _filled_in(first, [one for one in ranges if _spans(one) < said["width"] * 0.8 or one[2] > one[0]], deciding.HEADER_WITHIN)
+    top = _filled_in(first, [one for one in ranges if _spans(one) < len(stream.keep) * 0.8 or one[2] > one[0]], deciding.HEADER_WITHIN)
     where = [row[0] for row in first]
     header = _header(top, where, ranges, overrides, dataset)
     shape = Shape(kind, header.cells, sheet=said["sheet"], sheets=tuple(said["sheets"]))
@@ -118,6 +119,8 @@ def _table(
         shape.decide("header", str(count), Reason("reading-header-merged", {"rows": count}))
     if header.last >= 0:
         note_names(shape, 0)
+    if dropped:
+        shape.decide("columns", str(dropped), Reason("reading-columns-empty", {"columns": dropped}))
     if said["hidden_rows"]:
         shape.decide("rows", str(said["hidden_rows"]), Reason("reading-rows-hidden", {"rows": said["hidden_rows"]}))
     last_line = 0 if header.last < 0 else where[header.last]
@@ -130,6 +133,12 @@ def _table(
     if len(below) >= 5 and overrides.header_row != 0:
         table.data_columns = deciding.data_columns(below, len(header.cells))
     return table
+
+
+def _kept(one: Sequence[int], keep: Sequence[int]) -> Range | None:
+    """Merged cells as they stand once empty columns are left out."""
+    inside = [index for index, position in enumerate(keep) if one[1] <= position <= one[3]]
+    return (one[0], inside[0], one[2], inside[-1]) if inside and (one[2] > one[0] or len(inside) > 1) else None
 
 
 def _spans(one: Range) -> int:
@@ -164,23 +173,29 @@ def _header(top: list[list[str]], where: list[int], ranges: Sequence[Range], ove
 
 
 def _with_rows_below(header: Header, top: list[list[str]], where: list[int], ranges: Sequence[Range]) -> Header:
-    """The header with the rows that its merged cells reach or stand over."""
+    """The header with the rows that its merged cells reach or stand over, below it and above."""
     if header.last < 0:
         return header
     first, last = header.first, header.last
+    width = len(top[0])
+    parts = [one for one in ranges if _spans(one) < width * 0.8 or (one[2] > one[0] and _spans(one) < width)]
     grown = True
-    while grown and last + 1 < len(top):
+    while grown and last - first < MOST_HEADER_ROWS - 1:
         grown = False
-        for up, left, down, right in ranges:
-            if not where[first] <= up + 1 <= where[last]:
-                continue
-            reaches = down + 1 > where[last]
-            beneath = top[last + 1][left : right + 1]
-            stands_over = right > left and all(c.strip() and not deciding.looks_like_data(c) for c in beneath) and len(set(beneath)) > 1
-            if (reaches or (stands_over and down + 1 == where[last])) and last - first < 9:
-                last, grown = last + 1, True
+        for up, left, down, right in parts:
+            begins, ends = up + 1, down + 1
+            inside = where[first] <= begins <= where[last]
+            if inside and last + 1 < len(top) and (ends > where[last] or (right > left and ends == where[last])):
+                beneath = top[last + 1][left : right + 1]
+                words = all(cell.strip() and not deciding.looks_like_data(cell) for cell in beneath) and len(set(beneath)) > 1
+                if ends > where[last] or words:
+                    last, grown = last + 1, True
+                    break
+            above = first > 0 and begins < where[first]
+            if above and (ends >= where[first] or (right > left and ends == where[first - 1])):
+                first, grown = first - 1, True
                 break
-    if last == header.last:
+    if (first, last) == (header.first, header.last):
         return header
     return Header(first, last, deciding.joined(top[first : last + 1]), header.why)
 
@@ -189,21 +204,36 @@ class _Stream:
     """The rows that the reading process wrote."""
 
     def __init__(self, spool: Any, start: int, width: int) -> None:
-        self.spool, self._start, self.width = spool, start, width
+        self.spool, self._start = spool, start
+        self.keep: Sequence[int] = range(width)
+        """Positions in the sheet of the columns that hold something."""
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        try:
+            with pa.ipc.open_stream(pa.PythonFile(io.BufferedReader(_Part(self.spool, self._start)))) as stream:
+                yield from stream
+        except pa.ArrowException:
+            raise InputInvalid.because("reading-workbook-unreadable", format="sheet") from None
+
+    def leave_empty_columns_out(self) -> int:
+        """Columns in which no row has anything, not even a name, are no columns. How many there are."""
+        full: set[int] = set()
+        width = len(self.keep)
+        for batch in self._batches():
+            full |= {position for position in range(width) if batch.column(position).null_count < batch.num_rows}
+        self.keep = sorted(full) or [0]
+        return width - len(self.keep)
 
     def rows(self) -> Iterator[_Read]:
         """Row number from 1, cells, flaw, characters, positions of numbers that were cut."""
         number = 0
-        try:
-            with pa.ipc.open_stream(pa.PythonFile(io.BufferedReader(_Part(self.spool, self._start)))) as stream:
-                for batch in stream:
-                    columns = [column.to_pylist() for column in batch.columns]
-                    for *cells, flaw, cut in zip(*columns, strict=True):
-                        number += 1
-                        whole = [cell or "" for cell in cells]
-                        yield number, whole, flaw, sum(map(len, whole)), [int(one) for one in cut.split(",")] if cut else ()
-        except pa.ArrowException:
-            raise InputInvalid.because("reading-workbook-unreadable", format="sheet") from None
+        at = {position: index for index, position in enumerate(self.keep)}
+        for batch in self._batches():
+            kept = [batch.column(position) for position in self.keep] + batch.columns[-2:]
+            for *cells, flaw, cut in zip(*(column.to_pylist() for column in kept), strict=True):
+                number += 1
+                whole = [cell or "" for cell in cells]
+                yield number, whole, flaw, sum(map(len, whole)), [at[int(one)] for one in cut.split(",")] if cut else ()
 
 
 class SheetTable(FileTable):
@@ -255,6 +285,8 @@ class SheetTable(FileTable):
             cells = cells[:width]
             if not broken and self._last_line and [cell.strip() for cell in cells] == header:
                 broken = "row-repeats-header"
+            if not broken and deciding.is_total_or_note(cells):
+                broken = "row-total-or-note"
             if not broken and self.data_columns and deciding.is_like_header(cells, self.data_columns):
                 broken = "row-like-header"
             yield number, cells, broken or in_merged, characters

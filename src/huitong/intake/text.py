@@ -11,6 +11,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
@@ -441,12 +442,23 @@ class _TooLongError(Exception):
 
 
 class _Lines:
-    """The lines of a text that stop the reader of a record which does not end."""
+    """The lines of a text that stop the reader of a record which does not end, and can be gone back over."""
 
     def __init__(self, text: io.TextIOWrapper) -> None:
         self._text = text
+        self._again: list[str] = []
+        self.kept: list[str] = []
+        """The lines of the record that is being read."""
         self.characters = 0
-        """Read since this was last set to 0."""
+        """Their characters."""
+
+    def begin(self) -> None:
+        """A new record begins."""
+        self.kept, self.characters = [], 0
+
+    def go_back(self) -> None:
+        """All but the first line of this record are read once more."""
+        self._again = self.kept[:0:-1] + self._again
 
     def __iter__(self) -> "_Lines":
         return self
@@ -454,26 +466,32 @@ class _Lines:
     def __next__(self) -> str:
         if self.characters > LIMITS.record_characters:
             raise _TooLongError
-        line = next(self._text)
+        line = self._again.pop() if self._again else next(self._text)
         self.characters += len(line)
+        self.kept.append(line)
         return line
 
 
 def records(file: TextFile, delimiter: str, quote: str = '"', blanks: bool = False) -> Generator[Record, None, None]:
-    """The records in order, blank lines left out, with the line each begins on. A broken one is reported and reading goes on."""
+    """The records in order, blank lines left out, with the line each begins on. A broken one is reported and reading goes on: after a
+    quote that never closes, on the next line, so that it does not take the rest of the file with it."""
     with file.open() as text:
         lines = _Lines(text)
-        reader = csv.reader(
-            lines,
-            delimiter=delimiter,
-            quotechar=quote or None,
-            quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
-            skipinitialspace=blanks,
-            strict=True,
-        )
-        line = 0
+
+        def fresh() -> Any:
+            return csv.reader(
+                lines,
+                delimiter=delimiter,
+                quotechar=quote or None,
+                quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
+                skipinitialspace=blanks,
+                strict=True,
+            )
+
+        reader = fresh()
+        line = before = 0
         while True:
-            lines.characters = 0
+            lines.begin()
             broken = None
             fields: Sequence[str] = ()
             try:
@@ -484,9 +502,12 @@ def records(file: TextFile, delimiter: str, quote: str = '"', blanks: bool = Fal
                 broken = "row-too-large"
             except csv.Error as error:
                 broken = "row-field-too-long" if str(error).startswith("field larger") else "row-quote-not-closed"
+                if str(error) == "unexpected end of data":
+                    lines.go_back()
+                    before, reader = line + 1, fresh()
             if fields or broken:
                 yield Record(line + 1, fields, broken, lines.characters)
-            line = reader.line_num
+            line = before + reader.line_num
 
 
 def find_header(file: TextFile, dataset: Dataset) -> Header:
