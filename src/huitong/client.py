@@ -259,6 +259,10 @@ class Client:
         """The catalogue in the form of the national compilation guide: CSV, UTF-8 with a byte-order mark, Chinese headings."""
         return self._send("GET", "catalog.csv", params=_without_none({"office": office}), headers={"Accept": CSV}).content
 
+    def export(self, *, office: str | None = None) -> JSON:
+        """The entries of an office, by default one's own, in full: what `publish` and `apply` take."""
+        return self._json("GET", "catalog/entries", query={"office": office})
+
     def apply(self, entries: Iterable[Mapping[str, Any]], *, dry_run: bool = False) -> JSON:
         """Publish many entries of one's own office, all or none; `dry_run` tells what would change."""
         return self._json("POST", "catalog/apply", json={"entries": [dict(entry) for entry in entries], "dry_run": dry_run})
@@ -284,7 +288,7 @@ class Client:
 
         `kind` is the media type; for a path it follows from the ending. `mode` is replace, append or merge (by the primary key);
         up to `reject_limit` rows that do not fit are left out and kept with their reasons; `allow` names changes of the items
-        that are meant; `reading` overrides what was understood of the file: encoding, delimiter, quote, header_row, sheet."""
+        that are meant; `reading` overrides what was understood of the file: encoding, delimiter, quote, header_row, header_rows, sheet, merged."""
         query = {"mode": mode, "reject_limit": reject_limit, "allow": list(allow) or None, **(reading or {})}
         if isinstance(content, Path):
             kind = kind or KINDS.get(content.suffix.lower())
@@ -307,6 +311,17 @@ class Client:
     def _upload(self, dataset: str, content: bytes | Iterable[bytes], kind: str, query: Mapping[str, Any]) -> JSON:
         path = f"datasets/{_part(dataset)}/snapshots"
         return self._json("POST", path, query=query, content=content, headers={"Content-Type": kind})
+
+    def load_source(
+        self, dataset: str, source: Mapping[str, Any], *, mode: str = "replace", reject_limit: int = 0, allow: Iterable[str] = ()
+    ) -> JSON:
+        """Load a table of an allowed database, or a file of the inbox, as the next snapshot; `source` as for `plan`."""
+        body = {"source": dict(source), "mode": mode, "reject_limit": reject_limit, "allow": list(allow)}
+        return self._json("POST", f"datasets/{_part(dataset)}/loads", json=body)
+
+    def inspect_source(self, source: Mapping[str, Any], *, dataset: str | None = None) -> JSON:
+        """What a table of an allowed database looks like; nothing is loaded."""
+        return self._json("POST", "sources/inspect", json=_without_none({"source": dict(source), "dataset": dataset}))
 
     def loads(self, dataset: str) -> JSON:
         """The newest loads of a dataset of one's own office: state, rows so far, what became of each."""
@@ -335,6 +350,18 @@ class Client:
     def remove_plan(self, identifier: str) -> JSON:
         """Forget a planned load; what it loaded stays."""
         return self._json("POST", f"load-plans/{_part(identifier)}/remove", json={})
+
+    def keep_credential(self, name: str, *, server: str, user: str, password: str) -> JSON:
+        """Keep user and password of a database server (`host:port`) for one's office (role data-officer). They never come back."""
+        return self._json("POST", "credentials", json={"name": name, "server": server, "user": user, "password": password})
+
+    def credentials(self) -> JSON:
+        """Names and servers of the credentials that one's office keeps; never user or password."""
+        return self._json("GET", "credentials")
+
+    def forget_credential(self, name: str) -> JSON:
+        """Forget a credential; plans that name it stop with a reason."""
+        return self._json("POST", f"credentials/{_part(name)}/forget", json={})
 
     def erase(self, datasets: Iterable[str], *, identifier: str, legal_basis: str, words: str) -> JSON:
         """Take a person out of every kept snapshot of datasets of one's own office, by law (role data-officer)."""

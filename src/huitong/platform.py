@@ -1,31 +1,33 @@
 """Wires the core once: settings and stores in, a running platform out. Only portal and cli construct the stores it is given."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-from huitong.catalog.divisions import load_divisions
-from huitong.catalog.ports import CatalogStore, Clock, PartyStore, Transactions
-from huitong.catalog.publish import CatalogActions, refuse_unless_officer
+from huitong.catalog.ports import CatalogStore, Clock, QualityStore, Transactions
+from huitong.catalog.publish import CatalogActions
 from huitong.engines.client import EngineClient
 from huitong.engines.duckdb import statement_names
 from huitong.gateway.answer import Epoch, Gateway, Uses
-from huitong.intake.load import Loading, load
+from huitong.intake.actions import IntakeActions
+from huitong.intake.addresses import AllowedHosts
+from huitong.intake.credentials import CredentialActions, Credentials
+from huitong.intake.planned import PlanActions
+from huitong.intake.ports import LoadStore
 from huitong.keystore import FileKeyStore
 from huitong.lake.side_tables import SideTables
 from huitong.lake.snapshots import Lake
 from huitong.ledger.log import Ledger, LedgerStore
 from huitong.ledger.sequencer import Sequencer
-from huitong.model.party import Actor
+from huitong.model.catalog import Dataset, Grade
 from huitong.model.query import EngineLimits
+from huitong.policy.grading import GradingScheme, effective_grade, floor_faults, scheme_in_force, sources_of, storage_rule
 from huitong.settings import Settings
 from huitong.sharing.actions import SharingActions
-from huitong.sharing.ports import SharingStore
-
-Progress = Callable[[int, int | None], None]
-"""Called with rows done so far and, if known, rows in all."""
+from huitong.sharing.succession import SuccessionActions
 
 
 class Stores(Protocol):
@@ -34,35 +36,13 @@ class Stores(Protocol):
     transactions: Transactions
     epoch: Any
     catalog: CatalogStore
-    parties: PartyStore
-    sharing: SharingStore
+    parties: Any
+    sharing: Any
     ledger: LedgerStore
     uses: Uses
-
-
-def _no_progress(_done: int, _all: int | None) -> None:
-    """Nobody is watching."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Intake:
-    """Files of an office become the next snapshot of one of its datasets."""
-
-    catalog: CatalogActions
-    sharing: SharingActions
-    lake: Lake
-
-    def load(
-        self, dataset_id: str, path: Path, *, by: Actor, reject_limit: int = 0, progress: Progress = _no_progress
-    ) -> Loading:
-        """Read the file, make it the current snapshot, extend the side tables that grants need: all of it or nothing visible.
-
-        Raises NotFound, Refused (not a data officer of the providing office), InputInvalid (with what does not fit, and where)."""
-        dataset = self.catalog.dataset(dataset_id)
-        refuse_unless_officer(by, dataset.provider, dataset.id)
-        loaded = load(path, dataset=dataset, lake=self.lake, progress=progress, reject_limit=reject_limit)
-        self.sharing.take_snapshot(loaded.snapshot, by=by)
-        return loaded
+    divisions: Any
+    quality: QualityStore
+    loads: LoadStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,12 +52,27 @@ class Platform:
     settings: Settings
     catalog: CatalogActions
     sharing: SharingActions
-    intake: Intake
+    succession: SuccessionActions
+    intake: IntakeActions
+    plans: PlanActions
+    credentials: CredentialActions
+    grading: GradingScheme
     gateway: Gateway
     lake: Lake
     ledger: Ledger
     sequencer: Sequencer
     engine: EngineClient
+
+
+def lineage_of(dataset: Dataset, catalog: CatalogStore) -> Mapping[str, Dataset]:
+    """The datasets that it was made of, and theirs, as far as they are in the catalogue; by id."""
+    found: dict[str, Dataset] = {}
+    wanted = set(sources_of(dataset))
+    while wanted:
+        level = catalog.datasets(wanted)
+        found |= level
+        wanted = {source for entry in level.values() for source in sources_of(entry)} - set(found) - {dataset.id}
+    return found
 
 
 def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa: A001 - reads as platform.open(...)
@@ -91,7 +86,8 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         alarm_seconds=settings.ledger_alarm_seconds,
         stop_seconds=settings.ledger_stop_seconds,
     )
-    divisions = load_divisions()
+    divisions = stores.divisions
+    grading = scheme_in_force(settings.grading_scheme, settings.home / "grading.toml")
     lake = Lake(settings.lake, clock)
     side_tables = SideTables(settings.lake, lake=lake, master_key=keystore.secret("pseudonym-master"))
     catalog = CatalogActions(
@@ -102,6 +98,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         ledger=ledger,
         clock=clock,
         time_zone=settings.time_zone,
+        floors=partial(floor_faults, scheme=grading),
     )
     sharing = SharingActions(
         catalog=stores.catalog,
@@ -114,7 +111,41 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         side_tables=side_tables,
         clock=clock,
         time_zone=settings.time_zone,
+        grading=grading,
+        roll=stores.parties,
     )
+
+    def grade_of(dataset: Dataset, rows: int | None) -> Grade:
+        sources = lineage_of(dataset, stores.catalog)
+        return effective_grade(dataset, sources=sources, rows=rows, scheme=grading).grade
+
+    succession = SuccessionActions(
+        catalog=stores.catalog,
+        parties=stores.parties,
+        sharing=stores.sharing,
+        divisions=stores.divisions,
+        transactions=stores.transactions,
+        epoch=stores.epoch,
+        ledger=ledger,
+        clock=clock,
+        time_zone=settings.time_zone,
+    )
+    intake = IntakeActions(
+        catalog=stores.catalog,
+        entries=catalog,
+        reports=stores.quality,
+        loads=stores.loads,
+        taker=sharing,
+        ledger=ledger,
+        transactions=stores.transactions,
+        clock=clock,
+        lake=lake,
+        side_tables=side_tables,
+        scheme=grading,
+        erasure_key=keystore.secret("token-salt"),
+        effective_grade=grade_of,
+    )
+    credentials = Credentials(keystore)
     engine = EngineClient(settings.engine_socket)
     epoch: Epoch = stores.epoch
     gateway = Gateway(
@@ -136,12 +167,31 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         ),
         statement_key=keystore.secret("token-salt"),
         time_zone=ZoneInfo(settings.time_zone),
+        scheme=grading,
+        sandbox_level=lambda dataset, rows: storage_rule(grade_of(dataset, rows), scheme=grading).sandbox_level,
     )
     return Platform(
         settings=settings,
         catalog=catalog,
         sharing=sharing,
-        intake=Intake(catalog=catalog, sharing=sharing, lake=lake),
+        succession=succession,
+        intake=intake,
+        plans=PlanActions(
+            intake=intake,
+            catalog=stores.catalog,
+            parties=stores.parties,
+            loads=stores.loads,
+            transactions=stores.transactions,
+            ledger=ledger,
+            clock=clock,
+            time_zone=settings.time_zone,
+            credentials=credentials,
+            allowed_hosts=AllowedHosts.read(settings.source_hosts),
+            inbox=settings.inbox,
+            certificates=Path(settings.source_certificates) if settings.source_certificates else None,
+        ),
+        credentials=CredentialActions(credentials=credentials, transactions=stores.transactions, ledger=ledger),
+        grading=grading,
         gateway=gateway,
         lake=lake,
         ledger=ledger,

@@ -26,6 +26,10 @@ class Settings:
     """Address that the server listens on; anything but loopback belongs behind a proxy with TLS."""
     port: int = 8000
     """Port of the pages and the API."""
+    public_address: str = ""
+    """Address at which others reach the pages, e.g. `https://data.example.gov.cn`; exchange forms name things by it. Empty: that of the call."""
+    publisher: str = ""
+    """Id of the office that runs the platform and publishes the catalogue; empty: the first office of the highest level."""
     language: str = "en"
     """Language of pages for a visitor who asks for none: `en` or `zh-Hans`."""
     time_zone: str = "Asia/Shanghai"
@@ -45,7 +49,10 @@ class Settings:
     grading_scheme: str = "gb-t-43697"
     """Grading scheme in force: one that ships with Huitong, or `own` for the file `grading.toml` in the instance's folder."""
     source_hosts: str = ""
-    """Databases that loads may read from: `host:port` with commas between; empty means none beyond files of the inbox."""
+    """Database servers that loads may read from: `host:port` with commas between, each with `tls=verify` (the rule), `tls=encrypt` or
+    `tls=off` after a blank; empty means none."""
+    source_certificates: str = ""
+    """PEM file of the authorities by which database servers prove their names; empty: those of the machine."""
     ledger_alarm_seconds: int = 10
     """An entry that waits longer to be folded raises an alarm."""
     ledger_stop_seconds: int = 300

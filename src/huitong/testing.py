@@ -22,7 +22,7 @@ from huitong.errors import Conflict, NotFound
 from huitong.intake.plans import LoadPlan, LoadRun, RunState
 from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.ledger import Checkpoint, EntryKind, Promise
-from huitong.model.party import Actor, Division, DivisionLevel, Office
+from huitong.model.party import Actor, Division, DivisionLevel, Office, Role
 from huitong.model.policy import Grant, GrantState
 from huitong.model.quality import GradingSuggestion, QualityReport, SuggestionState
 from huitong.model.sharing import Request, RequestEvent, RequestState
@@ -277,6 +277,11 @@ class MemoryPartyStore(_Store):
         """The posts of the person."""
         return [actor for (name, _), actor in sorted(self._actors.items(), key=lambda pair: pair[0]) if name == person]
 
+    def reviewers_of(self, offices: Collection[str]) -> Mapping[str, frozenset[str]]:
+        """The persons who hold a post with the role of reviewer, for each of these offices."""
+        held = self._actors.values()
+        return {name: frozenset(one.person for one in held if one.office == name and one.has(Role.REVIEWER)) for name in offices}
+
     def move_posts(self, office: str, successor: str, *, at: datetime) -> Sequence[tuple[str, str]]:  # noqa: ARG002
         """End the posts of the office and open them in the successor; pairs of old and new post."""
         moved = []
@@ -311,9 +316,13 @@ class MemoryDivisionStore(_Store):
                 self._set(self._by_code, code, division)
         return len(new)
 
-    def codes_under(self, division_code: str, at: date) -> frozenset[str]:
-        """The codes that rows of that day may bear and that lie in the division."""
-        return Divisions(self.divisions()).codes_under(division_code, at)
+    def tree(self) -> Divisions:
+        """All divisions: find one, its children, those under it, those of a name."""
+        return Divisions(self.divisions())
+
+    def codes_under(self, division_code: str, at: date, agreed: date | None = None) -> frozenset[str]:
+        """The codes that rows of that day may bear and that lie in the division, as it was on the day that was agreed."""
+        return self.tree().codes_under(division_code, at, agreed)
 
     def line(self, code: str) -> Sequence[str]:
         """The code, its parent, and so on up."""
@@ -688,7 +697,7 @@ class MemoryDivisions:
     def __init__(self, parents: Mapping[str, str | None]) -> None:
         self._parents = dict(parents)
 
-    def codes_under(self, division_code: str, at: date) -> frozenset[str]:  # noqa: ARG002
+    def codes_under(self, division_code: str, at: date, agreed: date | None = None) -> frozenset[str]:  # noqa: ARG002
         """The code and all that have it above them."""
         return frozenset(code for code in self._parents if division_code in self._line(code))
 

@@ -1,34 +1,32 @@
 """An instance in memory behind the real API: real rules, real ledger, real gateway; the engine alone gives a table made here."""
 
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
 from django.test import Client
 
 from huitong.catalog.divisions import Divisions, load_divisions
-from huitong.catalog.publish import CatalogActions
-from huitong.engines.duckdb import table_names
 from huitong.errors import NotSignedIn, Refused
-from huitong.gateway.answer import Gateway
-from huitong.intake.load import Loading, Reject
+from huitong.intake.load import load
 from huitong.keystore import LEDGER, FileKeyStore
-from huitong.ledger.log import Ledger
+from huitong.lake.snapshots import Lake
 from huitong.ledger.sequencer import Sequencer
-from huitong.model.catalog import Dataset, Grade, Item, ItemType, Openness, Sharing, Snapshot, SnapshotFile, UpdateCycle
+from huitong.model.catalog import Dataset, Grade, Item, ItemType, Openness, Sharing, Snapshot, UpdateCycle
 from huitong.model.codes import credit_code_check_character
 from huitong.model.party import Actor, DivisionLevel, Office, Role
-from huitong.model.query import EngineLimits, GovernedQuery
+from huitong.model.query import GovernedQuery
 from huitong.model.text import BilingualText
+from huitong.platform import open as open_core
 from huitong.portal import doors as doors_module
 from huitong.portal.accounts.tokens import Scope
-from huitong.portal.doors import Doors
-from huitong.sharing.actions import SharingActions
+from huitong.portal.doors import Doors, doors_of
+from huitong.settings import Settings
 from huitong.testing import MemoryClock, MemoryStores
 
 GUIZHOU = "520000000000"
@@ -123,7 +121,6 @@ class Instance:
     engine: Engine
     doors: Doors
     sequencer: Sequencer
-    loaded: list[tuple[str, bytes]]
     client: Client = field(default_factory=lambda: Client(raise_request_exception=False))
 
     def get(self, path: str, *, token: str | None = "analyst", **headers: str) -> Any:
@@ -148,79 +145,45 @@ def divisions() -> Divisions:
     return load_divisions()
 
 
-@pytest.fixture
-def instance(tmp_path: Path, divisions: Divisions) -> Iterator[Instance]:
-    stores, clock, engine = MemoryStores(), MemoryClock(NOW), Engine()
-    keystore = FileKeyStore(tmp_path / "keys")
-    keystore.create([LEDGER, "session", "token-salt", "pseudonym-master"])
-    ledger = Ledger(stores.ledger, keystore, clock, origin="test", alarm_seconds=10, stop_seconds=300)
-    common: dict[str, Any] = {"transactions": stores.transactions, "epoch": stores.epoch, "ledger": ledger, "clock": clock}
-    catalog = CatalogActions(catalog=stores.catalog, parties=stores.parties, time_zone="Asia/Shanghai", **common)
-    sharing = SharingActions(
-        catalog=stores.catalog,
-        parties=stores.parties,
-        sharing=stores.sharing,
-        divisions=divisions,
-        side_tables=stores.side_tables,
-        time_zone="Asia/Shanghai",
-        **common,
-    )
-    gateway = Gateway(
-        catalogue=stores.catalog,
-        grants=stores.sharing,
-        divisions=divisions,
-        side_tables=stores.side_tables,
-        epoch=stores.epoch,
-        engine=engine,
-        ledger=ledger,
-        uses=stores.uses,
-        second_parser=table_names,
-        clock=clock,
-        limits=EngineLimits(seconds=5, memory_megabytes=256, threads=1, maximum_rows=1000),
-        statement_key=b"k" * 32,
-        time_zone=ZoneInfo("Asia/Shanghai"),
-    )
-    loaded: list[tuple[str, bytes]] = []
-    for one in OFFICES:
-        stores.parties.put_office(one)
-    for one in (
+def entries() -> tuple[Dataset, ...]:
+    return (
         dataset("civil.household", Sharing.CONDITIONAL, "低保家庭", "Low-income households"),
         dataset("civil.shelter", Sharing.UNCONDITIONAL, "避难场所", "Shelters"),
         dataset("civil.adoption", Sharing.NOT_SHARED, "收养登记", "Adoptions"),
-    ):
-        catalog.publish(one, by=OFFICER)
-        stores.catalog.add_snapshot(snapshot(one.id, 1))
-    instance_doors = Doors(
-        catalog=catalog,
-        entries=stores.catalog,
-        parties=stores.parties,
-        divisions=divisions,
-        sharing=sharing,
-        gateway=gateway,
-        ledger=ledger,
-        uses=stores.uses,
-        accounts=Tokens(),
-        load=loader(stores, loaded),
-        clock=clock,
     )
-    sequencer = Sequencer(stores.ledger, keystore, clock, origin="test")
-    doors_module.use(instance_doors)
-    yield Instance(stores, clock, engine, instance_doors, sequencer, loaded)
+
+
+ROWS = "household,division,members\nh1,520527000000,3\nh2,520527000000,5\n"
+
+
+@pytest.fixture(scope="session")
+def seed_lake(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Snapshot]]:
+    """A lake with one snapshot of each dataset, made once and copied for each test."""
+    folder = tmp_path_factory.mktemp("seed")
+    (folder / "rows.csv").write_text(ROWS, "utf-8")
+    lake = Lake(folder / "lake", MemoryClock(NOW))
+    taken = {one.id: load(folder / "rows.csv", dataset=one, lake=lake).snapshot for one in entries()}
+    return folder / "lake", taken
+
+
+@pytest.fixture
+def instance(tmp_path: Path, divisions: Divisions, seed_lake: tuple[Path, dict[str, Snapshot]]) -> Iterator[Instance]:
+    stores, clock, engine = MemoryStores(), MemoryClock(NOW), Engine()
+    keystore = FileKeyStore(tmp_path / "keys")
+    keystore.create([LEDGER, "session", "token-salt", "pseudonym-master"])
+    shutil.copytree(seed_lake[0], tmp_path / "lake")
+    stores.divisions.put_divisions(divisions.line("520527000000"))
+    settings = Settings(home=tmp_path, query_maximum_rows=1000, query_seconds=5)
+    platform = open_core(settings, stores, clock)
+    platform.gateway._engine = engine  # the one thing that is not real here
+    for one in OFFICES:
+        stores.parties.put_office(one)
+    for actor_ in TOKENS.values():
+        stores.parties.put_actor(actor_)
+    for one in entries():
+        platform.catalog.publish(one, by=OFFICER)
+        stores.catalog.add_snapshot(seed_lake[1][one.id])
+    made = doors_of(platform, stores, accounts=Tokens(), clock=clock)
+    doors_module.use(made)
+    yield Instance(stores, clock, engine, made, platform.sequencer)
     doors_module.use(None)
-
-
-def snapshot(name: str, version: int) -> Snapshot:
-    files = (SnapshotFile(path=f"{name}/{version}.parquet", rows=2, bytes=100),)
-    return Snapshot(dataset=name, version=version, files=files, rows=2, taken_at=NOW, source_hash="ab" * 32, rejected_rows=0)
-
-
-def loader(stores: MemoryStores, loaded: list[tuple[str, bytes]]) -> Callable[[str, Path, Actor, int], Loading]:
-    def load(name: str, path: Path, by: Actor, reject_limit: int) -> Loading:
-        current = stores.catalog.current_snapshot(name)
-        loaded.append((path.suffix, path.read_bytes()))
-        taken = snapshot(name, current.version + 1 if current else 1)
-        stores.catalog.add_snapshot(taken)
-        rejects = (Reject(line=3, reason="value-not-a-number", item="members"),) if reject_limit else ()
-        return Loading(snapshot=taken, rejects=rejects, encoding="utf-8", delimiter=",", header_line=1)
-
-    return load

@@ -119,7 +119,7 @@ def test_a_file_is_sent_whole_with_its_kind(tmp_path: Path) -> None:
     with client_of(api) as client:
         client.upload("a.b", tmp_path / "x.csv")
         with pytest.raises(InputInvalid, match="client-file-kind-unknown"):
-            client.upload("a.b", tmp_path / "x.xlsx")
+            client.upload("a.b", tmp_path / "x.docx")
     assert api.requests[0].content == (tmp_path / "x.csv").read_bytes()
     assert api.requests[0].headers["Content-Type"] == "text/csv"
 

@@ -212,6 +212,6 @@ class DivisionStore(Protocol):
         """Add divisions or replace those of the same code, all in one transaction; how many."""
         ...
 
-    def codes_under(self, division_code: str, at: date) -> frozenset[str]:
+    def codes_under(self, division_code: str, at: date, agreed: date | None = None) -> frozenset[str]:
         """The codes that rows of that day may bear and that lie in the division's area: see `catalog.divisions.Divisions`."""
         ...

@@ -169,10 +169,10 @@ class CatalogActions:
                 found.append(Proposal(new=dataset, old=None, conflicts=(reason,)))
                 continue
             named_before = frozenset(sources_of(old)) if old is not None else frozenset()
-            ancestors, in_a_circle = self._ancestors(dataset, sources)
+            ancestors = self._ancestors(dataset, sources)
             may_know = {name: one for name, one in ancestors.items() if name in named_before or one.is_known_to(by.office)}
             faults = faults_of_entry(dataset, offices, sources=may_know, floors=self.floors, today=today)
-            if in_a_circle:
+            if _leads_back(dataset, may_know):
                 faults = (*faults, Reason("lineage-circle", {"dataset": dataset.id}))
             found.append(Proposal(new=dataset, old=old, faults=faults, conflicts=self._conflicts(old, dataset, allow_changes)))
         return found
@@ -183,20 +183,18 @@ class CatalogActions:
         has_snapshot = self.catalog.current_snapshot(new.id) is not None
         return faults_of_change(old, new, has_snapshot=has_snapshot, allow_changes=allow_changes)
 
-    def _ancestors(self, dataset: Dataset, known: Mapping[str, Dataset]) -> tuple[Mapping[str, Dataset], bool]:
-        """The entries that it was made of, and those that they were made of, and on; and whether that leads back to it."""
+    def _ancestors(self, dataset: Dataset, known: Mapping[str, Dataset]) -> Mapping[str, Dataset]:
+        """The entries that it was made of, and those that they were made of, and on."""
         found: dict[str, Dataset] = {}
         layer = set(sources_of(dataset))
-        in_a_circle = False
         for _ in range(DEEPEST_LINEAGE):
-            in_a_circle = in_a_circle or dataset.id in layer
             if not (layer := layer - set(found) - {dataset.id}):
                 break
             missing = [name for name in layer if name not in known]
             entries = {**(self.catalog.datasets(missing) if missing else {}), **{name: known[name] for name in layer if name in known}}
             found.update(entries)
             layer = {source for entry in entries.values() for source in sources_of(entry)}
-        return found, in_a_circle
+        return found
 
     def _put(self, proposal: Proposal, *, by: Actor) -> Dataset:
         old = proposal.old
@@ -304,6 +302,19 @@ def _refusals(dataset: Dataset, old: Dataset | None, by: Actor) -> tuple[Reason,
             reasons.append(Reason("dataset-of-other-office", parameters))
             break
     return tuple(reasons)
+
+
+def _leads_back(dataset: Dataset, may_know: Mapping[str, Dataset]) -> bool:
+    """Whether the lineage leads back to the entry, by entries that the publishing office may know of: a circle through a hidden one
+    must not tell that there is one, and the grades of a circle are judged all the same."""
+    seen: set[str] = set()
+    layer = set(sources_of(dataset))
+    while layer:
+        if dataset.id in layer:
+            return True
+        seen |= layer
+        layer = {source for name in layer if name in may_know for source in sources_of(may_know[name])} - seen
+    return False
 
 
 def _without_hidden(dataset: Dataset, known: set[str]) -> Dataset:

@@ -10,15 +10,40 @@ from huitong.cli.base import Group, surroundings
 from huitong.cli.door import open_client
 from huitong.cli.language import words
 from huitong.cli.output import remark, show_one, show_rows, show_table, text
+from huitong.cli.reading_options import reading_options, said, source_of, source_options
 from huitong.errors import InputInvalid
 
 LEVELS = ("province", "city", "county", "township", "village")
 limit = click.option("--limit", type=click.IntRange(1, 500), default=20)
 offset = click.option("--offset", type=click.IntRange(0), default=0)
 
-division = Group("division", no_args_is_help=True)
-office = Group("office", no_args_is_help=True, lazy={"register": "huitong.cli.registering:office_register"})
-dataset = Group("dataset", no_args_is_help=True)
+division = Group("division", no_args_is_help=True, lazy={"change": "huitong.cli.succeeding:division_change"})
+office = Group(
+    "office",
+    no_args_is_help=True,
+    lazy={"register": "huitong.cli.registering:office_register", "succeed": "huitong.cli.succeeding:office_succeed"},
+)
+dataset = Group(
+    "dataset",
+    no_args_is_help=True,
+    lazy={
+        "draft": "huitong.cli.folders:dataset_draft",
+        "export": "huitong.cli.folders:dataset_export",
+        "apply": "huitong.cli.folders:dataset_apply",
+        "sample": "huitong.cli.describing:dataset_sample",
+        "quality": "huitong.cli.describing:dataset_quality",
+        "suggestions": "huitong.cli.describing:dataset_suggestions",
+        "confirm": "huitong.cli.describing:dataset_confirm",
+        "dismiss": "huitong.cli.describing:dataset_dismiss",
+        "snapshots": "huitong.cli.describing:dataset_snapshots",
+        "dcat": "huitong.cli.describing:dataset_dcat",
+        "guide": "huitong.cli.describing:dataset_guide",
+        "register": "huitong.cli.loading:dataset_register",
+        "rejects": "huitong.cli.loading:dataset_rejects",
+        "loads": "huitong.cli.loading:dataset_loads",
+        "erase": "huitong.cli.loading:dataset_erase",
+    },
+)
 
 
 # --- divisions ------------------------------------------------------------------------------------------------------------
@@ -84,15 +109,34 @@ def office_show(identifier: str) -> None:
 # --- datasets -------------------------------------------------------------------------------------------------------------
 
 
+FACETS = ("office", "level", "division", "family", "grade", "sharing", "openness", "cycle", "meaning")
+
+
 @dataset.command("search")
 @click.argument("text_", metavar="[TEXT]", required=False)
-@click.option("--office", metavar="OFFICE")
+@click.option("--office", "office_", metavar="OFFICE")
 @click.option("--sharing", type=click.Choice(["unconditional", "conditional", "not-shared"]))
+@click.option("--where", "narrowing", metavar="FACET=VALUE", multiple=True)
+@click.option("--count", "facets", type=click.Choice(FACETS), multiple=True)
 @limit
 @offset
-def dataset_search(text_: str | None, office: str | None, sharing: str | None, limit: int, offset: int) -> None:
+def dataset_search(
+    text_: str | None,
+    office_: str | None,
+    sharing: str | None,
+    narrowing: tuple[str, ...],
+    facets: tuple[str, ...],
+    limit: int,
+    offset: int,
+) -> None:
+    wanted: dict[str, list[str]] = {}
+    for one in (*narrowing, *([f"office={office_}"] if office_ else []), *([f"sharing={sharing}"] if sharing else [])):
+        facet, equals, value = one.partition("=")
+        if facet not in FACETS or not equals or not value:
+            raise InputInvalid.because("cli-facet-unknown", facet=one, facets=", ".join(FACETS))
+        wanted.setdefault(facet, []).append(value)
     with open_client() as client:
-        page = client.search(text_, office=office, sharing=sharing, limit=limit, offset=offset)
+        page = client.search(text_, narrowing=wanted, facets=facets, limit=limit, offset=offset)
     columns = [
         ("dataset", lambda row: row["id"]),
         ("title", lambda row: row["title"]),
@@ -102,6 +146,10 @@ def dataset_search(text_: str | None, office: str | None, sharing: str | None, l
         ("grade", lambda row: row["grade"]),
     ]
     show_rows(columns, page["datasets"], raw=page, total=page["total"])
+    if facets and surroundings().format == "table":
+        rows = [[words(f"facet-{facet}"), choice(one["value"]), one["count"]] for facet in facets for one in page["facets"].get(facet, ())]
+        click.echo()
+        show_table([words("title-facet"), words("title-value"), words("title-hits")], rows)
 
 
 @dataset.command("show")
@@ -125,10 +173,21 @@ def show_dataset(found: dict[str, Any]) -> None:
         ("sharing", choice(found["sharing"])),
         ("sharing_basis", found["sharing_basis"]),
         ("sharing_condition", found["sharing_condition"]),
+        ("sharing_manner", choice(found["sharing_manner"])),
+        ("openness", choice(found["openness"])),
+        ("openness_condition", found["openness_condition"]),
+        ("collected_under", found["legal_basis"]),
+        ("classification", found["classification"]),
+        ("related", ", ".join(found["related"]) or None),
+        ("held_as", choice(found["format"])),
         ("update_cycle", choice(found["update_cycle"])),
-        ("grade", found["grade"]),
+        ("grade", _grade_text(found)),
+        ("primary_key", ", ".join(found["primary_key"]) or None),
+        ("derived_from", ", ".join(found["derived_from"]) or None),
+        ("visibility", choice(found["visibility"])),
         ("source", found["source"]),
-        ("snapshot", words("snapshot-line", **_snapshot(snapshot)) if snapshot else words("no-snapshot")),
+        ("quality", quality_line(found["quality"]) if found.get("quality") else None),
+        ("snapshot", words("snapshot-line", **snapshot_words(snapshot)) if snapshot else words("no-snapshot")),
         ("availability", found["availability"]["text"]),
     ]
     if form == "csv":
@@ -140,7 +199,31 @@ def show_dataset(found: dict[str, Any]) -> None:
         items_table(found)
 
 
-def _snapshot(snapshot: dict[str, Any]) -> dict[str, str | int]:
+def _grade_text(found: dict[str, Any]) -> str:
+    """The grade by its title, with why it is higher than that of the items."""
+    effective = found["effective_grade"]
+    because = "; ".join(one["text"] for one in effective["because"])
+    said = f"{effective['rank']} {text(effective['title'])}"
+    return f"{said} ({because})" if because else said
+
+
+def percent(share: float | None) -> str:
+    """A share as percent with one digit after the point; empty if it is not known."""
+    return "" if share is None else f"{share * 100:.1f} %"
+
+
+def quality_line(quality: dict[str, Any]) -> str:
+    """A quality report in one line."""
+    return words(
+        "quality-late-line" if quality["late"] else "quality-line",
+        completeness=percent(quality["completeness"]) or "-",
+        validity=percent(quality["validity"]) or "-",
+        due=str(quality["due_at"] or "-")[:10],
+    )
+
+
+def snapshot_words(snapshot: dict[str, Any]) -> dict[str, str | int]:
+    """What a sentence about a snapshot needs."""
     return {"version": snapshot["version"], "rows": f"{snapshot['rows']:,}", "taken_at": str(snapshot["taken_at"])[:10]}
 
 
@@ -189,37 +272,20 @@ def read_entry(file: Path) -> dict[str, Any]:
     return dict(entry)
 
 
-@dataset.command("register")
-@click.argument("identifier", metavar="DATASET")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=Path, allow_dash=True))
-@click.option("--kind", type=click.Choice(["csv", "parquet"]))
-def dataset_register(identifier: str, file: Path, kind: str | None) -> None:
-    from huitong.client import CSV, PARQUET
-
-    media = {"csv": CSV, "parquet": PARQUET, None: None}[kind]
-    if str(file) == "-":
-        if kind is None:
-            raise InputInvalid.because("cli-kind-missing")
-        source: Path | Any = iter(lambda: sys.stdin.buffer.read(1 << 20), b"")
-    elif not file.is_file():
-        raise InputInvalid.because("cli-file-unreadable", file=str(file))
-    else:
-        source = file
-    with open_client() as client:
-        snapshot = client.upload(identifier, source, kind=media)
-    remark(words("registered", dataset=identifier, **_snapshot(snapshot)))
-    if snapshot.get("rejected_rows"):
-        remark(words("rows-rejected", rows=int(snapshot["rejected_rows"])))
-    keys = ("version", "rows", "rejected_rows", "taken_at", "source_hash")
-    show_one([(key, snapshot[key]) for key in keys if key in snapshot], raw=snapshot)
-
-
 @dataset.command("inspect")
-@click.argument("file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def dataset_inspect(file: Path) -> None:
-    from huitong.cli.inspecting import show_reading
+@click.argument("file", metavar="FILE|ADDRESS")
+@source_options
+@reading_options
+@click.option("--type", "types", metavar="COLUMN=TYPE", multiple=True)
+def dataset_inspect(file: str, table: str | None, credential: str | None, types: tuple[str, ...], **reading: Any) -> None:
+    from huitong.cli.inspecting import reading_of_file, show_reading
 
-    show_reading(file)
+    database = source_of(file, table, credential)
+    if database is None:
+        show_reading(reading_of_file(Path(file), said(reading), types))
+        return
+    with open_client() as client:
+        show_reading(client.inspect_source(database))
 
 
 # --- words of values ------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
-"""Looking into a file of one's own before it is registered."""
+"""Looking into a source of one's own before it is registered: what was understood of it, and why."""
 
-from dataclasses import asdict, is_dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,34 +8,73 @@ import click
 
 from huitong.cli.base import surroundings
 from huitong.cli.catalogue import choice
+from huitong.cli.failing import printable
 from huitong.cli.language import words
-from huitong.cli.output import show_csv, show_json, show_table, text
+from huitong.cli.output import show_csv, show_json, show_table
+from huitong.errors import InputInvalid
 
 
-def _shown(key: str, value: object) -> str:
-    """A reason or a type in words, for eyes; its code for programs."""
-    return choice(str(value)) if key in ("type", "why") else text(value)
+def reading_of_file(file: Path, overrides: dict[str, Any], types: Sequence[str]) -> dict[str, Any]:
+    """What a file looks like, in the form in which the API tells it of a database. Nothing is written."""
+    from huitong.intake.reading import inspect
+    from huitong.intake.source import Overrides
+    from huitong.words import render
+
+    if not file.is_file():
+        raise InputInvalid.because("cli-file-unreadable", file=str(file))
+    reading = inspect(file, overrides=Overrides(**overrides, types=_types(types)))
+    language = words.language
+    return {
+        "format": reading.format,
+        "encoding": reading.encoding,
+        "delimiter": reading.delimiter,
+        "sheet": reading.sheet,
+        "sheets": list(reading.sheets),
+        "header_row": reading.header_row,
+        "rows": reading.rows,
+        "broken": reading.broken,
+        "decisions": [
+            {"what": one.what, "value": one.value, "code": one.why.code, "text": render(one.why, language)} for one in reading.decisions
+        ],
+        "columns": [
+            {
+                "name": one.name,
+                "type": one.type.value,
+                "missing": one.missing,
+                "code": one.why.code,
+                "text": render(one.why, language),
+            }
+            for one in reading.columns
+        ],
+    }
 
 
-def show_reading(file: Path) -> None:
-    """Encoding, delimiter, header and types, each with why."""
-    from huitong.intake.load import inspect
+def _types(given: Sequence[str]) -> dict[str, Any]:
+    from huitong.model.catalog import ItemType
 
-    reading: Any = inspect(file)
-    raw = asdict(reading) if is_dataclass(reading) and not isinstance(reading, type) else dict(vars(reading))
+    types = {}
+    for one in given:
+        column, equals, kind = one.rpartition("=")
+        if not equals or kind not in {known.value for known in ItemType}:
+            raise InputInvalid.because("cli-types-unreadable", given=one, types=", ".join(known.value for known in ItemType))
+        types[column] = ItemType(kind)
+    return types
+
+
+def show_reading(reading: dict[str, Any]) -> None:
+    """Decisions first, each with why; then the columns."""
     form = surroundings().format
     if form == "json":
-        show_json(raw)
+        show_json(reading)
         return
-    lists = [value for value in raw.values() if isinstance(value, (list, tuple)) and value]
-    columns = next((value for value in lists if isinstance(value[0], dict)), [])
-    header = list(columns[0]) if columns else []
-    rows = [[_shown(key, column[key]) for key in header] for column in columns]
+    header = ["name", "type", "missing", "why"]
+    rows = [[one["name"], choice(one["type"]), one["missing"], one["text"]] for one in reading["columns"]]
     if form == "csv":
         show_csv(header, rows)
         return
-    for name, value in raw.items():
-        if value is not columns:
-            click.echo(f"{words(f'title-{name}') if words.has(f'title-{name}') else name}: {text(value)}")
+    for one in reading["decisions"]:
+        click.echo(f"- {printable(one['text'])}")
+    if reading["rows"] is not None:
+        click.echo(words("reading-rows", rows=f"{reading['rows']:,}"))
     click.echo()
-    show_table([words(f"title-{key}") if words.has(f"title-{key}") else key for key in header], rows)
+    show_table([words(f"title-{key}") for key in header], rows)

@@ -147,7 +147,7 @@ def _fill(inside: Inside, *, operator: str, operator_name: str, office: "Office"
     by = instance_operator(operator)
     if stores.ledger.last_instant() is None:
         tree = load_divisions()
-        divisions, _ = tree.search(limit=len(tree))
+        divisions = list(tree.every())
         with stores.atomic():
             stores.divisions.put_divisions(divisions)
             body = {"name": inside.settings.name, "log_key": inside.ledger.vkey(), "divisions": len(divisions), "by": operator}

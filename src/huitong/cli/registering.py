@@ -151,3 +151,4 @@ def read_offices(file: Path) -> list[Any]:
     if wrong:
         raise InputInvalid(*wrong)
     return offices
+

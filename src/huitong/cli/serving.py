@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import logging
 import os
 import shutil
 import signal
@@ -10,7 +11,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import PIPE, Popen, TimeoutExpired
@@ -27,6 +28,11 @@ from huitong.settings import Settings
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 15.0
+LOOK_SECONDS = 5.0
+"""Between two looks for planned loads that are due: plans are to the minute."""
+SWEEP_SECONDS = 3600.0
+"""Between two sweeps for snapshots whose time is over: retention is in days."""
+LOAD_STOP_SECONDS = 5.0
 MOST_RESTARTS = 5
 """Within a minute; a part that dies more often than that cannot be helped by starting it again."""
 
@@ -323,12 +329,18 @@ def worker(operator: str, lifeline: bool) -> None:
             stop.set()
 
     with stopping_on_signals(stop):
-        thread = threading.Thread(target=fold, name="sequencer")
-        thread.start()
+        threads = [
+            threading.Thread(target=fold, name="sequencer"),
+            threading.Thread(target=load_by_plan, args=(inside, stop), name="loads", daemon=True),
+        ]
+        for thread in threads:
+            thread.start()
         click.echo(words("worker-running"), err=True)
         while not stop.wait(0.5):
             prepare_grants(inside)
-        thread.join()
+        threads[0].join()
+        # A load that is under way leaves nothing visible when the process ends, and its plan runs it again.
+        threads[1].join(LOAD_STOP_SECONDS)
     if broken:
         raise broken[0]
 
@@ -339,10 +351,34 @@ def _until_end_of_input(stop: threading.Event) -> None:
     stop.set()
 
 
+def load_by_plan(inside: Any, stop: threading.Event) -> None:
+    """Close the runs that a killed process left, then run what plans ask for, and keep house once an hour."""
+    from huitong.portal.wiring import wall_clock
+
+    log = logging.getLogger("huitong.worker")
+    _try(log, "broken loads could not be closed", inside.platform.intake.close_broken_runs)
+    swept = 0.0
+    while not stop.wait(LOOK_SECONDS):
+        _try(log, "planned loads could not be run", lambda: inside.platform.plans.run_due(wall_clock()))
+        if time.monotonic() - swept >= SWEEP_SECONDS:
+            swept = time.monotonic()
+            _try(log, "old snapshots could not be removed", inside.platform.intake.retain)
+
+
+def _try(log: logging.Logger, failed: str, what: Callable[[], object]) -> None:
+    """One round; what fails is told by its kind and tried again at the next."""
+    from django.db import connections
+
+    try:
+        what()
+    except Exception as error:
+        log.warning("%s: %s", failed, type(error).__name__)
+    finally:
+        connections.close_all()
+
+
 def prepare_grants(inside: Any) -> None:
     """Build the side tables of grants that wait for them; one that fails is tried again at the next round."""
-    import logging
-
     try:
         inside.platform.sharing.prepare_waiting()
     except Exception as error:

@@ -275,7 +275,11 @@ class Broker:
         memory = min(limits.memory_megabytes, self._settings.memory_megabytes)
         peer.query = replace(query, limits=replace(limits, memory_megabytes=memory))
         peer.since = time.monotonic()
-        if len(self._waiting) >= self._settings.waiting:
+        level = int(self.found["sandbox"]["level"])
+        below = next(((dataset, needed) for dataset, needed in query.sandbox.items() if level < needed), None)
+        if below is not None:
+            self._refuse(peer, Reason("sandbox-below-grade", {"dataset": below[0], "level": level, "needed": below[1]}))
+        elif len(self._waiting) >= self._settings.waiting:
             self._refuse(peer, Reason("engine-busy", {"query": query.query}))
         else:
             self._waiting.append(peer)

@@ -82,6 +82,7 @@ def query_as_json(query: GovernedQuery) -> dict[str, Any]:
         "sql": query.sql,
         "tables": [{"name": t.name, "files": list(t.files), "columns": list(t.columns.items())} for t in query.tables],
         "limits": [limits.seconds, limits.memory_megabytes, limits.threads, limits.maximum_rows],
+        "sandbox": list(query.sandbox.items()),
     }
 
 
@@ -102,7 +103,8 @@ def query_of_json(said: Mapping[str, Any]) -> GovernedQuery:
         )
         if any(not table.columns for table in tables):
             raise MalformedError
-        return GovernedQuery(query=_text(said["query"]), sql=_text(said["sql"]), tables=tables, limits=limits)
+        needed = {_text(dataset): _count(level) for dataset, level in _list(said["sandbox"])}
+        return GovernedQuery(query=_text(said["query"]), sql=_text(said["sql"]), tables=tables, limits=limits, sandbox=needed)
     except (KeyError, TypeError, ValueError, OverflowError):
         raise MalformedError from None
 

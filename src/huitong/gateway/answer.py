@@ -12,14 +12,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import date, datetime, tzinfo
 from typing import Any, Protocol
 
 import pyarrow as pa
 
-from huitong.errors import HuitongError, InputInvalid, LedgerBroken, Reason, Refused, Unavailable
+from huitong.errors import HuitongError, InputInvalid, LedgerBroken, NotFound, Reason, Refused, Unavailable
 from huitong.gateway.gate import duration_bucket, gate, result_hash
 from huitong.gateway.parse import Caps, parse, read_caps
 from huitong.gateway.plan import DatasetPlan, Plan, PlanCache
@@ -32,6 +32,7 @@ from huitong.model.party import Actor
 from huitong.model.policy import Decision, DivisionRows, Grant, Mask
 from huitong.model.query import Answer, EngineLimits, GovernedQuery, QueryRequest
 from huitong.policy.decide import decide, fault_of_actor, fault_of_purpose
+from huitong.policy.schemes import GradingScheme
 
 _LOG = logging.getLogger("huitong.gateway")
 
@@ -56,7 +57,7 @@ class Grants(Protocol):
 class Divisions(Protocol):
     """Knows which division codes lie under a division on a day."""
 
-    def codes_under(self, division_code: str, at: date, /) -> frozenset[str]:
+    def codes_under(self, division_code: str, at: date, agreed: date | None = None, /) -> frozenset[str]:
         """The codes of the division itself and of all below it that are valid on the day."""
 
 
@@ -65,6 +66,13 @@ class SideTables(Protocol):
 
     def files(self, linkage_group: str, dataset_id: str, item: str, snapshot_version: int, /) -> tuple[str, ...]:
         """Parquet files with `identifier` and `token` that cover the item in that snapshot; empty if they are not built."""
+
+
+class Leases(Protocol):
+    """Keeps the files of a plan from being removed while it runs (`huitong.lake.snapshots.Lake`)."""
+
+    def reading(self, files: Collection[str], /) -> AbstractContextManager[None]:
+        """Keep these files while the block runs. Raises NotFound if one is gone already: plan again."""
 
 
 class Epoch(Protocol):
@@ -194,9 +202,14 @@ class Gateway:
         statement_key: bytes,
         time_zone: tzinfo,
         caps: Caps | None = None,
+        leases: Leases | None = None,
+        scheme: GradingScheme | None = None,
+        sandbox_level: Callable[[Dataset, int], int] = lambda _dataset, _rows: 0,
     ) -> None:
         """`limits.maximum_rows` is what a person may receive; the engine is asked for one row more, to know whether rows are
-        left. `statement_key` salts the hash of a statement in the ledger. `time_zone` is where the day of a snapshot is read."""
+        left. `statement_key` salts the hash of a statement in the ledger. `time_zone` is where the day of a snapshot is read.
+        `leases` keeps the files of a query while it runs; None: nobody removes any. `scheme` is the grading scheme in force;
+        `sandbox_level` says what the storage rule of a dataset of so many rows asks of the engine."""
         self._catalogue = catalogue
         self._grants = grants
         self._divisions = divisions
@@ -210,6 +223,9 @@ class Gateway:
         self._limits = limits
         self._statement_key = hmac.digest(statement_key, b"huitong/statement/1", hashlib.sha256)
         self._time_zone = time_zone
+        self._leases = leases
+        self._scheme = scheme
+        self._sandbox_level = sandbox_level
         self._caps = caps or read_caps()
         self._plans = PlanCache(self._caps.cached_plans)
         self._in_flight = InFlight(self._caps.queries_of_an_office, self._caps.queries_at_once)
@@ -223,7 +239,22 @@ class Gateway:
             return self._answer(query, request, actor)
 
     def _answer(self, query: str, request: QueryRequest, actor: Actor) -> Answer:
-        plan = self._plan(query, request, actor)
+        with ExitStack() as lease:
+            plan = self._plan(query, request, actor)
+            try:
+                lease.enter_context(self._kept(plan))
+            except NotFound:  # a file was removed since: with what is there now
+                plan = self._plan(query, request, actor, anew=True)
+                lease.enter_context(self._kept(plan))
+            return self._run(query, request, actor, plan)
+
+    def _kept(self, plan: Plan) -> AbstractContextManager[None]:
+        """Keep the files of the plan while it runs."""
+        if self._leases is None:
+            return nullcontext()
+        return self._leases.reading({file for table in plan.tables for file in table.files})
+
+    def _run(self, query: str, request: QueryRequest, actor: Actor, plan: Plan) -> Answer:
         intent = self._append(query, EntryKind.USE_INTENT, self._intent(query, request, actor, plan))
         began = time.monotonic()
         try:
@@ -278,12 +309,12 @@ class Gateway:
 
     # --- the steps ----------------------------------------------------------------------------------------------------
 
-    def _plan(self, query: str, request: QueryRequest, actor: Actor) -> Plan:
+    def _plan(self, query: str, request: QueryRequest, actor: Actor, *, anew: bool = False) -> Plan:
         """A verified plan, from the cache when nothing that it rests on has changed. Refusals are recorded here."""
         at = self._clock()
         text = hashlib.sha256(request.sql.encode("utf-8", "surrogatepass")).digest()
         key = (text, request.purpose, actor.office, self._epoch.policy_epoch())
-        kept = self._plans.get(key)
+        kept = None if anew else self._plans.get(key)
         if kept is not None and fault_of_actor(actor) is None and self._still_holds(kept, at):
             return kept
         considered = self._consider(request, actor, at)
@@ -330,13 +361,23 @@ class Gateway:
             names = named_datasets(tree, self._caps)
         except HuitongError as refusal:
             return _Considered(tuple(dict.fromkeys(about_person + refusal.reasons)), None, nothing, {}, {})
-        datasets = {name: dataset for name in sorted(names) if (dataset := self._catalogue.dataset(name)) is not None}
-        grants = tuple(self._grants.grants_of_office(actor.office, tuple(datasets)))
+        there = {name: dataset for name in sorted(names) if (dataset := self._catalogue.dataset(name)) is not None}
+        grants = tuple(self._grants.grants_of_office(actor.office, tuple(there)))
+        # An entry that the office may not know of is one that does not exist, unless the office holds a grant over it: who was
+        # granted the use knows of it, and is told why when that use ends.
+        granted = {grant.dataset for grant in grants}
+        datasets = {name: one for name, one in there.items() if one.is_known_to(actor.office) or name in granted}
         first = self._first_choice(actor, request.purpose, datasets, grants, at)
         try:
             resolution = resolve(tree, datasets=datasets, grants=first, caps=self._caps)
             decision = decide(
-                actor=actor, purpose=request.purpose, uses=resolution.named_uses(), datasets=datasets, grants=grants, at=at
+                actor=actor,
+                purpose=request.purpose,
+                uses=resolution.named_uses(),
+                datasets=datasets,
+                grants=grants,
+                at=at,
+                scheme=self._scheme,
             )
             if decision.allowed and any(first[name] is not grant for name, grant in decision.grants.items()):
                 resolution = resolve(parse(request.sql, self._caps), datasets=datasets, grants=decision.grants, caps=self._caps)
@@ -353,15 +394,17 @@ class Gateway:
                 reasons.append(Reason("dataset-without-snapshot", {"dataset": name, "provider": datasets[name].provider}))
         return _Considered(tuple(reasons), resolution, decision, datasets, snapshots)
 
-    @staticmethod
     def _first_choice(
-        actor: Actor, purpose: str, datasets: Mapping[str, Dataset], grants: Sequence[Grant], at: datetime
+        self, actor: Actor, purpose: str, datasets: Mapping[str, Dataset], grants: Sequence[Grant], at: datetime
     ) -> Mapping[str, Grant]:
         """The grant that a star stands for, dataset by dataset, before it is known which items are named."""
         found: dict[str, Grant] = {}
         for name in datasets:
             use: Mapping[str, frozenset[str]] = {name: frozenset()}
-            found.update(decide(actor=actor, purpose=purpose, uses=use, datasets=datasets, grants=grants, at=at).grants)
+            decision = decide(
+                actor=actor, purpose=purpose, uses=use, datasets=datasets, grants=grants, at=at, scheme=self._scheme
+            )
+            found.update(decision.grants)
         return found
 
     def _rewrite(self, considered: _Considered) -> Plan:
@@ -373,8 +416,16 @@ class Gateway:
             codes: frozenset[str] | None = None
             if grant.terms.rows is not None:
                 day = snapshot.taken_at.astimezone(self._time_zone).date()
-                codes = self._divisions.codes_under(grant.terms.rows.division, day)
-            parts[name] = DatasetPlan(dataset=name, described=dataset, grant=grant, read=snapshot, codes=codes)
+                agreed = grant.terms.valid_from.astimezone(self._time_zone).date()
+                codes = self._divisions.codes_under(grant.terms.rows.division, day, agreed)
+            parts[name] = DatasetPlan(
+                dataset=name,
+                described=dataset,
+                grant=grant,
+                read=snapshot,
+                codes=codes,
+                sandbox_level=self._sandbox_level(dataset, snapshot.rows),
+            )
         plan = rewrite(
             considered.resolution,
             parts,

@@ -21,6 +21,8 @@ class DatasetPlan:
     grant: Grant
     read: Snapshot
     codes: frozenset[str] | None
+    sandbox_level: int = 0
+    """What the storage rule of its grade asks of the engine."""
 
     @property
     def snapshot(self) -> int:
@@ -47,7 +49,8 @@ class Plan:
             GovernedTable(name=table.name.replace(self.stand_in, fresh), files=table.files, columns=table.columns)
             for table in self.tables
         )
-        return GovernedQuery(query=query, sql=self.sql.replace(self.stand_in, fresh), tables=tables, limits=limits)
+        needed = {part.dataset: part.sandbox_level for part in self.datasets if part.sandbox_level}
+        return GovernedQuery(query=query, sql=self.sql.replace(self.stand_in, fresh), tables=tables, limits=limits, sandbox=needed)
 
 
 class PlanCache:

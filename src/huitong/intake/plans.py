@@ -34,7 +34,7 @@ class LoadSource:
 
     def __post_init__(self) -> None:
         if self.kind is SourceKind.DATABASE and not self.table:
-            raise InputInvalid.because("source-table-missing", address=self.address)
+            raise InputInvalid.because("source-table-missing")
 
 
 @dataclass(frozen=True)

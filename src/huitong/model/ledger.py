@@ -16,6 +16,7 @@ class EntryKind(StrEnum):
     DATASET_PUBLISHED = "dataset-published"
     SNAPSHOT_TAKEN = "snapshot-taken"
     REQUEST_SUBMITTED = "request-submitted"
+    REQUEST_ENDORSED = "request-endorsed"
     REQUEST_APPROVED = "request-approved"
     REQUEST_REFUSED = "request-refused"
     REQUEST_WITHDRAWN = "request-withdrawn"

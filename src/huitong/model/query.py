@@ -46,6 +46,8 @@ class GovernedQuery:
     sql: str
     tables: tuple[GovernedTable, ...]
     limits: EngineLimits
+    sandbox: Mapping[str, int] = field(default_factory=dict)
+    """Dataset -> the sandbox level that the storage rule of its grade asks for; an engine below it refuses."""
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,6 @@ __all__ = [
     "mode_fault",
     "read_scheme",
     "reviewers_needed",
-    "sandbox_fault",
     "scheme",
     "scheme_ids",
     "scheme_in_force",
@@ -104,16 +103,6 @@ def mode_fault(
         modes = ", ".join(one for one in MODES if one in grade.modes)
         return Reason("mode-not-allowed", {"dataset": dataset, "grade": grade.code, "mode": mode.value, "modes": modes})
     return None
-
-
-def sandbox_fault(
-    dataset: str, grade: Grade, reached: int, *, scheme: GradingScheme | None = None
-) -> Reason | None:
-    """Why an engine that reached that sandbox level may not read a snapshot of that grade; None if it may."""
-    needed = storage_rule(grade, scheme=scheme).sandbox_level
-    if reached >= needed:
-        return None
-    return Reason("sandbox-below-grade", {"dataset": dataset, "level": reached, "needed": needed})
 
 
 # The grade of a whole

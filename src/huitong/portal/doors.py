@@ -1,27 +1,34 @@
 """What the API and the pages reach: the platform of the instance that this process serves, opened once, at the first call."""
 
 import json
+import re
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from huitong.catalog.divisions import Divisions, load_divisions
-from huitong.catalog.ports import CatalogStore, PartyStore
+from huitong.catalog.divisions import Divisions
+from huitong.catalog.ports import CatalogStore, PartyStore, QualityStore
 from huitong.catalog.publish import CatalogActions, refuse_unless_officer
 from huitong.errors import NotFound
 from huitong.gateway.answer import Gateway, Uses
-from huitong.intake.load import Loading
+from huitong.intake.actions import IntakeActions
+from huitong.intake.credentials import CredentialActions
+from huitong.intake.planned import PlanActions
+from huitong.intake.quality import freshness
 from huitong.ledger.log import Ledger
-from huitong.model.catalog import Snapshot
-from huitong.model.party import Actor
+from huitong.model.catalog import Dataset, Snapshot
+from huitong.model.party import Actor, DivisionLevel, Office
 from huitong.model.policy import Grant
+from huitong.model.quality import QualityReport
 from huitong.model.sharing import Request
+from huitong.platform import Platform, lineage_of
+from huitong.policy.grading import EffectiveGrade, GradingScheme, effective_grade
 from huitong.portal.accounts.tokens import Scope
 from huitong.sharing.actions import SharingActions
 from huitong.sharing.ports import Side
+from huitong.sharing.succession import SuccessionActions
 
 Kept = TypeVar("Kept")
 
@@ -40,16 +47,26 @@ class Doors:
     catalog: CatalogActions
     entries: CatalogStore
     parties: PartyStore
-    divisions: Divisions
+    division_tree: Callable[[], Divisions]
+    """The divisions of now, and those that were; another process may change them."""
     sharing: SharingActions
+    succession: SuccessionActions
+    intake: IntakeActions
+    plans: PlanActions
+    credentials: CredentialActions
+    reports: QualityStore
+    grading: GradingScheme
     gateway: Gateway
     ledger: Ledger
     uses: Uses
     accounts: Tokens
-    load: Callable[[str, Path, Actor, int], Loading]
-    """Reads a file as the next snapshot of a dataset, leaving out at most so many rows, and makes it the current one."""
     clock: Callable[[], datetime]
     _kept: dict[str, tuple[int, Any]] = field(default_factory=dict)
+
+    @property
+    def divisions(self) -> Divisions:
+        """All divisions: find one, its children, those under it, those of a name."""
+        return self.division_tree()
 
     def once(self, name: str, make: Callable[[], Kept]) -> Kept:
         """What `make` gives, made anew only after a rule, an office or an entry has changed."""
@@ -65,14 +82,48 @@ class Doors:
         """The newest snapshot of a dataset."""
         return self.entries.current_snapshot(dataset_id)
 
+    def report(self, dataset_id: str) -> QualityReport | None:
+        """The quality report of the newest snapshot that has one; whether it is late, as of now."""
+        return self.as_of_now(self.reports.report(dataset_id))
+
+    def as_of_now(self, report: QualityReport | None) -> QualityReport | None:
+        """The same report with its freshness as of this moment."""
+        if report is None:
+            return None
+        cycle, taken_at = report.freshness.cycle, report.freshness.taken_at
+        return replace(report, freshness=freshness(cycle, taken_at, self.clock()))
+
+    def effective_grade(self, dataset: Dataset, *, viewer: str | None) -> EffectiveGrade:
+        """The grade of the dataset as a whole. Of reasons for more than its items' grade, those that name an entry which the viewer
+        may not know of are left out; none are told when nothing raises it."""
+        whole = self.entries.dataset(dataset.id) or dataset
+        sources = lineage_of(whole, self.entries)
+        snapshot = self.current_snapshot(dataset.id)
+        found = effective_grade(whole, sources=sources, rows=snapshot.rows if snapshot else None, scheme=self.grading)
+        if found.grade <= dataset.grade:
+            return replace(found, because=())
+        hidden = {name for name, entry in sources.items() if not entry.is_known_to(viewer)}
+        told = tuple(one for one in found.because if not any(_names(value, hidden) for value in one.parameters.values()))
+        return replace(found, because=told)
+
+    def publisher(self, office_id: str) -> Office:
+        """The office that runs the platform: the one named, else the first of the highest level. Raises NotFound `office-unknown`."""
+        if office_id:
+            found = self.parties.office(office_id)
+        else:
+            found = next((one for level in DivisionLevel for one in self.parties.offices(level=level, limit=1)[0]), None)
+        if found is None:
+            raise NotFound.because("office-unknown", office=office_id or "-")
+        return found
+
+    def known_entries(self, by: Actor, *, office: str | None = None) -> Iterator[Dataset]:
+        """Entries that the actor's office may know of, of one managing office if it is named, by id."""
+        return self.catalog.every_dataset(viewer=by.office, provider=office)
+
     def check_may_load(self, dataset_id: str, *, by: Actor) -> None:
         """Refuse before a large body is read, not after. Raises NotFound, Refused."""
-        dataset = self.catalog.dataset(dataset_id)
+        dataset = self.catalog.dataset(dataset_id, viewer=by.office)
         refuse_unless_officer(by, dataset.provider, dataset.id)
-
-    def take_snapshot(self, dataset_id: str, path: Path, *, by: Actor, reject_limit: int = 0) -> Loading:
-        """Read a file as the next snapshot; more than `reject_limit` rows that do not fit, and nothing is taken."""
-        return self.load(dataset_id, path, by, reject_limit)
 
     def grant_of_request(self, request: Request) -> str | None:
         """The number of the grant that came of a request."""
@@ -102,6 +153,11 @@ class Doors:
         return providers
 
 
+def _names(value: str | int, datasets: Collection[str]) -> bool:
+    """Whether a parameter of a reason names one of these datasets, or an item of one."""
+    return isinstance(value, str) and any(part.partition("#")[0] in datasets for part in re.split(r"[,\s]+", value))
+
+
 _lock = threading.Lock()
 _open: list[Doors] = []
 
@@ -121,6 +177,28 @@ def use(other: Doors | None) -> None:
         _open[:] = [other] if other else []
 
 
+def doors_of(platform: Platform, stores: Any, *, accounts: Tokens, clock: Callable[[], datetime]) -> Doors:
+    """The doors of a platform over its stores."""
+    return Doors(
+        catalog=platform.catalog,
+        entries=stores.catalog,
+        parties=stores.parties,
+        division_tree=stores.divisions.tree,
+        sharing=platform.sharing,
+        succession=platform.succession,
+        intake=platform.intake,
+        plans=platform.plans,
+        credentials=platform.credentials,
+        reports=stores.quality,
+        grading=platform.grading,
+        gateway=platform.gateway,
+        ledger=platform.ledger,
+        uses=stores.uses,
+        accounts=accounts,
+        clock=clock,
+    )
+
+
 def open_doors() -> Doors:
     """The doors of the instance that Django's settings name."""
     from django.conf import settings
@@ -132,16 +210,5 @@ def open_doors() -> Doors:
 
     platform, stores = open_platform(settings.HUITONG), Stores()
     keystore = FileKeyStore(settings.HUITONG.keys)
-    return Doors(
-        catalog=platform.catalog,
-        entries=stores.catalog,
-        parties=stores.parties,
-        divisions=load_divisions(),
-        sharing=platform.sharing,
-        gateway=platform.gateway,
-        ledger=platform.ledger,
-        uses=stores.uses,
-        accounts=Accounts(stores=stores, ledger=platform.ledger, keystore=keystore, clock=wall_clock),
-        load=lambda dataset, path, by, rejects: platform.intake.load(dataset, path, by=by, reject_limit=rejects),
-        clock=wall_clock,
-    )
+    accounts = Accounts(stores=stores, ledger=platform.ledger, keystore=keystore, clock=wall_clock)
+    return doors_of(platform, stores, accounts=accounts, clock=wall_clock)

@@ -30,7 +30,7 @@ from huitong.ledger.cross_check import KeptGrant, KeptRequest, KeptSnapshot, Rec
 from huitong.ledger.log import LedgerStore
 from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.ledger import Checkpoint, Promise
-from huitong.model.party import Actor, Division, DivisionLevel, Office
+from huitong.model.party import Actor, Division, DivisionLevel, Office, Role
 from huitong.model.policy import Grant, GrantState
 from huitong.model.quality import GradingSuggestion, QualityReport, SuggestionState
 from huitong.model.sharing import Request, RequestEvent, RequestState
@@ -301,6 +301,17 @@ class DjangoPartyStore:
         rows = rows.select_related("account", "office").prefetch_related("roles").order_by(_by_bytes("id", self.using))
         return [actor_of(row) for row in rows]
 
+    def reviewers_of(self, offices: Collection[str]) -> Mapping[str, frozenset[str]]:
+        """The persons who hold a post with the role of reviewer now, for each of these offices; in one statement."""
+        wanted = [office for office in offices if _storable(office)]
+        posts = parties.Post.objects.using(self.using).filter(
+            office_id__in=wanted, ended_at=None, account__is_active=True, roles__role=Role.REVIEWER.value
+        )
+        found: dict[str, set[str]] = {office: set() for office in offices}
+        for office, person in posts.values_list("office_id", "account__username"):
+            found[office].add(person)
+        return {office: frozenset(persons) for office, persons in found.items()}
+
     def move_posts(self, office: str, successor: str, *, at: datetime) -> Sequence[tuple[str, str]]:
         """End every open post of the office and give its roles to a post in the successor; pairs of old and new, by old post."""
         posts = parties.Post.objects.using(self.using)
@@ -351,9 +362,9 @@ class DjangoDivisions:
         """All, parents before children, by code among those of one parent."""
         return parents_first(division_of(row) for row in parties.Division.objects.using(self._using).iterator(5000))
 
-    def codes_under(self, division_code: str, at: date) -> frozenset[str]:
-        """The codes at or below it that are valid on that day; empty if it is unknown."""
-        return self.tree().codes_under(division_code, at)
+    def codes_under(self, division_code: str, at: date, agreed: date | None = None) -> frozenset[str]:
+        """The codes that rows of that day may bear and that lie in the division, as it was on the day that was agreed."""
+        return self.tree().codes_under(division_code, at, agreed)
 
     def put_divisions(self, divisions: Iterable[Division]) -> int:
         """Add divisions or replace those of the same code, all in one transaction; how many."""
@@ -675,7 +686,7 @@ class DjangoRecords:
                 computed = terms_hash_of(grant_of(row))
             except (ValueError, TypeError, KeyError, AttributeError):
                 computed = ""
-            yield KeptGrant(id=row.id, terms_hash=row.terms_hash, computed_hash=computed, state=row.state)
+            yield KeptGrant(id=row.id, terms_hash=row.terms_hash, computed_hash=computed, state=row.state, moved_from=row.moved_from_id)
 
     def requests(self) -> Iterator[KeptRequest]:
         """Every request, in the state that stands beside its events."""

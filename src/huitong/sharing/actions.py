@@ -315,7 +315,7 @@ class SharingActions:
         """Make a snapshot, already written to the lake, the current one, after its side tables hold it for every grant in force.
 
         A data officer of the managing office does. Raises Refused; NotFound `dataset-unknown`; Conflict `snapshot-not-newer`."""
-        dataset = self._dataset(snapshot.dataset)
+        dataset = self._known_dataset(snapshot.dataset, by)
         refuse_unless_officer(by, dataset.provider, dataset.id)
         built: set[tuple[str, str]] = set()
         while True:
@@ -587,14 +587,13 @@ class SharingActions:
         )
         request = self._append(request, event)
         body = {
-            "decision": "endorsed",
             "request": request.id,
             "dataset": request.dataset,
             "agreed": plain(agreed),
             "weaker_masks": list(weaker),
             "grade": int(grade.grade),
         }
-        self._write(EntryKind.GRADING_DECIDED, body, by=by)
+        self._write(EntryKind.REQUEST_ENDORSED, body, by=by)
         return request
 
     def _grant(

@@ -346,7 +346,7 @@ class World:
     def grants_of_office(self, office: str, datasets: Collection[str], /) -> Sequence[Grant]:
         return [grant for grant in self.grants if grant.using_office == office and grant.dataset in datasets]
 
-    def codes_under(self, division_code: str, at: date, /) -> frozenset[str]:
+    def codes_under(self, division_code: str, at: date, agreed: date | None = None, /) -> frozenset[str]:
         return DIVISIONS.get(division_code, frozenset())
 
     def files(self, linkage_group: str, dataset_id: str, item: str, snapshot_version: int, /) -> tuple[str, ...]:

@@ -162,9 +162,9 @@ def test_the_ledger_tells_both_words_and_no_more_than_that(world: World, request
     world.sharing.approve(request_of_numbers.id, by=WANG, weaker_masks=NUMBER, words="张三的事")
     world.sharing.approve(request_of_numbers.id, by=CHEN, weaker_masks=NUMBER)
 
-    assert world.ledger.kinds == [EntryKind.GRADING_DECIDED, EntryKind.REQUEST_APPROVED, EntryKind.GRANT_MADE]
+    assert world.ledger.kinds == [EntryKind.REQUEST_ENDORSED, EntryKind.REQUEST_APPROVED, EntryKind.GRANT_MADE]
     first, second = world.ledger.written[0][1], world.ledger.written[1][1]
-    assert (first["decision"], first["actor"], first["grade"], first["weaker_masks"]) == ("endorsed", WANG.person, 4, NUMBER)
+    assert (first["actor"], first["grade"], first["weaker_masks"]) == (WANG.person, 4, NUMBER)
     assert (second["actor"], second["endorsed_by"], second["grade"]) == (CHEN.person, WANG.person, 4)
     assert "张三" not in str(world.ledger.written)
 

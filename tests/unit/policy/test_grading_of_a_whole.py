@@ -19,7 +19,6 @@ from huitong.policy.grading import (
     item_grades,
     read_scheme,
     reviewers_needed,
-    sandbox_fault,
     scheme,
     sources_of,
     storage_rule,
@@ -293,5 +292,3 @@ def test_the_shipped_numbers() -> None:
     assert [reviewers_needed(grade) for grade in Grade] == [1, 1, 1, 2, 2, 2]
     assert storage_rule(Grade.SENSITIVE).keep_days == 365 and storage_rule(Grade.SENSITIVE).reject_rows_kept
     assert storage_rule(Grade.CORE).sandbox_level == 2 and not storage_rule(Grade.CORE).reject_rows_kept
-    assert sandbox_fault("a.x", Grade.IMPORTANT, 1).code == "sandbox-below-grade"
-    assert sandbox_fault("a.x", Grade.IMPORTANT, 2) is None

@@ -11,7 +11,7 @@ from ninja.operation import Operation
 from ninja.renderers import JSONRenderer
 
 from huitong.portal.api import problems
-from huitong.portal.api.routes import catalog, ledger, party, sharing, use
+from huitong.portal.api.routes import catalog, intake, ledger, party, sharing, use
 from huitong.portal.api.schemas import Problem
 
 VERSION = "1"
@@ -50,7 +50,7 @@ api = Api(
     renderer=Readable(),
 )
 problems.register(api)
-for part in (party, catalog, sharing, use, ledger):
+for part in (party, catalog, intake, sharing, use, ledger):
     api.add_router("", part.router)
 
 

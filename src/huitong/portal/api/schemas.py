@@ -7,9 +7,12 @@ from typing import Annotated, Any
 from ninja import Field, Schema
 from pydantic import BeforeValidator, ConfigDict, StrictInt, StrictStr, StringConstraints, WithJsonSchema
 
-from huitong.model.catalog import Openness, Sharing, UpdateCycle
+from huitong.catalog.ports import Facet
+from huitong.intake.plans import RunState, SourceKind
+from huitong.model.catalog import LoadMode, Openness, ResourceFormat, Sharing, SharingManner, UpdateCycle, Visibility
 from huitong.model.party import DivisionLevel, Role
 from huitong.model.policy import GrantState, MaskKind
+from huitong.model.quality import DriftKind, SuggestionState
 from huitong.model.sharing import RequestEventKind, RequestState
 from huitong.portal.api.limits import LIMITS
 from huitong.sharing.availability import AvailabilityKind
@@ -102,6 +105,7 @@ class DivisionOut(Schema):
     parent: str | None
     valid_from: Day
     valid_to: Day | None
+    successors: list[str]
 
 
 class Divisions(Page):
@@ -119,6 +123,9 @@ class OfficeOut(Schema):
     level: DivisionLevel
     credit_code: str
     superior: str | None
+    valid_from: Day | None
+    valid_to: Day | None
+    successor: str | None
 
 
 class Offices(Page):
@@ -136,8 +143,12 @@ class ItemIn(Strict):
     name: Name
     title: Bilingual
     type: Annotated[str, StringConstraints(pattern="^(text|integer|decimal|boolean|date|instant)$")]
-    grade: Annotated[int, Field(ge=1, le=4, strict=True)]
+    grade: Annotated[int, Field(ge=1, le=6, strict=True)]
     meaning: Name | None = None
+    legal_basis: Words | None = Field(None, description="The clause it is collected under, if another than the dataset's")
+    collector: Name | None = Field(None, description="Its collecting office, if another than the dataset's")
+    derived_from: Annotated[list[Name], Field(max_length=200)] = Field(default_factory=list, description="Each as `dataset#item`")
+    suggested: Words | None = Field(None, description="What a recogniser took it for; an entry that still says so is not published")
 
 
 class DatasetIn(Strict):
@@ -158,6 +169,18 @@ class DatasetIn(Strict):
     key: Name | None = None
     division_item: Name | None = None
     source: Words | None = None
+    format: ResourceFormat = ResourceFormat.DATABASE
+    sharing_manner: SharingManner = SharingManner.QUERY
+    openness_condition: Bilingual | None = None
+    legal_basis: Words | None = None
+    related: Annotated[list[Name], Field(max_length=200)] = Field(default_factory=list)
+    primary_key: Annotated[list[Name], Field(max_length=50)] = Field(default_factory=list)
+    derived_from: Annotated[list[Name], Field(max_length=200)] = Field(default_factory=list)
+    visibility: Visibility = Visibility.EVERYONE
+    known_to: Annotated[list[Name], Field(max_length=2000)] = Field(default_factory=list)
+    spatial: Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")] | None = None
+    licence: Name | None = None
+    keep_days: Annotated[int, Field(ge=0, le=36_500, strict=True)] | None = None
     published_on: Day | None = Field(None, description="Taken from the day of the first publication, whatever is sent")
 
 
@@ -168,14 +191,25 @@ class MaskOut(Schema):
     parameters: dict[str, StrictInt | StrictStr]
 
 
+class ReasonOut(Schema):
+    """A cause or a fact, with its sentence in the reader's language."""
+
+    code: str
+    parameters: dict[str, StrictInt | StrictStr]
+    text: str
+
+
 class ItemOut(Schema):
-    """One information item with its sensitivity grade (1 public to 4 highly sensitive) and the mask it gets by default."""
+    """One information item with its sensitivity grade (rank 1 public to 6 core) and the mask it gets by default."""
 
     name: str
     title: Bilingual
     type: str
     grade: int
     meaning: str | None
+    legal_basis: str | None
+    collector: str | None
+    derived_from: list[str]
     default_mask: MaskOut
 
 
@@ -183,24 +217,469 @@ class SnapshotOut(Schema):
     """An immutable version of a dataset's table. Where it lies is nobody's business."""
 
     version: int
+    mode: LoadMode
     rows: int
     rejected_rows: int
     taken_at: datetime
+    removed_at: datetime | None = Field(description="When its files were removed, by retention or by law")
     source_hash: str
 
 
+class SnapshotWithChanges(SnapshotOut):
+    """A snapshot with what is other in its items than in the one before."""
+
+    changes: list[ReasonOut]
+
+
+class Snapshots(Schema):
+    """Every snapshot of a dataset, newest first."""
+
+    snapshots: list[SnapshotWithChanges]
+
+
 class RejectOut(Schema):
-    """Why a row was left out: its line, the item, a reason code. Never the value."""
+    """Why a row was left out: its line, the item, a reason. Never the value."""
 
     line: int
     item: str | None
     reason: str
+    text: str
 
 
-class Loaded(SnapshotOut):
-    """A new snapshot, and the first rows that were left out."""
+class RejectedRow(Schema):
+    """A row that was left out, with its text, for the managing office alone."""
+
+    line: int
+    item: str | None
+    reason: ReasonOut
+    row: str | None
+
+
+class Rejects(Page):
+    """Rows that were left out of a snapshot, by line."""
+
+    rejects: list[RejectedRow]
+
+
+class DecisionOut(Schema):
+    """Something that was decided about a file, and why."""
+
+    what: str
+    value: str
+    text: str
+
+
+class ReadingOut(Schema):
+    """What was understood of a file."""
+
+    format: str
+    encoding: str | None
+    delimiter: str | None
+    sheet: str | None
+    header_row: int | None
+    decisions: list[DecisionOut]
+
+
+class QualitySummary(Schema):
+    """A quality report in a few numbers; shares are from 0 to 1."""
+
+    version: int
+    completeness: float | None
+    validity: float | None
+    late: bool
+    due_at: datetime | None
+    drifts: int
+
+
+class ItemQualityOut(Schema):
+    """One item of a snapshot. Counts are for the managing and collecting offices; others see shares to the percent."""
+
+    item: str
+    completeness: float | None
+    validity: float | None
+    present: int | None
+    valid: int | None
+    distinct: int | None
+
+
+class KeyQualityOut(Schema):
+    """Whether the primary key tells rows apart."""
+
+    items: list[str]
+    missing: int | None
+    duplicates: int | None
+
+
+class FreshnessOut(Schema):
+    """The snapshot against the promised update cycle."""
+
+    cycle: UpdateCycle
+    taken_at: datetime
+    due_at: datetime | None
+    late: bool
+
+
+class DriftOut(Schema):
+    """A change against the snapshot before that a person should look at."""
+
+    kind: DriftKind
+    item: str | None
+    before: float
+    now: float
+    text: str
+
+
+class QualityOut(Schema):
+    """The quality report of a snapshot. It never holds a value of the data."""
+
+    dataset: str
+    version: int
+    made_at: datetime
+    rows: int
+    rejected_rows: int
+    exact: bool = Field(description="Whether counts are told; if not, shares are rounded to the percent")
+    items: list[ItemQualityOut]
+    key: KeyQualityOut | None
+    freshness: FreshnessOut
+    drift: list[DriftOut]
+    compared_with: int | None
+
+
+class SuggestionOut(Schema):
+    """What a recogniser takes an item for. A person decides."""
+
+    item: str
+    meaning: str
+    grade: int
+    mask: MaskOut
+    sampled: int
+    recognised: int
+    why: ReasonOut
+    state: SuggestionState
+    decided_by: str | None
+    decided_at: datetime | None
+    words: str | None
+
+
+class Suggestions(Schema):
+    """Suggestions about the items of a dataset, open ones first."""
+
+    suggestions: list[SuggestionOut]
+
+
+class DecideIn(Strict):
+    """Yes, that is what the item is; or no, and why."""
+
+    item: Name
+    meaning: Name
+    confirm: bool
+    words: Words | None = None
+
+
+class SampleOut(Schema):
+    """Synthetic rows of the right shape, made from the entry alone."""
+
+    dataset: str
+    synthetic: bool
+    items: list[str]
+    rows: list[list[Any]]
+
+
+class Loaded(SnapshotWithChanges):
+    """A new snapshot, what was understood of the file, the first rows that were left out, and what a person should look at."""
 
     rejects: list[RejectOut]
+    reading: ReadingOut
+    quality: QualitySummary | None
+    open_suggestions: int
+
+
+class SourceIn(Strict):
+    """Where the rows of a planned load come from. No user name and no password: `credential` names what the operator keeps."""
+
+    kind: Annotated[str, StringConstraints(pattern="^(file|database)$")]
+    address: Words
+    table: Name | None = None
+    credential: Name | None = None
+    changed_item: Name | None = None
+
+
+class SourceLoadIn(Strict):
+    """A source to be loaded once, and how."""
+
+    source: SourceIn
+    mode: LoadMode = LoadMode.REPLACE
+    reject_limit: Annotated[int, Field(ge=0, le=2**31 - 1, strict=True)] = 0
+    allow: Annotated[list[Name], Field(max_length=200)] = Field(default_factory=list, description="Changes of the items that are meant")
+
+
+class SourceInspectIn(Strict):
+    """A source to be looked at; with a dataset, only the columns that its items name."""
+
+    source: SourceIn
+    dataset: Name | None = None
+
+
+class ReadingColumnOut(Schema):
+    """A column as it looks: a suggested type and the reason for it."""
+
+    name: str
+    type: str
+    missing: int
+    text: str
+
+
+class ReadingFull(ReadingOut):
+    """What a source looks like."""
+
+    sheets: list[str]
+    rows: int | None
+    columns: list[ReadingColumnOut]
+
+
+class SourceOut(Schema):
+    """Where the rows of a load come from."""
+
+    kind: SourceKind
+    address: str
+    table: str | None
+    credential: str | None
+    changed_item: str | None
+
+
+class LoadOut(Schema):
+    """What became of a load."""
+
+    id: str
+    dataset: str
+    plan: str | None
+    source: SourceOut
+    mode: LoadMode
+    state: RunState
+    person: str
+    started_at: datetime
+    finished_at: datetime | None
+    rows_done: int
+    rows_all: int | None
+    version: int | None
+    rejected_rows: int
+    reasons: list[ReasonOut]
+
+
+class Loads(Schema):
+    """The newest loads of a dataset."""
+
+    loads: list[LoadOut]
+
+
+class PlanIn(Strict):
+    """A load that is to recur."""
+
+    dataset: Name
+    source: SourceIn
+    every: Name = Field(description="`hourly`, `daily 02:30`, `weekly mon 02:30`, `monthly 1 02:30`, in the instance's time zone")
+    mode: LoadMode = LoadMode.REPLACE
+    reject_limit: Annotated[int, Field(ge=0, le=2**31 - 1, strict=True)] = 0
+
+
+class PlanOut(Schema):
+    """A load that recurs."""
+
+    id: str
+    dataset: str
+    source: SourceOut
+    mode: LoadMode
+    every: str
+    reject_limit: int
+    person: str
+    next_run: datetime
+    high_water: str | None
+    stopped: ReasonOut | None
+
+
+class Plans(Schema):
+    """The planned loads of an office."""
+
+    plans: list[PlanOut]
+
+
+class Nothing(Strict):
+    """Nothing needs to be said."""
+
+
+class CredentialIn(Strict):
+    """User and password of a database server. They never come back."""
+
+    name: Name
+    server: Name = Field(description="`host:port`, one of those that the operator allows")
+    user: Name
+    password: Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=NO_NUL)]
+
+
+class CredentialOut(Schema):
+    """That there is a credential; never what it is."""
+
+    name: str
+    server: str
+
+
+class CredentialsOut(Schema):
+    """The credentials of an office."""
+
+    credentials: list[CredentialOut]
+
+
+class ErasureIn(Strict):
+    """A person leaves every kept snapshot, by law."""
+
+    datasets: Annotated[list[Name], Field(min_length=1, max_length=200)]
+    identifier: Name
+    legal_basis: Words
+    words: Words
+
+
+class ErasedOut(Schema):
+    """What left one dataset. `waiting`: older versions that a running query still reads; they go when it ends."""
+
+    dataset: str
+    rows: int
+    version: int | None
+    waiting: list[int]
+
+
+class Erasure(Schema):
+    """What left."""
+
+    datasets: list[ErasedOut]
+
+
+class ApplyIn(Strict):
+    """Entries of an office, all to be put in force or none."""
+
+    entries: Annotated[list[DatasetIn], Field(min_length=1, max_length=10_000)]
+    dry_run: bool = False
+
+
+class ChangedOut(Schema):
+    """An entry that is other than the one in force."""
+
+    dataset: str
+    fields: list[str]
+
+
+class SkippedOut(Schema):
+    """An entry that was left aside, and why."""
+
+    dataset: str
+    reason: ReasonOut
+
+
+class Applied(Schema):
+    """What was, or with `dry_run` would be, put in force."""
+
+    added: list[str]
+    changed: list[ChangedOut]
+    unchanged: int
+    skipped: list[SkippedOut]
+    applied: bool
+
+
+class EntriesOut(Schema):
+    """Entries in full, as `publish` and `apply` take them."""
+
+    entries: list[dict[str, Any]]
+
+
+class StorageOut(Schema):
+    """What a grade asks of storage."""
+
+    sandbox_level: int
+    keep_days: int
+
+
+class GradeOut(Schema):
+    """A grade of the scheme and what it asks for."""
+
+    rank: int
+    code: str
+    title: Bilingual
+    meaning: Bilingual
+    reviewers: int
+    modes: list[str]
+    storage: StorageOut
+
+
+class SchemeOut(Schema):
+    """Which scheme it is."""
+
+    id: str
+    title: Bilingual
+    source: str
+    check_against_text: bool
+
+
+class GradingOut(Schema):
+    """The grading scheme in force."""
+
+    scheme: SchemeOut
+    grades: list[GradeOut]
+
+
+class EffectiveGradeOut(Schema):
+    """The grade of a dataset as a whole, and what raises it above that of its items."""
+
+    rank: int
+    code: str
+    title: Bilingual
+    because: list[ReasonOut]
+
+
+class SucceedIn(Strict):
+    """Which office takes over, from which day, and why."""
+
+    successor: Name
+    on: Day
+    words: Words
+
+
+class MovedOut(Schema):
+    """Something that was and what took its place."""
+
+    old: str
+    new: str
+
+
+class Succeeded(Schema):
+    """What moved to the successor."""
+
+    office: str
+    successor: str
+    datasets: list[str]
+    grants: list[MovedOut]
+    requests: list[str]
+    posts: list[MovedOut]
+
+
+class DivisionChangesIn(Strict):
+    """A CSV of old, new, day, kind."""
+
+    changes: Annotated[str, StringConstraints(min_length=1, max_length=4_000_000, pattern=NO_NUL)]
+    dry_run: bool = False
+
+
+class GrantToLookAt(Schema):
+    """A grant that a change of divisions touches."""
+
+    grant: str
+    text: str
+
+
+class DivisionsChanged(Schema):
+    """What changed."""
+
+    changes: int
+    dry_run: bool
+    grants_to_look_at: list[GrantToLookAt]
 
 
 class AvailabilityOut(Schema):
@@ -213,6 +692,8 @@ class AvailabilityOut(Schema):
     working_days: int | None = Field(description="Within how many working days an answer comes")
     answer_by: Day | None = Field(description="The last day of that limit, if you ask today")
     provisional: bool = Field(description="The holidays that this day depends on are not announced yet")
+    reviewers: int | None = Field(description="How many different reviewers must agree if all of it is asked for")
+    endorsed: bool = Field(description="The first of two reviewers has agreed to the waiting request")
     code: str
     parameters: dict[str, StrictInt | StrictStr]
     text: str
@@ -240,18 +721,40 @@ class DatasetFull(DatasetOut):
 
     sharing_basis: str
     sharing_condition: Bilingual | None
+    sharing_manner: SharingManner
+    openness_condition: Bilingual | None
+    legal_basis: str | None
+    format: ResourceFormat
+    related: list[str]
     items: list[ItemOut]
     key: str | None
+    primary_key: list[str]
     division_item: str | None
+    derived_from: list[str] = Field(description="Datasets it was made of, of those that you may know")
+    visibility: Visibility
+    known_to: list[str] = Field(description="Offices that may know of it; told to its own offices alone")
+    spatial: str | None
+    licence: str | None
+    keep_days: int | None
     source: str | None
+    effective_grade: EffectiveGradeOut
+    quality: QualitySummary | None
     snapshot: SnapshotOut | None
     availability: AvailabilityOut
+
+
+class FacetValue(Schema):
+    """How many of the hits have this value; the narrowing by this facet itself is left out of account."""
+
+    value: str
+    count: int
 
 
 class Datasets(Page):
     """Datasets, best match first."""
 
     datasets: list[DatasetOut]
+    facets: dict[Facet, list[FacetValue]] = Field(description="Hits under each value of the facets asked for, the most frequent first")
 
 
 # --- requests and grants ----------------------------------------------------------------------------------------------------

@@ -12,8 +12,18 @@ from django.http import HttpRequest
 from huitong.errors import InputInvalid
 from huitong.portal.api.limits import LIMITS, Limits
 
-ENDINGS = {"text/csv": ".csv", "application/vnd.apache.parquet": ".parquet"}
-"""Media types that a snapshot may be sent in, and the ending the file gets."""
+ENDINGS = {
+    "text/csv": ".csv",
+    "text/tab-separated-values": ".tsv",
+    "application/vnd.apache.parquet": ".parquet",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
+    "application/vnd.ms-excel": ".xls",
+    "application/vnd.ms-excel.sheet.binary.macroenabled.12": ".xlsb",
+    "application/vnd.oasis.opendocument.spreadsheet": ".ods",
+    "application/x-ndjson": ".jsonl",
+    "application/json": ".json",
+}
+"""Media types that a snapshot may be sent in, and the ending the file gets; what is inside decides how it is read."""
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from django.utils.translation import get_language, gettext, ngettext
 
 from huitong.model.catalog import Dataset, Sharing
 from huitong.model.party import Actor
+from huitong.portal.api.language import sentence as sentence_of
 from huitong.portal.doors import doors
 from huitong.portal.pages.acting import title_of
 from huitong.sharing.availability import AvailabilityKind
@@ -52,7 +53,11 @@ def answer_for_office(dataset: Dataset, actor: Actor) -> Answer:
     if found.kind is AvailabilityKind.UNDER_REVIEW:
         facts = [(gettext("Request"), found.request or ""), (gettext("Answer due by"), answer_by)]
         headline = gettext("Your office has asked; %(office)s has yet to answer.") % {"office": provider}
+        if found.endorsed:
+            headline = gettext("Your office has asked; one of two reviewers of %(office)s has agreed.") % {"office": provider}
         return Answer("amber", headline, _provisional(found.provisional), facts)
+    if found.kind is AvailabilityKind.REFUSED:
+        return Answer("red", gettext("No. A rule stands against it."), [sentence_of(found.reason(dataset), get_language() or "en")])
     if found.kind is AvailabilityKind.NOT_SHARED:
         return Answer("red", gettext("No. It is not shared."), [_basis(found.basis or "")])
     if found.kind is AvailabilityKind.AT_ONCE:
@@ -61,6 +66,9 @@ def answer_for_office(dataset: Dataset, actor: Actor) -> Answer:
     headline = gettext("Yes, if %(office)s agrees.") % {"office": provider}
     facts = [(gettext("If you ask today, answer due by"), answer_by)]
     sentences = [*_condition(dataset), _within(found.working_days or answer_working_days()), *_provisional(found.provisional)]
+    if (found.reviewers or 1) > 1:
+        two = gettext("All of it together needs %(reviewers)d reviewers, who must be different people; a part of it may need fewer.")
+        sentences.append(two % {"reviewers": found.reviewers})
     return Answer("amber", headline, sentences, facts)
 
 

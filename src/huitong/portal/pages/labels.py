@@ -4,12 +4,25 @@ from collections.abc import Mapping
 from enum import Enum
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import get_language, gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from huitong.model.catalog import Grade, ItemType, Openness, Sharing, UpdateCycle
-from huitong.model.party import Role
+from huitong.catalog.ports import Facet
+from huitong.model.catalog import (
+    Dataset,
+    Grade,
+    ItemType,
+    Openness,
+    ResourceFormat,
+    Sharing,
+    SharingManner,
+    UpdateCycle,
+    Visibility,
+)
+from huitong.model.party import DivisionLevel, Role
 from huitong.model.policy import Mask, MaskKind
+from huitong.portal.doors import doors
+from huitong.portal.pages.acting import title_of
 from huitong.sharing.availability import AvailabilityKind
 
 LABELS: Mapping[type[Enum], Mapping[Enum, str | Promise]] = {
@@ -33,11 +46,32 @@ LABELS: Mapping[type[Enum], Mapping[Enum, str | Promise]] = {
         UpdateCycle.IRREGULAR: _("Updated irregularly"),
         UpdateCycle.ONCE: _("Collected once"),
     },
-    Grade: {
-        Grade.PUBLIC: _("Grade 1: public"),
-        Grade.INTERNAL: _("Grade 2: internal"),
-        Grade.SENSITIVE: _("Grade 3: sensitive"),
-        Grade.HIGHLY_SENSITIVE: _("Grade 4: highly sensitive"),
+    DivisionLevel: {
+        DivisionLevel.PROVINCE: _("Province"),
+        DivisionLevel.CITY: _("City"),
+        DivisionLevel.COUNTY: _("County"),
+        DivisionLevel.TOWNSHIP: _("Township"),
+        DivisionLevel.VILLAGE: _("Village"),
+    },
+    ResourceFormat: {
+        ResourceFormat.DATABASE: _("Database"),
+        ResourceFormat.SPREADSHEET: _("Spreadsheet"),
+        ResourceFormat.TEXT: _("Text files"),
+        ResourceFormat.DOCUMENT: _("Documents"),
+        ResourceFormat.IMAGE: _("Images"),
+        ResourceFormat.MEDIA: _("Sound and video"),
+        ResourceFormat.GEOGRAPHIC: _("Geographic data"),
+        ResourceFormat.SERVICE: _("Service"),
+    },
+    SharingManner: {
+        SharingManner.QUERY: _("Governed query"),
+        SharingManner.INTERFACE: _("Interface"),
+        SharingManner.FILE: _("File"),
+    },
+    Visibility: {
+        Visibility.EVERYONE: _("Everyone"),
+        Visibility.OFFICES: _("Signed-in offices"),
+        Visibility.NAMED: _("Named offices"),
     },
     ItemType: {
         ItemType.TEXT: _("Text"),
@@ -54,6 +88,7 @@ LABELS: Mapping[type[Enum], Mapping[Enum, str | Promise]] = {
         AvailabilityKind.AT_ONCE: _("Your office can have it at once"),
         AvailabilityKind.NEEDS_APPROVAL: _("Needs approval"),
         AvailabilityKind.NOT_SHARED: _("Your office cannot have it"),
+        AvailabilityKind.REFUSED: _("A rule stands against it"),
     },
     Role: {
         Role.ANALYST: _("Analyst"),
@@ -76,8 +111,54 @@ COLOURS: Mapping[type[Enum], Mapping[Enum, str]] = {
         Grade.INTERNAL: "blue",
         Grade.SENSITIVE: "amber",
         Grade.HIGHLY_SENSITIVE: "red",
+        Grade.IMPORTANT: "red",
+        Grade.CORE: "red",
     },
 }
+
+FACETS: Mapping[Facet, str | Promise] = {
+    Facet.SHARING: _("Sharing type"),
+    Facet.GRADE: _("Grade"),
+    Facet.LEVEL: _("Level of the office"),
+    Facet.FAMILY: _("Kind of catalogue"),
+    Facet.CYCLE: _("Update cycle"),
+    Facet.OFFICE: _("Managing office"),
+    Facet.DIVISION: _("Division of the office"),
+    Facet.OPENNESS: _("Openness to the public"),
+    Facet.MEANING: _("Meaning of an item"),
+}
+FAMILIES: Mapping[str, str | Promise] = {"1": _("Basic"), "2": _("Thematic"), "3": _("Departmental")}
+"""The three families of the national guide, by the first digit of the classification code."""
+_CHOICES: Mapping[Facet, type[Enum]] = {
+    Facet.SHARING: Sharing,
+    Facet.LEVEL: DivisionLevel,
+    Facet.CYCLE: UpdateCycle,
+    Facet.OPENNESS: Openness,
+}
+
+
+def facet_title(facet: Facet) -> str:
+    """What a facet is called."""
+    return str(FACETS[facet])
+
+
+def facet_value(facet: Facet, value: str) -> str:
+    """What a value of a facet is called; the value itself if it is none."""
+    if facet is Facet.GRADE and value.isascii() and value.isdigit() and int(value) in set(Grade):
+        return label(Grade(int(value)))
+    if facet is Facet.FAMILY:
+        return str(FAMILIES.get(value, value))
+    if facet is Facet.OFFICE:
+        return title_of(value)
+    kind = _CHOICES.get(facet)
+    if kind is not None and value in {str(one.value) for one in kind}:
+        return label(kind(value))
+    return value
+
+
+def family_of(dataset: Dataset) -> str:
+    """The family of the national guide that the entry's code names."""
+    return facet_value(Facet.FAMILY, dataset.classification[:1])
 
 _GENERALISED: Mapping[str, str | Promise] = {
     "year": _("Year only"),
@@ -90,7 +171,10 @@ _GENERALISED: Mapping[str, str | Promise] = {
 
 
 def label(choice: Enum) -> str:
-    """The name of a choice."""
+    """The name of a choice; a grade is called what the scheme in force calls it."""
+    if isinstance(choice, Grade):
+        title = doors().grading.at(choice).title.in_language(get_language() or "en")
+        return gettext("Grade %(rank)d: %(title)s") % {"rank": int(choice), "title": title}
     return str(LABELS[type(choice)][choice])
 
 

@@ -6,13 +6,25 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Router
 
+from huitong.catalog.succession import read_changes
 from huitong.errors import NotFound
 from huitong.model.party import DivisionLevel
 from huitong.portal.api import shapes
-from huitong.portal.api.auth import READ, actor
+from huitong.portal.api.auth import PUBLISH, READ, actor
 from huitong.portal.api.forms import signed_in
+from huitong.portal.api.language import language_of, sentence
 from huitong.portal.api.parameters import Code, Id, Limit, Offset, Search
-from huitong.portal.api.schemas import DivisionOut, Divisions, OfficeOut, Offices, Whoami
+from huitong.portal.api.schemas import (
+    DivisionChangesIn,
+    DivisionOut,
+    Divisions,
+    DivisionsChanged,
+    OfficeOut,
+    Offices,
+    Succeeded,
+    SucceedIn,
+    Whoami,
+)
 from huitong.portal.doors import doors
 
 router = Router(tags=["Who takes part"], auth=READ)
@@ -68,3 +80,30 @@ def office(request: HttpRequest, office_id: Id) -> Any:
     if found is None:
         raise NotFound.because("office-unknown", office=office_id)
     return shapes.office(found)
+
+
+@router.post("/offices/{office_id}/succeed", response=Succeeded, auth=PUBLISH, openapi_extra=signed_in(400, 404, 409))
+def succeed(request: HttpRequest, office_id: Id, body: SucceedIn) -> Any:
+    """One office takes over from another: datasets, grants, requests and posts move, with a trace (role operator)."""
+    done = doors().succession.succeed_office(office_id, body.successor, on=body.on, words=body.words, by=actor(request))
+    return {
+        "office": office_id,
+        "successor": body.successor,
+        "datasets": list(done.datasets),
+        "grants": [{"old": old, "new": new} for old, new in done.grants],
+        "requests": list(done.requests),
+        "posts": [{"old": old, "new": new} for old, new in done.posts],
+    }
+
+
+@router.post("/divisions/changes", response=DivisionsChanged, auth=PUBLISH, openapi_extra=signed_in(400, 404, 409))
+def change_divisions(request: HttpRequest, body: DivisionChangesIn) -> Any:
+    """Divisions that merged, split, moved or were renamed, from a CSV of old, new, day and kind (role operator)."""
+    changes = read_changes(body.changes)
+    done = doors().succession.apply_division_changes(changes, by=actor(request), dry_run=body.dry_run)
+    language = language_of(request)
+    return {
+        "changes": len(changes),
+        "dry_run": body.dry_run,
+        "grants_to_look_at": [{"grant": one.grant, "text": sentence(one.reason, language)} for one in done.grants_to_look_at],
+    }

@@ -51,6 +51,7 @@ def submit(request: HttpRequest, body: RequestIn) -> Any:
         items=wished(body.items) or [],
         division=body.rows.division if body.rows else None,
         until=body.until,
+        by=actor(request),
     )
     return Status(201, shape(doors().sharing.submit(wish, by=actor(request))))
 

@@ -53,6 +53,15 @@ def number(value: int) -> str:
 
 
 @register.filter
+def percent(share: float | None) -> str:
+    """A share from 0 to 1 as percent, never rounded up to a whole that it is not; a dash where it is not known."""
+    if share is None:
+        return "–"
+    tenths = int(share * 1000 + 1e-9)
+    return f"{tenths / 10:.1f} %" if tenths % 10 else f"{tenths // 10} %"
+
+
+@register.filter
 def day(value: date) -> str:
     """A day as a person writes it."""
     return formats.date_format(value, gettext("j F Y"))
