@@ -20,6 +20,13 @@ def postgresql_programs() -> Path | None:
     return next((folder for folder in candidates if (folder / "initdb").is_file()), None)
 
 
+def mariadb_server() -> Path | None:
+    """MariaDB's server program, which Debian keeps off the PATH of users."""
+    found = shutil.which("mariadbd") or shutil.which("mysqld")
+    candidates = [Path(found)] if found else [Path("/usr/sbin/mariadbd"), Path("/usr/sbin/mysqld")]
+    return next((program for program in candidates if program.is_file()), None)
+
+
 def chromium() -> str | None:
     """Debian's Chromium."""
     return os.environ.get("HUITONG_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -37,6 +44,8 @@ def main() -> int:
     missing = []
     if postgresql_programs() is None:
         missing.append("postgresql")
+    if mariadb_server() is None:
+        missing.append("mariadb-server")
     if chromium() is None:
         missing.append("chromium")
     if not chinese_font():

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from functools import cache
 
-from license_expression import get_spdx_licensing  # type: ignore[import-untyped]
+from license_expression import get_spdx_licensing
 
 from huitong.errors import Reason
 from huitong.model.catalog import Dataset, Grade, Openness, Sharing, Visibility
