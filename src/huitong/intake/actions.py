@@ -229,7 +229,7 @@ class IntakeActions:
         dataset = self._known(dataset_id, by)
         snapshots = list(self.catalog.snapshots(dataset.id))
         return tuple(
-            (one, _changes_between(before, one)) for one, before in zip(snapshots, [*snapshots[1:], None], strict=True)
+            (one, _changes_between(before, one)) for one, before in itertools.zip_longest(snapshots, snapshots[1:])
         )
 
     def rejects(

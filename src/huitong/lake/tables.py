@@ -438,6 +438,7 @@ def open_writer(
         config["threads"] = threads
     connection = duckdb.connect(":memory:", config=config)
     paths = ", ".join(quote_text(str(path)) for path in read)
+    connection.execute("SET enable_progress_bar=false")
     connection.execute(f"SET TimeZone='UTC'; SET allowed_paths=[{paths}]; SET allowed_directories=[{quote_text(str(write) + '/')}]")
     connection.execute("SET enable_external_access=false; SET lock_configuration=true")
     return connection
