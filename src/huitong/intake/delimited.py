@@ -166,12 +166,14 @@ class DelimitedTable(FileTable):
         with self.path.open("rb") as file:
             file.seek(max(0, size - _TAIL_BYTES))
             end = file.read(_TAIL_BYTES)
+        end = end.rstrip(b"\r\n") + b"\n"
         if end.rstrip(b"\r\n").endswith(b"\x1a"):
             return True
         lines = end.decode("utf-8", "replace").splitlines()[-deciding.TAIL_ROWS :]
+        blank = f"{self._dialect.delimiter}{self._dialect.quote} \t"
+        if lines and lines[-1].strip() and not lines[-1].strip(blank):
+            return True
         for line in lines:
-            if not line.strip(f"{self._dialect.delimiter}{self._dialect.quote} \t") and line.strip():
-                return True
             with contextlib.suppress(csv.Error):
                 for cells in csv.reader([line], delimiter=self._dialect.delimiter, quotechar=self._dialect.quote or None):
                     if deciding.is_total_or_note(cells):

@@ -257,9 +257,15 @@ def match_columns(cells: Sequence[str], dataset: Dataset) -> Mapping[str, int]:
     names = names_of(dataset)
     columns: dict[str, int] = {}
     reasons: list[Reason] = []
+    made = unique_names(cells)
+    lowest = [normal(cell.rpartition("/")[2]) for cell in cells]
     for position, cell in enumerate(cells):
         item = names.get(normal(cell))
-        if not normal(cell):
+        if item is None and lowest.count(lowest[position]) == 1:
+            item = names.get(lowest[position])  # of a header of several rows, the lowest
+        if item is None or item in columns:
+            item = names.get(normal(made[position]), item)  # `column_3`, `name_2`: names that were made for it
+        if item is None and not normal(cell):
             reasons.append(Reason("intake-column-unnamed", {"column": position + 1}))
         elif item is None:
             reasons.append(Reason("intake-column-unknown", {"column": tidy(cell)[:60], "dataset": dataset.id}))

@@ -10,10 +10,11 @@ import pytest
 from pyarrow import parquet
 
 from huitong.errors import InputInvalid, Unavailable
+from huitong.intake import delimited, parquet_files, text
 from huitong.intake import load as loading
-from huitong.intake import text
 from huitong.intake.limits import LIMITS
-from huitong.intake.load import Reject, load
+from huitong.intake.load import load
+from huitong.intake.loads import LoadOptions, Reject
 from huitong.lake.snapshots import Lake
 from huitong.model.catalog import Dataset, Grade, Item, ItemType, Openness, Sharing, UpdateCycle
 from huitong.model.text import BilingualText
@@ -61,7 +62,7 @@ def nothing_visible(lake: Lake) -> bool:
 @pytest.mark.parametrize("after", [b"", b"\n", b"\n3,4\n"])
 def test_no_long_row_is_lost(tmp_path: Path, lake: Lake, characters: int, after: bytes) -> None:
     path = written(tmp_path, b"a,b\n" + b"1,2\n" * 3 + b"x" * characters + b",1" + after)
-    loaded = load(path, dataset=DATASET, lake=lake, reject_limit=1)
+    loaded = load(path, dataset=DATASET, lake=lake, options=LoadOptions(reject_limit=1))
     fits = characters <= LIMITS.field_characters
     assert loaded.snapshot.rows + loaded.snapshot.rejected_rows == 4 + (b"3" in after)
     assert loaded.rejects == (() if fits else (Reject(5, "row-field-too-long"),))
@@ -74,12 +75,6 @@ def test_a_last_line_that_the_fast_reader_forgets_is_refused_by_its_line(tmp_pat
         load(path, dataset=DATASET, lake=lake)
     assert codes(error) == ["intake-line-too-long"]
     assert error.value.reasons[0].parameters["line"] == 5
-
-
-def test_a_fast_reader_that_loses_a_row_is_not_believed(tmp_path: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = loading.copy_to
-    monkeypatch.setattr(loading, "copy_to", lambda select, path: plain(f"{select} LIMIT 3", path))
-    assert load(written(tmp_path, b"a,b\n" + b"1,2\n" * 4), dataset=DATASET, lake=lake).snapshot.rows == 4
 
 
 @pytest.mark.parametrize(
@@ -113,7 +108,7 @@ def test_records_are_counted_wherever_blocks_end(
 def test_a_clean_file_is_still_read_the_fast_way(
     tmp_path: Path, lake: Lake, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "_load_carefully", lambda *_: pytest.fail("read the careful way"))
+    monkeypatch.setattr(loading, "_load_batches", lambda *_: pytest.fail("read the careful way"))
     assert load(written(tmp_path, content), dataset=DATASET, lake=lake).snapshot.rows == 2
 
 
@@ -123,16 +118,16 @@ def test_a_file_of_bad_rows_is_given_up_soon(tmp_path: Path, lake: Lake, body: b
     path = written(tmp_path, b"a,b\n" + body)
     start = time.monotonic()
     with pytest.raises(InputInvalid) as error:
-        load(path, dataset=DATASET, lake=lake, reject_limit=3)
+        load(path, dataset=DATASET, lake=lake, options=LoadOptions(reject_limit=3))
     assert time.monotonic() - start < 10
     assert codes(error)[0] == "intake-too-many-rejects"
-    assert 3 < int(error.value.reasons[0].parameters["rows"]) <= loading.CAREFUL_ROWS
+    assert 3 < int(error.value.reasons[0].parameters["rows"]) <= delimited._BATCH_ROWS
     assert nothing_visible(lake)
 
 
 def test_a_record_without_end_is_one_bad_row_and_bounded(tmp_path: Path, lake: Lake) -> None:
     path = written(tmp_path, b"a,b\n1,2\n" + b'"\n",' * (LIMITS.record_characters // 4 + 10) + b"\n3,4\n")
-    loaded = load(path, dataset=DATASET, lake=lake, reject_limit=1_000)
+    loaded = load(path, dataset=DATASET, lake=lake, options=LoadOptions(reject_limit=1_000))
     assert loaded.rejects[0] == Reject(3, "row-too-large")
     assert loaded.snapshot.rows == 2 or loaded.snapshot.rejected_rows > 1
 
@@ -144,7 +139,7 @@ def test_a_load_ends_at_its_time_limit_and_leaves_nothing(tmp_path: Path, lake: 
         parquet.write_table(pa.table({"a": ["1"] * 1000, "b": ["2"] * 1000}), path)
     for seconds in (0, 0.01):
         with pytest.raises(Unavailable) as error:
-            load(path, dataset=DATASET, lake=lake, reject_limit=10**9, seconds=seconds if kind != "parquet" else 0)
+            load(path, dataset=DATASET, lake=lake, options=LoadOptions(reject_limit=10**9, seconds=seconds if kind != "parquet" else 0))
         assert [reason.code for reason in error.value.reasons] == ["load-time-limit"]
     assert nothing_visible(lake)
 
@@ -179,7 +174,7 @@ def test_the_footer_is_believed_before_any_page_is_read(
 ) -> None:
     path = tmp_path / "x.parquet"
     parquet.write_table(pa.table({"a": ["1", "2"], "b": ["3", "4"]}), path)
-    monkeypatch.setattr(loading, "LIMITS", replace(LIMITS, parquet=replace(LIMITS.parquet, **numbers)))
+    monkeypatch.setattr(parquet_files, "LIMITS", replace(LIMITS, parquet=replace(LIMITS.parquet, **numbers)))
     with pytest.raises(InputInvalid) as error:
         load(path, dataset=DATASET, lake=lake)
     assert codes(error) == ["intake-parquet-too-large"]
