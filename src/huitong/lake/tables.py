@@ -20,7 +20,7 @@ import time
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TextIO
@@ -236,9 +236,8 @@ class Table:
         log = folder / "_delta_log"
         newest = self.entries()[-1]
         before = self.files_at([newest])[newest]
-        at = int(datetime.now(UTC).timestamp() * 1000)
         actions: list[dict[str, Any]] = [
-            {"commitInfo": {"timestamp": at, "operation": operation, "operationParameters": {}, "engineInfo": "huitong", **notes}}
+            {"commitInfo": {"timestamp": milliseconds, "operation": operation, "operationParameters": {}, "engineInfo": "huitong", **notes}}
         ]
         if schema is not None:
             described = self._described()
@@ -247,7 +246,7 @@ class Table:
         changed = operation == "WRITE"
         for name in sorted(before.keys() - files.keys()):
             about = {"dataChange": changed, "extendedFileMetadata": True, "partitionValues": {}, "size": before[name][1]}
-            actions.append({"remove": {"path": name, "deletionTimestamp": at, **about}})
+            actions.append({"remove": {"path": name, "deletionTimestamp": milliseconds, **about}})
         for name in sorted(files.keys() - before.keys()):
             rows, size = files[name]
             about = {"partitionValues": {}, "size": size, "modificationTime": milliseconds, "dataChange": changed}
