@@ -497,7 +497,7 @@ def _ods(path: Path, limits: dict[str, int]) -> dict[str, Notes]:
 
 def _xls(path: Path, name: str) -> Notes:
     """Formats and errors of an old workbook, by a second reader; a workbook that it cannot read gives no notes."""
-    import xlrd  # type: ignore[import-untyped]  # only here: it is slow and seldom needed
+    import xlrd  # only here: it is slow and seldom needed
 
     notes = Notes()
     try:
