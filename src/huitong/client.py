@@ -288,7 +288,8 @@ class Client:
 
         `kind` is the media type; for a path it follows from the ending. `mode` is replace, append or merge (by the primary key);
         up to `reject_limit` rows that do not fit are left out and kept with their reasons; `allow` names changes of the items
-        that are meant; `reading` overrides what was understood of the file: encoding, delimiter, quote, header_row, header_rows, sheet, merged."""
+        that are meant; `reading` overrides what was understood of the file: encoding, delimiter, quote, header_row, header_rows,
+        sheet, merged."""
         query = {"mode": mode, "reject_limit": reject_limit, "allow": list(allow) or None, **(reading or {})}
         if isinstance(content, Path):
             kind = kind or KINDS.get(content.suffix.lower())

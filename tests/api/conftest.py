@@ -30,6 +30,7 @@ from huitong.settings import Settings
 from huitong.testing import MemoryClock, MemoryStores
 
 GUIZHOU = "520000000000"
+HEZHANG = "520527000000"
 NOW = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 
 
@@ -172,7 +173,7 @@ def instance(tmp_path: Path, divisions: Divisions, seed_lake: tuple[Path, dict[s
     keystore = FileKeyStore(tmp_path / "keys")
     keystore.create([LEDGER, "session", "token-salt", "pseudonym-master"])
     shutil.copytree(seed_lake[0], tmp_path / "lake")
-    stores.divisions.put_divisions(divisions.line("520527000000"))
+    stores.divisions.put_divisions([*divisions.line(HEZHANG), *divisions.children(HEZHANG)])
     settings = Settings(home=tmp_path, query_maximum_rows=1000, query_seconds=5)
     platform = open_core(settings, stores, clock)
     platform.gateway._engine = engine  # the one thing that is not real here

@@ -143,7 +143,7 @@ def test_anyone_reads_the_checkpoint_and_the_key(instance: Instance) -> None:
     instance.sequencer.fold_once()
     checkpoint = instance.get("ledger/checkpoint", token=None)
     assert checkpoint["Content-Type"].startswith("text/plain")
-    assert checkpoint.content.decode().startswith("test\n")
+    assert checkpoint.content.decode().startswith("huitong.local/demo\n")
     status = instance.get("ledger/status").json()
     assert status["size"] > 0
     assert status["pending"] == 0

@@ -1,10 +1,12 @@
 """A file comes as the body of a call: streamed, counted, checked; nothing of a broken one is loaded."""
 
+import hashlib
 import io
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.handlers.wsgi import WSGIRequest
 from tests.api.conftest import Instance
 
@@ -22,25 +24,40 @@ def call(body: bytes, *, kind: str = "text/csv", **environment: str) -> WSGIRequ
 
 
 def test_a_file_becomes_the_next_snapshot(instance: Instance) -> None:
+    before = instance.get("datasets/civil.shelter").json()["snapshot"]["version"]
     response = instance.send("datasets/civil.shelter/snapshots", CSV, "text/csv")
     assert response.status_code == 201
-    assert response.json()["version"] == 2
+    assert response.json()["version"] == before + 1
     assert response.json()["rejects"] == []
-    assert instance.loaded == [(".csv", CSV)]
-    assert instance.send("datasets/civil.shelter/snapshots", b"PAR1", "application/vnd.apache.parquet").status_code == 201
-    assert instance.loaded[1] == (".parquet", b"PAR1")
+    assert response.json()["source_hash"] == hashlib.sha256(CSV).hexdigest()
+    assert instance.get("datasets/civil.shelter").json()["snapshot"]["rows"] == 1
+
+
+def test_what_is_inside_decides_and_not_what_the_body_is_called(instance: Instance) -> None:
+    taken = instance.send("datasets/civil.shelter/snapshots", CSV, "application/vnd.apache.parquet")
+    assert taken.status_code == 201
+    assert taken.json()["reading"]["format"] == "text"
+    broken = instance.send("datasets/civil.shelter/snapshots", b"PAR1", "application/vnd.apache.parquet")
+    assert broken.status_code == 422
+    assert instance.get("datasets/civil.shelter").json()["snapshot"]["version"] == taken.json()["version"]
 
 
 def test_rows_that_were_left_out_are_named_by_line_and_reason(instance: Instance) -> None:
-    response = instance.send("datasets/civil.shelter/snapshots?reject_limit=5", CSV, "text/csv")
-    assert response.json()["rejects"] == [{"line": 3, "item": "members", "reason": "value-not-a-number"}]
+    dirty = CSV + b"h2,520527000000,many\n"
+    assert instance.send("datasets/civil.shelter/snapshots", dirty, "text/csv").status_code == 422
+    response = instance.send("datasets/civil.shelter/snapshots?reject_limit=5", dirty, "text/csv")
+    assert response.status_code == 201
+    (reject,) = response.json()["rejects"]
+    assert (reject["line"], reject["item"]) == (3, "members")
+    assert "many" not in response.content.decode(), "an answer never holds a value of a row"
+    assert reject["text"] != reject["reason"]
 
 
 def test_who_may_not_load_is_told_before_the_body_is_read(instance: Instance) -> None:
     response = instance.send("datasets/civil.shelter/snapshots", CSV, "text/csv", token="analyst")
     assert response.status_code == 403
     assert instance.send("datasets/civil.nothing/snapshots", CSV, "text/csv").status_code == 404
-    assert instance.loaded == []
+    assert list(settings.HUITONG.uploads.glob("*")) == []
 
 
 def test_a_form_that_is_not_known_is_told_with_those_that_are(instance: Instance) -> None:

@@ -128,7 +128,7 @@ _RUN: list[Column] = [
 @click.option("--yes", is_flag=True)
 def dataset_erase(datasets: tuple[str, ...], legal_basis: str, said_words: str, identifier: str | None, yes: bool) -> None:
     """A person leaves every kept snapshot; the identifier is read without echo unless it is given."""
-    identifier = identifier or click.prompt(words("ask-identifier"), hide_input=True, err=True)
+    identifier = identifier or secret("ask-identifier")
     if not yes:
         click.confirm(words("ask-erase", datasets=", ".join(datasets)), abort=True, err=True)
     with open_client() as client:
@@ -140,6 +140,14 @@ def dataset_erase(datasets: tuple[str, ...], legal_basis: str, said_words: str, 
         ("waiting", lambda row: row["waiting"]),
     ]
     show_rows(columns, found["datasets"], raw=found)
+
+
+def secret(question: str) -> str:
+    """What nobody may look over a shoulder at: asked for without echo, or the first line of standard input when that is no terminal."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    answer: str = click.prompt(words(question), hide_input=True, err=True)
+    return answer
 
 
 # --- plans ----------------------------------------------------------------------------------------------------------------
@@ -240,10 +248,7 @@ _CREDENTIAL: list[Column] = [("name", lambda row: row["name"]), ("server", lambd
 @click.option("--user", metavar="USER", required=True)
 def credential_keep(name: str, database_server: str, user: str) -> None:
     """The password is read without echo, or from standard input when that is no terminal."""
-    if sys.stdin.isatty():
-        password = click.prompt(words("ask-password"), hide_input=True, err=True)
-    else:
-        password = sys.stdin.readline().rstrip("\n")
+    password = secret("ask-password")
     with open_client() as client:
         kept = client.keep_credential(name, server=database_server, user=user, password=password)
     remark(words("credential-kept", name=str(kept["name"])))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from tests.api.conftest import NOW, OFFICES, entries, seed_lake
+from tests.api.conftest import HEZHANG, NOW, OFFICES, entries, seed_lake
 
 from huitong.catalog.divisions import Divisions, load_divisions
 from huitong.keystore import KEY_NAMES, FileKeyStore
@@ -59,7 +59,7 @@ def portal(
     stores, clock, keystore = Stores(), MemoryClock(NOW), FileKeyStore(tmp_path / "keys")
     keystore.create(KEY_NAMES)
     shutil.copytree(seed_lake[0], tmp_path / "lake")
-    stores.divisions.put_divisions(divisions.line("520527000000"))
+    stores.divisions.put_divisions(divisions.line(HEZHANG))
     platform = open_core(Settings(home=tmp_path), stores, clock)
     accounts = Accounts(stores=stores, ledger=platform.ledger, keystore=keystore, clock=clock)
     operator = instance_operator("operator")

@@ -2,6 +2,7 @@
 
 import gettext
 import re
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from huitong.model.catalog import Grade, Item, ItemType
 from huitong.model.policy import Mask, MaskKind
 from huitong.model.text import BilingualText
 from huitong.policy.default_masks import default_mask
+from huitong.policy.schemes import GradingScheme
+from huitong.policy.schemes import scheme as scheme_of
 from huitong.portal import pages
+from huitong.portal.pages import labels
 from huitong.portal.pages.labels import COLOURS, LABELS, label, mask_words
 from huitong.portal.pages.packages import package_folders
 from huitong.portal.pages.translations import LOCALE, mo_bytes, read_po
@@ -79,11 +83,42 @@ def test_the_compiled_file_is_what_the_written_one_gives() -> None:
     assert words.ngettext("%(shown)s dataset", "%(shown)s datasets", 5) == "共 %(shown)s 项"
 
 
-@pytest.mark.parametrize("kind", [*LABELS, *COLOURS], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", LABELS, ids=lambda kind: kind.__name__)
 def test_every_choice_has_a_name(kind: type[Enum]) -> None:
     assert set(LABELS[kind]) == set(kind)
     with override("zh-hans"):
         assert all(re.search(r"[\u4e00-\u9fff]", label(choice)) for choice in kind)
+
+
+@pytest.mark.parametrize("kind", COLOURS, ids=lambda kind: kind.__name__)
+def test_every_tag_has_a_colour(kind: type[Enum]) -> None:
+    assert set(COLOURS[kind]) == set(kind)
+
+
+@dataclass
+class Doors:
+    """Only the grading scheme of an instance."""
+
+    grading: GradingScheme
+
+
+@pytest.mark.parametrize(
+    ("scheme", "english", "chinese"),
+    [
+        ("gb-t-43697", ["General data, level 1", "General data, level 2"], ["一般数据 1 级", "一般数据 2 级"]),
+        ("db52-t-1123", ["Public data", "Internal data, rank 2"], ["公开数据", "内部数据（第 2 级）"]),
+    ],
+)
+def test_a_grade_is_called_what_the_scheme_in_force_calls_it(
+    scheme: str, english: list[str], chinese: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(labels, "doors", lambda: Doors(scheme_of(scheme)))
+    with override("en"):
+        names = [label(grade) for grade in Grade]
+        assert names[:2] == english
+        assert len(set(names)) == len(names)
+    with override("zh-hans"):
+        assert [label(grade) for grade in Grade][:2] == chinese
 
 
 @pytest.mark.parametrize(

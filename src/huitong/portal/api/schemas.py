@@ -743,6 +743,29 @@ class DatasetFull(DatasetOut):
     availability: AvailabilityOut
 
 
+SOME = Field(max_length=50)
+Key = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=NO_NUL)]
+DivisionCode = Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")]
+
+
+class Narrowing(Schema):
+    """Which values a search wants of each facet; none: any. The names are those of `Facet`."""
+
+    office: Annotated[list[Key], SOME] = Field(default_factory=list)
+    level: Annotated[list[DivisionLevel], SOME] = Field(default_factory=list)
+    division: Annotated[list[DivisionCode], SOME] = Field(default_factory=list)
+    family: Annotated[list[Annotated[str, StringConstraints(pattern=r"^[1-3]$")]], SOME] = Field(default_factory=list)
+    grade: Annotated[list[Annotated[str, StringConstraints(pattern=r"^[1-6]$")]], SOME] = Field(default_factory=list)
+    sharing: Annotated[list[Sharing], SOME] = Field(default_factory=list)
+    openness: Annotated[list[Openness], SOME] = Field(default_factory=list)
+    cycle: Annotated[list[UpdateCycle], SOME] = Field(default_factory=list)
+    meaning: Annotated[list[Key], SOME] = Field(default_factory=list)
+
+    def given(self) -> dict[Facet, list[str]]:
+        """The facets that are narrowed, as the catalogue takes them."""
+        return {facet: [str(value) for value in wanted] for facet in Facet if (wanted := getattr(self, facet.value))}
+
+
 class FacetValue(Schema):
     """How many of the hits have this value; the narrowing by this facet itself is left out of account."""
 

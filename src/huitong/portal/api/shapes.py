@@ -1,9 +1,11 @@
 """Frozen nouns into the forms of the API."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from huitong.catalog.plans import Plan
+from huitong.catalog.ports import Facet
 from huitong.errors import Reason
 from huitong.gateway.answer import Explanation
 from huitong.intake.loads import Loading, Reject
@@ -110,6 +112,22 @@ def dataset(found: Dataset) -> JSON:
         "grade": int(found.grade),
         "item_count": len(found.items),
         "published_on": found.published_on,
+    }
+
+
+def facets(found: Mapping[Facet, Mapping[str, int]]) -> JSON:
+    """Hits under each value of some facets."""
+    return {facet: [{"value": value, "count": count} for value, count in counts.items()] for facet, counts in found.items()}
+
+
+def applied(found: Plan, *, done: bool, language: str) -> JSON:
+    """What became of a folder of entries, or would."""
+    return {
+        "added": list(found.added),
+        "changed": [{"dataset": one.dataset, "fields": list(one.fields)} for one in found.changed],
+        "unchanged": len(found.unchanged),
+        "skipped": [{"dataset": one.dataset, "reason": reason(one.reason, language)} for one in found.skipped],
+        "applied": done,
     }
 
 

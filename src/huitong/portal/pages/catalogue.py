@@ -21,7 +21,7 @@ from huitong.portal.api.limits import LIMITS
 from huitong.portal.doors import doors
 from huitong.portal.pages.acting import actor_of, page, title_of
 from huitong.portal.pages.answers import answer_for_all, answer_for_office
-from huitong.portal.pages.labels import facet_title, facet_value, family_of
+from huitong.portal.pages.labels import facet_title, facet_value, family_of, is_value
 from huitong.portal.pages.snippets import snippets_of
 from huitong.sharing.availability import Availability
 
@@ -80,7 +80,8 @@ def _chosen(request: HttpRequest) -> dict[Facet, list[str]]:
     """The values of facets that the address names."""
     chosen = {}
     for facet in FACETS:
-        values = [value for value in request.GET.getlist(facet.value) if value and "\x00" not in value and len(value) <= 130]
+        given = [value for value in request.GET.getlist(facet.value) if value and "\x00" not in value and len(value) <= 130]
+        values = [value for value in given if is_value(facet, value)]
         if values:
             chosen[facet] = list(dict.fromkeys(values))[:20]
     return chosen

@@ -137,6 +137,16 @@ _CHOICES: Mapping[Facet, type[Enum]] = {
 }
 
 
+def is_value(facet: Facet, value: str) -> bool:
+    """Whether a facet can have this value at all; what an address invents narrows nothing."""
+    if facet is Facet.GRADE:
+        return value in {str(int(one)) for one in Grade}
+    if facet is Facet.FAMILY:
+        return value in FAMILIES
+    kind = _CHOICES.get(facet)
+    return kind is None or value in {str(one.value) for one in kind}
+
+
 def facet_title(facet: Facet) -> str:
     """What a facet is called."""
     return str(FACETS[facet])
@@ -144,21 +154,21 @@ def facet_title(facet: Facet) -> str:
 
 def facet_value(facet: Facet, value: str) -> str:
     """What a value of a facet is called; the value itself if it is none."""
-    if facet is Facet.GRADE and value.isascii() and value.isdigit() and int(value) in set(Grade):
+    if not is_value(facet, value):
+        return value
+    if facet is Facet.GRADE:
         return label(Grade(int(value)))
     if facet is Facet.FAMILY:
-        return str(FAMILIES.get(value, value))
+        return str(FAMILIES[value])
     if facet is Facet.OFFICE:
         return title_of(value)
-    kind = _CHOICES.get(facet)
-    if kind is not None and value in {str(one.value) for one in kind}:
-        return label(kind(value))
-    return value
+    return label(_CHOICES[facet](value)) if facet in _CHOICES else value
 
 
 def family_of(dataset: Dataset) -> str:
     """The family of the national guide that the entry's code names."""
     return facet_value(Facet.FAMILY, dataset.classification[:1])
+
 
 _GENERALISED: Mapping[str, str | Promise] = {
     "year": _("Year only"),
@@ -171,10 +181,14 @@ _GENERALISED: Mapping[str, str | Promise] = {
 
 
 def label(choice: Enum) -> str:
-    """The name of a choice; a grade is called what the scheme in force calls it."""
+    """The name of a choice; a grade is called what the scheme in force calls it, with its rank where several are called the same."""
     if isinstance(choice, Grade):
-        title = doors().grading.at(choice).title.in_language(get_language() or "en")
-        return gettext("Grade %(rank)d: %(title)s") % {"rank": int(choice), "title": title}
+        scheme = doors().grading
+        entry = scheme.at(choice)
+        title = entry.title.in_language(get_language() or "en")
+        if sum(scheme.at(one) is entry for one in Grade) == 1:
+            return title
+        return gettext("%(title)s, rank %(rank)d") % {"rank": int(choice), "title": title}
     return str(LABELS[type(choice)][choice])
 
 

@@ -11,8 +11,6 @@ from huitong.catalog import dcat, guide
 from huitong.catalog.ports import Facet
 from huitong.catalog.sample import synthetic_rows
 from huitong.catalog.toml import entry_of, values_of
-from huitong.model.catalog import Openness, Sharing, UpdateCycle
-from huitong.model.party import DivisionLevel
 from huitong.model.text import BilingualText
 from huitong.portal.api import shapes
 from huitong.portal.api.auth import PUBLISH, READ, actor
@@ -27,14 +25,13 @@ from huitong.portal.api.schemas import (
     Datasets,
     EntriesOut,
     GradingOut,
+    Narrowing,
     SampleOut,
 )
 from huitong.portal.doors import doors
 
 router = Router(tags=["Catalogue"], auth=READ)
 
-Many = Query(default_factory=list, max_length=50)
-Value = Annotated[str, "a value of a facet"]
 SAMPLE_ROWS = 1000
 TURTLE, JSON_LD, CSV = "text/turtle", "application/ld+json", "text/csv"
 
@@ -56,16 +53,8 @@ def as_file(kind: str) -> dict[str, Any]:
 @router.get("/datasets", response=Datasets, openapi_extra=signed_in())
 def datasets(
     request: HttpRequest,
+    narrow: Query[Narrowing],
     q: Search = "",
-    office: Annotated[list[OfficeId], Many] = [],  # noqa: B006 - Ninja reads the default of a list so
-    level: Annotated[list[DivisionLevel], Many] = [],  # noqa: B006
-    division: Annotated[list[Annotated[str, Query(pattern=r"^[0-9]{12}$")]], Many] = [],  # noqa: B006
-    family: Annotated[list[Annotated[str, Query(pattern=r"^[1-3]$")]], Many] = [],  # noqa: B006
-    grade: Annotated[list[Annotated[str, Query(pattern=r"^[1-6]$")]], Many] = [],  # noqa: B006
-    sharing: Annotated[list[Sharing], Many] = [],  # noqa: B006
-    openness: Annotated[list[Openness], Many] = [],  # noqa: B006
-    cycle: Annotated[list[UpdateCycle], Many] = [],  # noqa: B006
-    meaning: Annotated[list[OfficeId], Many] = [],  # noqa: B006
     facets: Annotated[list[Facet], Query(max_length=9, description="Count the hits under each value of these")] = [],  # noqa: B006
     limit: Limit = 20,
     offset: Offset = 0,
@@ -73,24 +62,10 @@ def datasets(
     """Datasets that match words in Chinese or English, best first, of those that your office may know of; without words all, by id.
 
     Several values of one facet widen, several facets narrow. Counts are made of the same hits."""
-    given: dict[Facet, list[Any]] = {
-        Facet.OFFICE: office,
-        Facet.LEVEL: level,
-        Facet.DIVISION: division,
-        Facet.FAMILY: family,
-        Facet.GRADE: grade,
-        Facet.SHARING: sharing,
-        Facet.OPENNESS: openness,
-        Facet.CYCLE: cycle,
-        Facet.MEANING: meaning,
-    }
-    narrowing = {facet: [str(value) for value in values] for facet, values in given.items() if values}
-    found = doors().catalog.search(
-        q, viewer=actor(request).office, narrowing=narrowing, facets=facets, limit=limit, offset=offset
-    )
+    by = actor(request)
+    found = doors().catalog.search(q, viewer=by.office, narrowing=narrow.given(), facets=facets, limit=limit, offset=offset)
     entries = [shapes.dataset(one) for one in found.hits]
-    counted = {facet: [{"value": v, "count": n} for v, n in counts.items()] for facet, counts in found.facets.items()}
-    return shapes.page(entries, name="datasets", total=found.total, limit=limit, offset=offset) | {"facets": counted}
+    return shapes.page(entries, name="datasets", total=found.total, limit=limit, offset=offset) | {"facets": shapes.facets(found.facets)}
 
 
 @router.get("/datasets/{dataset_id}", response=DatasetFull, openapi_extra=signed_in(404))
@@ -186,14 +161,7 @@ def apply(request: HttpRequest, body: ApplyIn) -> Any:
     """Put many entries of your own office in force, all or none (role data-officer); `dry_run` only tells what would change."""
     wanted = [entry_of(one.model_dump(mode="json", exclude_none=True)) for one in body.entries]
     plan = doors().catalog.apply(wanted, by=actor(request), dry_run=body.dry_run)
-    language = language_of(request)
-    return {
-        "added": list(plan.added),
-        "changed": [{"dataset": one.dataset, "fields": list(one.fields)} for one in plan.changed],
-        "unchanged": len(plan.unchanged),
-        "skipped": [{"dataset": one.dataset, "reason": shapes.reason(one.reason, language)} for one in plan.skipped],
-        "applied": not body.dry_run,
-    }
+    return shapes.applied(plan, done=not body.dry_run, language=language_of(request))
 
 
 @router.get("/grading", response=GradingOut, openapi_extra=signed_in())

@@ -69,7 +69,7 @@ def take_snapshot(
     allow: Annotated[list[str], Query(max_length=200, description="Changes of the items that are meant, as the refusal names them")] = [],  # noqa: B006
     encoding: Name | None = None,
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None,
-    quote: Annotated[str, Field(min_length=1, max_length=1)] | None = None,
+    quote: Annotated[str, Field(max_length=1, description="The character that quotes; empty: nothing is quoted")] | None = None,
     header_row: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None,
     header_rows: Annotated[int, Field(ge=1, le=10)] = 1,
     sheet: Name | None = None,
