@@ -32,6 +32,8 @@ LOOK_SECONDS = 5.0
 """Between two looks for planned loads that are due: plans are to the minute."""
 SWEEP_SECONDS = 3600.0
 """Between two sweeps for snapshots whose time is over: retention is in days."""
+TIDY_SECONDS = 60.0
+"""Between two rounds that fold new postings of the search index."""
 LOAD_STOP_SECONDS = 5.0
 MOST_RESTARTS = 5
 """Within a minute; a part that dies more often than that cannot be helped by starting it again."""
@@ -357,8 +359,11 @@ def load_by_plan(inside: Any, stop: threading.Event) -> None:
 
     log = logging.getLogger("huitong.worker")
     _try(log, "broken loads could not be closed", inside.platform.intake.close_broken_runs)
-    swept = 0.0
+    swept = tidied = 0.0
     while not stop.wait(LOOK_SECONDS):
+        if time.monotonic() - tidied >= TIDY_SECONDS:
+            tidied = time.monotonic()
+            _try(log, "the search index could not be tidied", inside.stores.tidy)
         _try(log, "planned loads could not be run", lambda: inside.platform.plans.run_due(wall_clock()))
         if time.monotonic() - swept >= SWEEP_SECONDS:
             swept = time.monotonic()
