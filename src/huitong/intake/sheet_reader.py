@@ -88,7 +88,8 @@ def _run(path: Path, kind: str, wanted: str, limits: dict[str, int], out: IO[byt
         why, parameters = "reading-by-override", dict[str, int]()
     else:
         visible = [one.name for one in sheets if one.visible == calamine.SheetVisibleEnum.Visible]
-        full = [name for name in visible if not _is_empty(workbook, name)] or [n for n in names if not _is_empty(workbook, n)]
+        full = names if len(names) == 1 else [name for name in visible if not _is_empty(workbook, name)]
+        full = full or [name for name in names if not _is_empty(workbook, name)]
         if not full:
             raise _Refusal("reading-workbook-empty")
         if len(full) > 1:
