@@ -37,7 +37,7 @@ def test_the_engine_of_production_gives_the_same_rows(tmp_path: Path) -> None:
             assert canaries_in(answer.table) == []
         assert world.rows("SELECT pid, division FROM civil.person WHERE salary = 3000") == [(person_token("990102199001011230"), NANMING)]
         many = frozenset(f"520102{number:06d}" for number in range(3000)) - {"520102999999"} | frozenset((NANMING, "520102001001"))
-        world.codes_under = lambda code, at: many  # type: ignore[method-assign]
+        world.codes_under = lambda code, at, agreed=None: many  # type: ignore[method-assign]
         world.gateway = world.make_gateway()
         assert world.rows("SELECT count(*) FROM civil.person WHERE salary = 3000") == [(1,)]
         world.maximum_rows = 2

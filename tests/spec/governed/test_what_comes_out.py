@@ -55,7 +55,7 @@ def test_many_division_codes_cut_the_same_rows_as_few(world: World) -> None:
 
     few = world.rows("SELECT name, salary FROM civil.person ORDER BY 2, 1")
     many = frozenset(f"520102{number:06d}" for number in range(3000)) - {"520102999999"} | governed_world.DIVISIONS[NANMING]
-    world.codes_under = lambda code, at: many  # type: ignore[method-assign]
+    world.codes_under = lambda code, at, agreed=None: many  # type: ignore[method-assign]
     world.gateway = world.make_gateway()
     assert world.rows("SELECT name, salary FROM civil.person ORDER BY 2, 1") == few
     assert "string_split" in world.engine.ran[-1].sql.lower()
