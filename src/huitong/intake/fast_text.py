@@ -32,6 +32,7 @@ _MOST_THREADS = 4
 _AHEAD = 2
 """Pieces that wait for each thread."""
 _NEWLINE, _RETURN = 10, 13
+_FEW = 256
 
 
 class NotPlainError(Exception):
@@ -78,7 +79,14 @@ class Piece:
         return starts[there], bare[there]
 
     def lines(self, starts: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-        """The number of the line on which each of these places lies."""
+        """The number of the line on which each of these places, in order, lies."""
+        if len(starts) <= _FEW:
+            number, place, found = self.line, 0, []
+            for start in starts:
+                number += self.data.count(b"\n", place, int(start))
+                place = int(start)
+                found.append(number)
+            return np.array(found, np.int64)
         return np.searchsorted(np.flatnonzero(self._bytes == _NEWLINE), starts) + self.line
 
     def check_plain(self, delimiter: str) -> None:
@@ -126,7 +134,7 @@ def load_fast(
     with ExitStack() as stack:
         writers, typists, pools = [], [], []
         for number in range(threads):
-            writers.append(RowsWriter(writing.staging, dataset, name=str(number)))
+            writers.append(RowsWriter(writing.staging, dataset, name=str(number), source_bytes=size))
             typists.append(stack.enter_context(Typist(dataset, memory_megabytes=memory)))
             stack.callback(writers[-1].close)
         for number in range(threads):
@@ -199,18 +207,18 @@ def _end(data: bytes, quote: str) -> int:
 
 def _stage(piece: Piece, *, fast: FastText, columns: Mapping[str, int], typist: Typist, writer: RowsWriter) -> _Done:
     piece.check_plain(fast.delimiter)
-    data, kept, rejected, records = piece.data, None, list[tuple[int, Sequence[Cause], str | None]](), None
+    kept, rejected, records = None, list[tuple[int, Sequence[Cause], str | None]](), None
     try:
-        table = _cut(data, fast, quoted=piece.is_quoted)
+        table, ragged = _cut(piece.data, fast, quoted=piece.is_quoted)
+        if ragged:
+            data, kept, rejected = _in_order(piece, fast, ragged)
+            records = len(piece.records[0])
+            if data is not None:
+                table, ragged = _cut(data, fast, quoted=piece.is_quoted)
+            if table.num_rows != len(kept) or (ragged and data is not None):
+                raise NotPlainError
     except pa.ArrowInvalid:
-        data, kept, rejected = _in_order(piece, fast)
-        records = len(piece.records[0])
-        try:
-            table = _cut(data, fast, quoted=piece.is_quoted)
-        except pa.ArrowInvalid:
-            raise NotPlainError from None
-        if table.num_rows != len(kept):
-            raise NotPlainError from None
+        raise NotPlainError from None
     batch = table.select([columns[item] for item in columns]).rename_columns(list(columns))
     typed = typist.type(batch)
     if typed.unfit:
@@ -241,11 +249,18 @@ def _look(
     return [(int(number), piece.data[starts[record] : ends[record]].decode()) for number, record in found]
 
 
-def _cut(data: bytes, fast: FastText, *, quoted: bool) -> pa.Table:
+def _cut(data: bytes, fast: FastText, *, quoted: bool) -> tuple[pa.Table, Sequence[int]]:
+    """The columns of whole records, and which of the records are left out since they have another width."""
+    ragged: list[int] = []
+
+    def left_out(row: Any) -> str:
+        ragged.append(row.number - 1)
+        return "skip"
+
     names = [f"c{position}" for position in range(fast.width)]
     if not data:
-        return pa.table([pa.array([], pa.string())] * fast.width, names=names)
-    return arrow_csv.read_csv(
+        return pa.table([pa.array([], pa.string())] * fast.width, names=names), ()
+    table = arrow_csv.read_csv(
         pa.BufferReader(data),
         read_options=arrow_csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
         parse_options=arrow_csv.ParseOptions(
@@ -254,6 +269,7 @@ def _cut(data: bytes, fast: FastText, *, quoted: bool) -> pa.Table:
             double_quote=True,
             escape_char=False,
             newlines_in_values=quoted,
+            invalid_row_handler=left_out,
         ),
         convert_options=arrow_csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()),
@@ -262,32 +278,32 @@ def _cut(data: bytes, fast: FastText, *, quoted: bool) -> pa.Table:
             quoted_strings_can_be_null=True,
         ),
     )
+    return table, ragged
 
 
 def _in_order(
-    piece: Piece, fast: FastText
-) -> "tuple[bytes, np.ndarray[Any, Any], list[tuple[int, Sequence[Cause], str | None]]]":
-    """The records of a piece that have the right width, which of its records they are, and the others. Empty fields beyond the width
-    are no fields; a line of blanks is no record."""
+    piece: Piece, fast: FastText, ragged: Sequence[int]
+) -> "tuple[bytes | None, np.ndarray[Any, Any], list[tuple[int, Sequence[Cause], str | None]]]":
+    """What becomes of records of another width: the bytes to cut again (None: those cut already are right), which records of the piece
+    are kept, and the rejected ones. Empty fields beyond the width are no fields; a line of blanks is no record."""
     starts, ends = piece.records
-    data = np.frombuffer(piece.data, np.uint8)
-    cuts = piece.outside(np.flatnonzero(data == ord(fast.delimiter)))
-    widths = np.searchsorted(cuts, ends) - np.searchsorted(cuts, starts) + 1
-    wrong = np.flatnonzero(widths != fast.width)
-    if not len(wrong):
+    if ragged[-1] >= len(starts):
         raise NotPlainError
-    lines = piece.lines(starts[wrong])
+    lines = piece.lines(starts[np.array(ragged)])
     parts: list[bytes] = []
     rejected: list[tuple[int, Sequence[Cause], str | None]] = []
     gone = []
-    place = 0
-    for record, line in zip(wrong, lines, strict=True):
+    place, mended = 0, False
+    for record, line in zip(ragged, lines, strict=True):
         text = piece.data[starts[record] : ends[record]].decode()
         fields = _fields(text, fast)
+        if len(fields) == fast.width:
+            raise NotPlainError
         parts.append(piece.data[place : starts[record]])
         place = int(ends[record])
         if len(fields) > fast.width and not any(cell.strip() for cell in fields[fast.width :]):
             parts.append(_written(fields[: fast.width], fast))
+            mended = True
             continue
         gone.append(record)
         if len(fields) == 1 and not fields[0].strip():
@@ -295,7 +311,7 @@ def _in_order(
         code = "row-too-short" if len(fields) < fast.width else "row-too-long"
         rejected.append((int(line), ((code, None),), text))
     parts.append(piece.data[place:])
-    return b"".join(parts), np.delete(np.arange(len(starts)), gone), rejected
+    return b"".join(parts) if mended else None, np.delete(np.arange(len(starts)), gone), rejected
 
 
 def _fields(text: str, fast: FastText) -> Sequence[str]:

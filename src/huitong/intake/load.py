@@ -348,7 +348,7 @@ def _load_parquet(
             conditions.append((f"(NOT {reader.there})", ("row-key-missing", item.name)))
     memory = writing.lake.memory_megabytes
     total = parquet.read_metadata(fast.path).num_rows
-    writer = RowsWriter(writing.staging, dataset, name="0")
+    writer = RowsWriter(writing.staging, dataset, name="0", source_bytes=8 * size)  # it is packed
     with (
         open_writer(read=[file], write=writing.staging, memory_megabytes=memory) as connection,
         _clear(memory, deadline),

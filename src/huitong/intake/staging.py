@@ -7,7 +7,7 @@ writing is committed.
 import contextlib
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,13 @@ NAMED_IN_ERROR = 20
 """Rejected rows that a refusal names one by one."""
 REPORTED = 1_000
 """Rejected values that a `Loading` names one by one; the reject table holds all."""
-FILE_ROWS = 8 * ROW_GROUP_ROWS
-"""Rows after which a new file is begun: taking some rows out later rewrites their files alone."""
+_LEAST_GROUPS, _MOST_GROUPS, _FILES, _GROUP_BYTES = 2, 64, 32, 16 << 20
+"""A snapshot of a source of so many bytes lies in about so many files, of so many row groups: taking some rows out rewrites their files
+alone, and a large table does not fall into thousands."""
 _DISTINCT_LOOK, _DISTINCT_SHARE = 8_192, 0.5
 """A text column gets a dictionary if among so many first values at most this share differ."""
 
-_STRETCH = 8_192
+_STRETCH = 512
 """Rows of a column that go through the engine together when one of them is unusual."""
 
 Cause = tuple[str, str | None]
@@ -95,41 +96,42 @@ class Typist:
         """The values of one column; what does not fit is marked in `wrong`. Only the stretches that hold something unusual go through
         the engine."""
         whole = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-        made = straight(whole, item.type)
+        return pa.chunked_array(list(self._parts(whole, item, wrong)), self._schema.field(item.name).type)
+
+    def _parts(self, column: pa.Array, item: Item, wrong: "np.ndarray[Any, Any]") -> Iterator[pa.Array]:
+        """The values of a column part by part: halved where it holds something unusual, until the engine is asked about a few rows."""
+        rows = len(column)
+        made = straight(column, item.type)
         if made is not None:
-            return pa.chunked_array([made])
-        parts = []
-        for start in range(0, len(whole), _STRETCH):
-            stretch = whole.slice(start, _STRETCH)
-            part = straight(stretch, item.type)
-            if part is None:
-                reader = reader_of_text("c", item.type)
-                self._connection.register("stretch", pa.table({"c": stretch}))
-                found = self._connection.sql(
-                    f"SELECT v, v IS NULL AND {reader.there} AS unfit FROM (SELECT c, {reader.value} AS v FROM stretch)"
-                ).to_arrow_table()
-                self._connection.unregister("stretch")
-                wrong[start : start + len(stretch)] |= found["unfit"].to_numpy(zero_copy_only=False)
-                part = found["v"].cast(self._schema.field(item.name).type).combine_chunks()
-            parts.append(part)
-        return pa.chunked_array(parts, self._schema.field(item.name).type)
+            yield made
+        elif rows > _STRETCH:
+            half = rows // 2
+            yield from self._parts(column.slice(0, half), item, wrong[:half])
+            yield from self._parts(column.slice(half), item, wrong[half:])
+        else:
+            reader = reader_of_text("c", item.type)
+            self._connection.register("stretch", pa.table({"c": column}))
+            found = self._connection.sql(
+                f"SELECT v, v IS NULL AND {reader.there} AS unfit FROM (SELECT c, {reader.value} AS v FROM stretch)"
+            ).to_arrow_table()
+            self._connection.unregister("stretch")
+            wrong |= found["unfit"].to_numpy(zero_copy_only=False)
+            yield found["v"].cast(self._schema.field(item.name).type).combine_chunks()
 
     def _hashes(self, columns: Mapping[str, pa.ChunkedArray], wrong: "np.ndarray[Any, Any]") -> pa.Array:
         """The hash of each row's key; rows without a whole key are marked in `wrong`."""
         names = [item.name for item in self._dataset.items if item.name in self._key]
         held = pa.table([columns[name] for name in names], names=[f"k{n}" for n in range(len(names))])
         self._connection.register("held", held)
-        missing = " OR ".join(
-            f"(k{n} IS NULL OR (starts_with(k{n}, ' ') AND trim(k{n}) = ''))"
-            if pa.types.is_string(held.schema.types[n])
-            else f"k{n} IS NULL"
-            for n in range(len(names))
-        )
         asked = ", ".join(f"k{n}" for n in range(len(names)))
-        found = self._connection.sql(f"SELECT hash({asked}) AS h, {missing} AS missing FROM held").to_arrow_table()
+        found = self._connection.sql(f"SELECT hash({asked}) AS h FROM held").to_arrow_table()
         self._connection.unregister("held")
-        if compute.any(found["missing"]).as_py():
-            wrong |= found["missing"].to_numpy(zero_copy_only=False)
+        for key in held.columns:
+            if key.null_count:
+                wrong |= compute.is_null(key).to_numpy(zero_copy_only=False)
+            if pa.types.is_string(key.type) and compute.any(blank := compute.starts_with(key, " ")).as_py():
+                blank = compute.and_(blank, compute.equal(compute.ascii_trim(key, " "), ""))
+                wrong |= compute.fill_null(blank, False).to_numpy(zero_copy_only=False)
         return found["h"].combine_chunks()
 
     def _conditions(self) -> Iterator[tuple[str, Cause]]:
@@ -175,8 +177,9 @@ class StagedFile:
 class RowsWriter:
     """Writes typed rows to files in the staging folder. One for each thread."""
 
-    def __init__(self, staging: Path, dataset: Dataset, *, name: str) -> None:
+    def __init__(self, staging: Path, dataset: Dataset, *, name: str, source_bytes: int = 0) -> None:
         self.files: list[StagedFile] = []
+        self._most_rows = ROW_GROUP_ROWS * max(_LEAST_GROUPS, min(_MOST_GROUPS, source_bytes // (_FILES * _GROUP_BYTES)))
         self._staging = staging
         self._schema = arrow_schema(dataset)
         self._keyed = bool(dataset.primary_key)
@@ -200,7 +203,7 @@ class RowsWriter:
         rows, size = sum(table.num_rows for table in self._held), sum(table.nbytes for table in self._held)
         if 2 * rows >= ROW_GROUP_ROWS or size >= LIMITS.chunk_characters:
             self._flush()
-        if file.rows >= FILE_ROWS:
+        if file.rows >= self._most_rows:
             self.close()
 
     def _open(self, first: pa.Table) -> None:
@@ -306,14 +309,19 @@ def reject_keys(
         for n, file in enumerate(files)
     )
     connection.execute(f"CREATE TEMP TABLE alike AS SELECT h FROM ({hashes}) GROUP BY h HAVING count(*) > 1")
-    rows = " UNION ALL ".join(
-        f"SELECT {n} AS f, file_row_number AS n, {', '.join(keys)} "
-        f"FROM read_parquet({quote_text(str(file.path))}, file_row_number=true)"
-        for n, file in enumerate(files)
-    )
+
+    def rows_of(numbers: Iterable[int]) -> str:
+        return " UNION ALL ".join(
+            f"SELECT {n} AS f, file_row_number AS n, {', '.join(keys)} "
+            f"FROM read_parquet({quote_text(str(files[n].path))}, file_row_number=true)"
+            for n in numbers
+        )
+
     connection.execute("CREATE TEMP TABLE wrong (f INTEGER, n BIGINT, reason VARCHAR)")
     if connection.execute("SELECT count(*) FROM alike").fetchone()[0]:
-        same = f"SELECT r.* FROM ({rows}) r SEMI JOIN (SELECT f, n FROM ({hashes}) SEMI JOIN alike USING (h)) c USING (f, n)"
+        connection.execute(f"CREATE TEMP TABLE maybe AS SELECT f, n FROM ({hashes}) SEMI JOIN alike USING (h)")
+        where = [f for (f,) in connection.execute("SELECT DISTINCT f FROM maybe ORDER BY f").fetchall()]
+        same = f"SELECT r.* FROM ({rows_of(where)}) r SEMI JOIN maybe USING (f, n)"
         connection.execute(
             f"INSERT INTO wrong SELECT f, n, 'row-key-twice' FROM "
             f"(SELECT f, n, count(*) OVER (PARTITION BY {', '.join(keys)}) AS times FROM ({same})) WHERE times > 1"
@@ -321,7 +329,8 @@ def reject_keys(
     if base:
         taken = f"SELECT {', '.join(keys)} FROM {scan_of(base)}"
         connection.execute(
-            f"INSERT INTO wrong SELECT f, n, 'row-key-taken' FROM ({rows}) r SEMI JOIN ({taken}) b USING ({', '.join(keys)}) "
+            f"INSERT INTO wrong SELECT f, n, 'row-key-taken' FROM ({rows_of(range(len(files)))}) r "
+            f"SEMI JOIN ({taken}) b USING ({', '.join(keys)}) "
             "WHERE NOT EXISTS (SELECT 1 FROM wrong w WHERE w.f = r.f AND w.n = r.n)"
         )
     total = connection.execute("SELECT count(*) FROM wrong").fetchone()[0]
