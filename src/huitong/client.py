@@ -378,7 +378,7 @@ class Client:
 
     def change_divisions(self, changes: str, *, dry_run: bool = False) -> JSON:
         """Divisions that merged, split, moved or were renamed: a CSV of old, new, day and kind (role operator)."""
-        return self._json("POST", "divisions/changes", json={"changes": changes, "dry_run": dry_run})
+        return self._json("POST", "division-changes", json={"changes": changes, "dry_run": dry_run})
 
     # --- requests and grants --------------------------------------------------------------------------------------------
 

@@ -59,7 +59,8 @@ ANALYST = actor("wen", "gz-education", Role.ANALYST)
 OFFICER = actor("min", "gz-civil-affairs", Role.DATA_OFFICER)
 REVIEWER = actor("shen", "gz-civil-affairs", Role.REVIEWER)
 STRANGER = actor("bao", "gz-medical-security", Role.ANALYST, Role.REVIEWER)
-TOKENS = {"analyst": ANALYST, "officer": OFFICER, "reviewer": REVIEWER, "stranger": STRANGER}
+OPERATOR = actor("shi", "gz-education", Role.OPERATOR)
+TOKENS = {"analyst": ANALYST, "officer": OFFICER, "reviewer": REVIEWER, "stranger": STRANGER, "operator": OPERATOR}
 
 
 def dataset(name: str, sharing: Sharing, zh: str, en: str) -> Dataset:
@@ -88,7 +89,7 @@ def dataset(name: str, sharing: Sharing, zh: str, en: str) -> Dataset:
 
 
 class Tokens:
-    """`analyst`, `officer`, `reviewer` and `stranger` are tokens; `read-only` is the analyst's for reading alone."""
+    """`analyst`, `officer`, `reviewer`, `stranger` and `operator` are tokens; `read-only` is the analyst's for reading alone."""
 
     def actor_for_token(self, text: str, *, scope: Scope | None = None) -> Actor:
         if text == "read-only":
@@ -122,6 +123,7 @@ class Instance:
     engine: Engine
     doors: Doors
     sequencer: Sequencer
+    home: Path
     client: Client = field(default_factory=lambda: Client(raise_request_exception=False))
 
     def get(self, path: str, *, token: str | None = "analyst", **headers: str) -> Any:
@@ -186,5 +188,5 @@ def instance(tmp_path: Path, divisions: Divisions, seed_lake: tuple[Path, dict[s
         stores.catalog.add_snapshot(seed_lake[1][one.id])
     made = doors_of(platform, stores, accounts=Tokens(), clock=clock)
     doors_module.use(made)
-    yield Instance(stores, clock, engine, made, platform.sequencer)
+    yield Instance(stores, clock, engine, made, platform.sequencer, tmp_path)
     doors_module.use(None)

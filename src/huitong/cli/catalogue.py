@@ -309,7 +309,7 @@ def choice(value: str) -> str:
 def instant_text(value: object) -> str:
     """An instant to the minute, in UTC as the ledger has it; in full for programs."""
     written = str(value or "")
-    return written if surroundings().format == "csv" else f"{written[:10]} {written[11:16]} UTC".strip()
+    return written if surroundings().format == "csv" or not written else f"{written[:10]} {written[11:16]} UTC"
 
 
 def mask_text(mask: dict[str, Any]) -> str:

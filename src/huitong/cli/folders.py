@@ -20,16 +20,20 @@ from huitong.errors import HuitongError, InputInvalid, Reason
 @click.option("--office", metavar="OFFICE", required=True)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path))
 @reading_options
-def dataset_draft(file: Path, identifier: str, office: str, output: Path | None, **reading: Any) -> None:
+@click.option("--type", "types", metavar="COLUMN=TYPE", multiple=True)
+def dataset_draft(
+    file: Path, identifier: str, office: str, output: Path | None, types: tuple[str, ...], **reading: Any
+) -> None:
     """A TOML entry from a table file: items, types and suggestions, for a person to complete and confirm."""
     import tomli_w
 
     from huitong.cli.describing import put
+    from huitong.cli.inspecting import types_of
     from huitong.intake.reading import open_source
     from huitong.intake.source import Overrides
     from huitong.intake.suggesting import draft_entry
 
-    with open_source(file, overrides=Overrides(**said(reading))) as source:
+    with open_source(file, overrides=Overrides(**said(reading), types=types_of(types))) as source:
         entry = draft_entry(source, dataset=identifier, provider=office)
     if surroundings().format == "json":
         show_json(entry)
@@ -84,7 +88,7 @@ def dataset_apply(folder: Path, dry_run: bool) -> None:
         ("state", lambda row: choice(f"entry-{row['state']}") if surroundings().format == "table" else row["state"]),
         ("why", lambda row: row["why"]),
     ]
-    if rows:
+    if rows or surroundings().format != "table":
         show_rows(columns, rows, raw=found)
     counts = {"added": len(found["added"]), "changed": len(found["changed"]), "unchanged": int(found["unchanged"])}
     remark(words("apply-dry" if dry_run else "apply-done", **counts))

@@ -22,7 +22,7 @@ def reading_of_file(file: Path, overrides: dict[str, Any], types: Sequence[str])
 
     if not file.is_file():
         raise InputInvalid.because("cli-file-unreadable", file=str(file))
-    reading = inspect(file, overrides=Overrides(**overrides, types=_types(types)))
+    reading = inspect(file, overrides=Overrides(**overrides, types=types_of(types)))
     language = words.language
     return {
         "format": reading.format,
@@ -49,7 +49,8 @@ def reading_of_file(file: Path, overrides: dict[str, Any], types: Sequence[str])
     }
 
 
-def _types(given: Sequence[str]) -> dict[str, Any]:
+def types_of(given: Sequence[str]) -> dict[str, Any]:
+    """Types that a person has decided, each written `column=type`. Raises InputInvalid `cli-types-unreadable`."""
     from huitong.model.catalog import ItemType
 
     types = {}
@@ -59,6 +60,15 @@ def _types(given: Sequence[str]) -> dict[str, Any]:
             raise InputInvalid.because("cli-types-unreadable", given=one, types=", ".join(known.value for known in ItemType))
         types[column] = ItemType(kind)
     return types
+
+
+def decision_line(decision: dict[str, Any]) -> str:
+    """What was decided about a source, and why: `Encoding: gb18030 (it is not UTF-8, ...)`."""
+    if decision["what"] == "rows":  # its value is a number that the sentence tells already
+        return words("decision-bare", what=words("decision-rows"), why=str(decision["text"]))
+    value = str(decision["value"])
+    shown = words("value-blank") if value and not value.strip(" ") else "tab" if value == "\t" else value
+    return words("decision", what=words(f"decision-{decision['what']}"), value=shown, why=str(decision["text"]).rstrip("。."))
 
 
 def show_reading(reading: dict[str, Any]) -> None:
@@ -73,7 +83,7 @@ def show_reading(reading: dict[str, Any]) -> None:
         show_csv(header, rows)
         return
     for one in reading["decisions"]:
-        click.echo(f"- {printable(one['text'])}")
+        click.echo(printable(decision_line(one)))
     if reading["rows"] is not None:
         click.echo(words("reading-rows", rows=f"{reading['rows']:,}"))
     click.echo()

@@ -40,6 +40,7 @@ def dataset_register(
     **reading: Any,
 ) -> None:
     """A file or a table of a database as the next snapshot; what was understood of it and what was left out is told."""
+    from huitong.cli.inspecting import decision_line
     from huitong.client import KINDS
 
     database = source_of(file, table, credential)
@@ -60,19 +61,19 @@ def dataset_register(
             )
     remark(words("registered", dataset=identifier, **snapshot_words(snapshot)))
     for decision in snapshot["reading"]["decisions"]:
-        remark(f"- {decision['text']}")
+        remark(f"- {decision_line(decision)}")
     for change in snapshot["changes"]:
         remark(f"- {change['text']}")
     if snapshot.get("rejected_rows"):
-        remark(words("rows-rejected", rows=int(snapshot["rejected_rows"])))
+        remark(words("rows-rejected", rows=int(snapshot["rejected_rows"]), dataset=identifier))
         for one in snapshot["rejects"][:NAMED]:
             remark(f"- {one['text']}")
     if snapshot.get("quality"):
         remark(quality_line(snapshot["quality"]))
     if snapshot.get("open_suggestions"):
         remark(words("suggestions-open", count=int(snapshot["open_suggestions"]), dataset=identifier))
-    keys = ("version", "mode", "rows", "rejected_rows", "taken_at", "source_hash")
-    show_one([(key, choice(snapshot[key]) if key == "mode" else snapshot[key]) for key in keys], raw=snapshot)
+    shown = {**snapshot, "mode": choice(snapshot["mode"]), "taken_at": instant_text(snapshot["taken_at"])}
+    show_one([(key, shown[key]) for key in ("version", "mode", "rows", "rejected_rows", "taken_at", "source_hash")], raw=snapshot)
 
 
 @command("rejects", path="dataset-rejects")
@@ -116,8 +117,15 @@ _RUN: list[Column] = [
     ("rows", lambda row: row["rows_done"]),
     ("version", lambda row: row["version"]),
     ("rejected_rows", lambda row: row["rejected_rows"]),
-    ("why", lambda row: "; ".join(one["text"] for one in row["reasons"])),
+    ("why", lambda row: _first(row["reasons"])),
 ]
+
+
+def _first(reasons: list[dict[str, Any]]) -> str:
+    """The first reason, and how many more there are; JSON tells all."""
+    if len(reasons) < 2:
+        return "".join(one["text"] for one in reasons)
+    return words("and-more", first=reasons[0]["text"], more=len(reasons) - 1)
 
 
 @command("erase", path="dataset-erase")

@@ -3,7 +3,8 @@
 
 import json
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
@@ -94,13 +95,31 @@ def failure(request: HttpRequest, error: Exception) -> HttpResponse:
 
 def validation(request: HttpRequest, error: ValidationError) -> HttpResponse:
     """Values that do not fit the form of the operation: one reason for each, by place and broken rule, never the value."""
-    reasons = []
-    for one in error.errors:
-        place = ".".join(str(part) for part in one["loc"]) or "body"
-        code = {"missing": "value-missing", "extra_forbidden": "value-unknown"}.get(one["type"], "value-invalid")
-        parameters = {"place": place} | ({"rule": one["type"]} if code == "value-invalid" else {})
-        reasons.append(Reason(code, parameters))
+    reasons = [_reason_of(one) for one in error.errors]
     return problem(request, InputInvalid(*(reasons or [Reason("body-unreadable")])))
+
+
+def _reason_of(fault: Mapping[str, Any]) -> Reason:
+    """One value that does not fit: where it stands, as its sender would say it, and what is wrong."""
+    place, rule, about = _place(fault["loc"]), fault["type"], fault.get("ctx") or {}
+    if rule in ("missing", "extra_forbidden"):
+        return Reason("value-missing" if rule == "missing" else "value-unknown", {"place": place})
+    if rule in ("string_too_short", "too_short") and about.get("min_length") == 1:
+        return Reason("value-empty", {"place": place})
+    if rule in ("string_too_long", "too_long"):
+        return Reason("value-too-long", {"place": place, "limit": int(about["max_length"])})
+    if rule == "enum":
+        return Reason("value-not-a-choice", {"place": place, "known": ", ".join(re.findall(r"'([^']*)'", str(about["expected"])))})
+    return Reason("value-invalid", {"place": place, "rule": rule})
+
+
+def _place(parts: Sequence[str | int]) -> str:
+    """`items[2].name` of what was sent, `limit` of a query; not in which argument of a function it landed."""
+    named = list(parts[1:]) if parts and parts[0] in ("body", "query", "path", "header", "cookie") else list(parts)
+    if parts[:2] == ("body", "body") or parts[:2] == ("query", "narrow"):
+        named = list(parts[2:])
+    text = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in named).removeprefix(".")
+    return text or "body"
 
 
 def http_error(request: HttpRequest, error: HttpError) -> HttpResponse:

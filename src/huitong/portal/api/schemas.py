@@ -181,6 +181,7 @@ class DatasetIn(Strict):
     spatial: Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")] | None = None
     licence: Name | None = None
     keep_days: Annotated[int, Field(ge=0, le=36_500, strict=True)] | None = None
+    suggested: Words | None = Field(None, description="Stands in a draft that nobody has confirmed; such an entry is not published")
     published_on: Day | None = Field(None, description="Taken from the day of the first publication, whatever is sent")
 
 

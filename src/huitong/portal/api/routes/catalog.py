@@ -38,16 +38,17 @@ TURTLE, JSON_LD, CSV = "text/turtle", "application/ld+json", "text/csv"
 
 def as_public_file(kind: str) -> dict[str, Any]:
     """The description of an answer that is a file and needs no token."""
-    told = problems(404)
-    told["responses"] = {200: {"description": "OK", "content": {kind: {"schema": {"type": "string"}}}}, **told["responses"]}
-    return told
+    return _with_file(problems(404), kind)
 
 
 def as_file(kind: str) -> dict[str, Any]:
     """The description of an answer that is a file."""
-    told = signed_in(404)
-    told["responses"] = {200: {"description": "OK", "content": {kind: {"schema": {"type": "string"}}}}, **told["responses"]}
-    return told
+    return _with_file(signed_in(404), kind)
+
+
+def _with_file(told: dict[str, Any], kind: str) -> dict[str, Any]:
+    schema = {"type": "object" if kind == JSON_LD else "string"}
+    return {"responses": {200: {"description": "OK", "content": {kind: {"schema": schema}}}, **told["responses"]}}
 
 
 @router.get("/datasets", response=Datasets, openapi_extra=signed_in())

@@ -96,7 +96,7 @@ def succeed(request: HttpRequest, office_id: Id, body: SucceedIn) -> Any:
     }
 
 
-@router.post("/divisions/changes", response=DivisionsChanged, auth=PUBLISH, openapi_extra=signed_in(400, 404, 409))
+@router.post("/division-changes", response=DivisionsChanged, auth=PUBLISH, openapi_extra=signed_in(400, 404, 409))
 def change_divisions(request: HttpRequest, body: DivisionChangesIn) -> Any:
     """Divisions that merged, split, moved or were renamed, from a CSV of old, new, day and kind (role operator)."""
     changes = read_changes(body.changes)
