@@ -167,6 +167,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         ),
         statement_key=keystore.secret("token-salt"),
         time_zone=ZoneInfo(settings.time_zone),
+        leases=lake,
         scheme=grading,
         sandbox_level=lambda dataset, rows: storage_rule(grade_of(dataset, rows), scheme=grading).sandbox_level,
     )

@@ -11,7 +11,7 @@ from huitong.gateway.parse import Caps
 from huitong.gateway.plan import DatasetPlan
 from huitong.gateway.resolve import TableUse
 from huitong.masks import engine_type, needs_token, sql_mask
-from huitong.model.catalog import ItemType
+from huitong.model.catalog import Item, ItemType
 from huitong.model.policy import Mask
 from huitong.model.query import GovernedTable
 
@@ -73,9 +73,10 @@ def governed_subquery(use: TableUse, part: DatasetPlan, physical: Physical, caps
         mask: Mask | None = masks.get(item.name.lower())
         if mask is None:
             raise Refused.because("rewrite-failed")
-        column = _column("p", item.name)
+        column, held = _held(part, item)
         if needs_token(mask):
-            table.columns[item.name] = engine_type(ItemType.TEXT)
+            if held is not None:
+                table.columns[item.name] = engine_type(held)
             alias = f"k{len(joins) + 1}"
             side = physical.of_tokens(part, item.name)
             joins.append(
@@ -88,8 +89,8 @@ def governed_subquery(use: TableUse, part: DatasetPlan, physical: Physical, caps
             masked: exp.Expr = sql_mask(item, mask, column, token=_column(alias, "token"))
         else:
             masked = sql_mask(item, mask, column)
-            if any(isinstance(node, exp.Column) for node in masked.walk()):
-                table.columns[item.name] = engine_type(item.type)
+            if held is not None and any(isinstance(node, exp.Column) for node in masked.walk()):
+                table.columns[item.name] = engine_type(held)
         shown.append(exp.Alias(this=masked, alias=_identifier(item.name)))
     if not shown:
         shown.append(exp.Alias(this=exp.Literal.number(1), alias=_identifier("row")))
@@ -100,15 +101,36 @@ def governed_subquery(use: TableUse, part: DatasetPlan, physical: Physical, caps
         assert rows is not None
         item_of_rows = part.described.item(rows.item)
         assert item_of_rows is not None
-        table.columns[item_of_rows.name] = engine_type(ItemType.TEXT)
+        _, held = _held(part, item_of_rows)
+        if held is not None:
+            table.columns[item_of_rows.name] = engine_type(held)
         select.set("where", exp.Where(this=condition))
         # A barrier: the engine may not evaluate what the analyst wrote before the row rule, or an expression that fails only
         # on a hidden row would tell about it. An OFFSET keeps the optimiser from moving filters and joins into the subquery.
         select.set("offset", exp.Offset(expression=exp.Literal.number(0)))
     if not table.columns:
-        first = part.described.items[0]
-        table.columns[first.name] = engine_type(first.type)
+        name, kind = next(iter(_columns(part).items()))
+        table.columns[name] = engine_type(kind)
     return exp.Subquery(this=select, alias=exp.TableAlias(this=_identifier(use.alias)))
+
+
+def _columns(part: DatasetPlan) -> Mapping[str, ItemType]:
+    """What the snapshot holds; the entry's items for a snapshot that was taken before this was noted."""
+    return dict(part.read.columns) or {item.name: item.type for item in part.described.items}
+
+
+def _held(part: DatasetPlan, item: Item) -> tuple[exp.Expr, ItemType | None]:
+    """The item as an expression over the snapshot, and the type in which it lies there (None: it does not).
+
+    The entry may have changed since the snapshot was taken: an item that it lacks is missing in every row, and one of another type
+    is read as what it has become, missing where that cannot be."""
+    held = _columns(part).get(item.name)
+    if held is None:
+        return exp.Cast(this=exp.Null(), to=exp.DataType.build(engine_type(item.type), dialect="duckdb")), None
+    column = _column("p", item.name)
+    if held is item.type:
+        return column, held
+    return exp.TryCast(this=column, to=exp.DataType.build(engine_type(item.type), dialect="duckdb")), held
 
 
 def row_rule(part: DatasetPlan, caps: Caps) -> exp.Expr | None:
@@ -127,7 +149,7 @@ def row_rule(part: DatasetPlan, caps: Caps) -> exp.Expr | None:
     codes = sorted(part.codes)
     if not all(code.isascii() and code.isdigit() for code in codes):
         raise Refused.because("rewrite-failed")
-    column = _column("p", item.name)
+    column, _ = _held(part, item)
     if len(codes) == 1:
         return exp.EQ(this=column, expression=exp.Literal.string(codes[0]))
     if len(codes) <= caps.division_list:
