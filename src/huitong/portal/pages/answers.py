@@ -56,6 +56,8 @@ def answer_for_office(dataset: Dataset, actor: Actor) -> Answer:
         if found.endorsed:
             headline = gettext("Your office has asked; one of two reviewers of %(office)s has agreed.") % {"office": provider}
         return Answer("amber", headline, _provisional(found.provisional), facts)
+    if found.kind is AvailabilityKind.REFUSED and actor.office == dataset.provider:
+        return Answer("green", gettext("Your office manages it."), [sentence_of(found.reason(dataset), get_language() or "en")])
     if found.kind is AvailabilityKind.REFUSED:
         return Answer("red", gettext("No. A rule stands against it."), [sentence_of(found.reason(dataset), get_language() or "en")])
     if found.kind is AvailabilityKind.NOT_SHARED:
