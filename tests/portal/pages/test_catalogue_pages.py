@@ -1,11 +1,16 @@
 """What a person sees of the catalogue, signed in and not, in both languages."""
 
+import re
+from dataclasses import replace
 from datetime import date
 from html import escape
+from pathlib import Path
 
 import pytest
+from tests.api.conftest import dataset
 from tests.portal.pages.conftest import Portal
 
+from huitong.model.catalog import Sharing, Visibility
 from huitong.model.policy import GrantState
 
 
@@ -181,3 +186,86 @@ def test_without_the_packages_the_pages_are_plain_and_work(portal: Portal, monke
     assert "govuk-frontend.min" not in page
     assert "<script" not in page
     assert "Low-income households" in page
+
+
+# --- facets, hidden datasets, quality, sample -------------------------------------------------------------------------------
+
+
+def test_facets_are_links_with_counts_that_choose_and_let_go(portal: Portal) -> None:
+    page = text(portal.get("/"))
+    assert "<select" not in page
+    assert 'href="/?sharing=conditional"' in page
+    chosen = text(portal.get("/?sharing=conditional&q=households"))
+    assert 'aria-current="true"' in chosen
+    assert "Clear all choices" in chosen
+    assert 'href="/?q=households"' in chosen, "a value that is chosen is let go"
+    assert 'href="/?q=households&amp;sharing=conditional&amp;grade=2"' in chosen
+    assert '<input type="hidden" name="sharing" value="conditional">' in chosen, "searching again keeps the choice"
+
+
+def test_the_facets_in_chinese(portal: Portal) -> None:
+    page = text(portal.get("/", language="zh"))
+    for words in ("共享类型", "有条件共享", "一般数据 2 级", "部门层级", "贵州省民政厅", "每月"):
+        assert words in page, words
+    assert not re.search(r"General data|Shared |Province<|Updated ", page)
+
+
+@pytest.fixture
+def hidden(portal: Portal) -> Portal:
+    """A dataset that only the office of education may know of, beside its own."""
+    secret = dataset("civil.witness", Sharing.CONDITIONAL, "证人保护", "Witness protection")
+    secret = replace(secret, visibility=Visibility.NAMED, known_to=("gz-education",))
+    portal.doors.catalog.publish(secret, by=portal.actor("min"))
+    return portal
+
+
+def test_a_hidden_dataset_shows_in_no_hit_count_or_facet(hidden: Portal) -> None:
+    for path in ("/", "/?q=证人", "/?q=witness", "/?sharing=conditional"):
+        page = text(hidden.get(path))
+        assert "civil.witness" not in page, path
+        assert "Witness" not in page, path
+    assert "3 datasets" in text(hidden.get("/"))
+    there, nowhere = hidden.get("/datasets/civil.witness"), hidden.get("/datasets/civil.nothing")
+    assert there.status_code == nowhere.status_code == 404
+    assert "Witness" not in text(there)
+
+
+def test_who_may_know_of_it_finds_it(hidden: Portal) -> None:
+    hidden.sign_in("wen")
+    assert "4 datasets" in text(hidden.get("/"))
+    assert "Named offices" in text(hidden.get("/datasets/civil.witness"))
+
+
+def test_a_synthetic_sample_is_shown_and_said_to_be_one(portal: Portal) -> None:
+    page = text(portal.get("/datasets/civil.household"))
+    assert "nobody's data" in page.replace("&#x27;", "'")
+    assert page.partition('class="ht-sample"')[2].count("<tr>") == 4
+    assert "520527000000" not in page, "no row of the data"
+
+
+def test_quality_is_for_those_who_are_signed_in(portal: Portal, tmp_path: Path) -> None:
+    rows = "".join(f"h{n},520527000000,{n if n % 3 else ''}\n" for n in range(300))
+    (tmp_path / "rows.csv").write_text(f"household,division,members\n{rows}", "utf-8")
+    portal.doors.intake.load("civil.household", tmp_path / "rows.csv", by=portal.actor("min"))
+    assert "Quality of the current rows" not in text(portal.get("/datasets/civil.household"))
+    portal.sign_in("wen")
+    page = text(portal.get("/datasets/civil.household"))
+    assert "Quality of the current rows" in page
+    assert "66" in page.partition('id="quality"')[2]
+
+
+def test_the_managing_office_is_told_that_it_manages(portal: Portal) -> None:
+    portal.sign_in("min")
+    page = text(portal.get("/datasets/civil.household"))
+    assert "Your office manages it." in page
+    assert "A rule stands against it" not in page
+
+
+def test_the_chinese_page_has_no_english_left_over(portal: Portal) -> None:
+    portal.sign_in("wen")
+    page = text(portal.get("/datasets/civil.household", language="zh"))
+    main = page.partition("<main")[2].partition(">")[2].partition("</main>")[0]
+    visible = re.sub(r"<(script|style|pre|code)\b.*?</\1>|<[^>]+>|&\w+;", " ", main, flags=re.DOTALL)
+    english = set(re.findall(r"[A-Za-z]{3,}", visible))
+    of_the_entry = set(re.findall(r"[A-Za-z]{3,}", "Regulation of Guizhou Province, article Synthetic"))
+    assert english - of_the_entry <= {"SQL", "Python", "HTTP", "API", "SHA", "HUITONG", "TOKEN"}, english
