@@ -9,6 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from django.test import Client
 
 from huitong.catalog.divisions import Divisions, load_divisions
@@ -188,5 +190,9 @@ def instance(tmp_path: Path, divisions: Divisions, seed_lake: tuple[Path, dict[s
         stores.catalog.add_snapshot(seed_lake[1][one.id])
     made = doors_of(platform, stores, accounts=Tokens(), clock=clock)
     doors_module.use(made)
+    for signal in (request_started, request_finished):  # nothing here has a connection, so none is looked at
+        signal.disconnect(close_old_connections)
     yield Instance(stores, clock, engine, made, platform.sequencer, tmp_path)
     doors_module.use(None)
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)

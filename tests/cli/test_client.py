@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import httpx
 import pytest
@@ -137,3 +139,103 @@ def test_a_request_is_sent_in_the_form_of_the_api() -> None:
         "rows": {"division": "520100000000"},
         "until": "2027-01-31",
     }
+
+
+SOURCE = {"kind": "file", "address": "x/y.csv"}
+ERASURE = {"identifier": "1", "legal_basis": "PIPL article 47", "words": "case 1"}
+VERBS = [
+    (lambda c: c.sample("a.b", rows=3), "GET", "datasets/a.b/sample?rows=3", None),
+    (lambda c: c.quality("a.b"), "GET", "datasets/a.b/quality", None),
+    (lambda c: c.quality("a.b", version=2), "GET", "datasets/a.b/quality?version=2", None),
+    (lambda c: c.snapshots("a.b"), "GET", "datasets/a.b/snapshots", None),
+    (lambda c: c.rejects("a.b", 2, limit=5), "GET", "datasets/a.b/snapshots/2/rejects?limit=5&offset=0", None),
+    (lambda c: c.suggestions("a.b"), "GET", "datasets/a.b/suggestions", None),
+    (
+        lambda c: c.decide_suggestion("a.b", item="i", meaning="phone", confirm=True),
+        "POST",
+        "datasets/a.b/suggestions/decide",
+        {"item": "i", "meaning": "phone", "confirm": True},
+    ),
+    (lambda c: c.export(), "GET", "catalog/entries", None),
+    (lambda c: c.apply([{"id": "a.b"}], dry_run=True), "POST", "catalog/apply", {"entries": [{"id": "a.b"}], "dry_run": True}),
+    (lambda c: c.grading(), "GET", "grading", None),
+    (lambda c: c.loads("a.b"), "GET", "datasets/a.b/loads", None),
+    (
+        lambda c: c.load_source("a.b", SOURCE, mode="append", allow=["x"]),
+        "POST",
+        "datasets/a.b/loads",
+        {"source": SOURCE, "mode": "append", "reject_limit": 0, "allow": ["x"]},
+    ),
+    (lambda c: c.inspect_source(SOURCE), "POST", "sources/inspect", {"source": SOURCE}),
+    (lambda c: c.plans(), "GET", "load-plans", None),
+    (
+        lambda c: c.plan("a.b", source=SOURCE, every="hourly"),
+        "POST",
+        "load-plans",
+        {"dataset": "a.b", "source": SOURCE, "every": "hourly", "mode": "replace", "reject_limit": 0},
+    ),
+    (lambda c: c.run_plan("p-1"), "POST", "load-plans/p-1/run", {}),
+    (lambda c: c.resume_plan("p-1"), "POST", "load-plans/p-1/resume", {}),
+    (lambda c: c.remove_plan("p-1"), "POST", "load-plans/p-1/remove", {}),
+    (lambda c: c.credentials(), "GET", "credentials", None),
+    (lambda c: c.forget_credential("n"), "POST", "credentials/n/forget", {}),
+    (lambda c: c.erase(["a.b"], **ERASURE), "POST", "erasures", {"datasets": ["a.b"], **ERASURE}),
+    (
+        lambda c: c.succeed("x", successor="y", on="2027-01-01", words="w"),
+        "POST",
+        "offices/x/succeed",
+        {"successor": "y", "on": "2027-01-01", "words": "w"},
+    ),
+    (lambda c: c.change_divisions("old,new"), "POST", "division-changes", {"changes": "old,new", "dry_run": False}),
+    (
+        lambda c: c.search("低保", narrowing={"sharing": ["conditional", "not-shared"]}, facets=["grade"], office="x"),
+        "GET",
+        "datasets?q=低保&limit=20&offset=0&facets=grade&sharing=conditional&sharing=not-shared&office=x",
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "method", "address", "body"), VERBS, ids=[f"{verb} {where}" for _, verb, where, _ in VERBS])
+def test_every_verb_of_intake_and_catalogue_has_its_address(
+    call: Callable[[Client], object], method: str, address: str, body: object
+) -> None:
+    path, _, query = address.partition("?")
+    api = FakeApi({(method, path): says({"entries": []})})
+    with client_of(api) as client:
+        call(client)
+    (sent,) = api.requests
+    assert dict(parse_qs(sent.url.query.decode())) == dict(parse_qs(query))
+    assert body is None or json.loads(sent.content) == body
+
+
+def test_an_upload_says_how_the_file_is_to_be_read() -> None:
+    api = FakeApi({("POST", "datasets/a.b/snapshots"): says({"version": 0})})
+    with client_of(api) as client:
+        reading = {"encoding": "gb18030", "delimiter": "\t", "quote": "", "header_row": 0}
+        client.upload("a.b", b"1\t2\n", kind="text/csv", mode="merge", reject_limit=3, allow=["x", "y"], reading=reading)
+    sent = parse_qs(api.requests[0].url.query.decode(), keep_blank_values=True)
+    assert sent == {
+        "mode": ["merge"],
+        "reject_limit": ["3"],
+        "allow": ["x", "y"],
+        "encoding": ["gb18030"],
+        "delimiter": ["\t"],
+        "quote": [""],
+        "header_row": ["0"],
+    }
+
+
+def test_the_catalogue_in_other_forms_comes_as_it_was_sent() -> None:
+    api = FakeApi(
+        {
+            ("GET", "catalog.ttl"): lambda request: httpx.Response(200, text="@prefix dcat: <x> ."),
+            ("GET", "datasets/a.b/dcat.jsonld"): lambda request: httpx.Response(200, text='{"@graph": []}'),
+            ("GET", "catalog.csv"): lambda request: httpx.Response(200, content=b"\xef\xbb\xbf\xe7\xb1\xbb\n"),
+        }
+    )
+    with client_of(api) as client:
+        assert client.dcat() == "@prefix dcat: <x> ."
+        assert client.dcat("a.b", form="jsonld") == '{"@graph": []}'
+        assert client.guide(office="x") == b"\xef\xbb\xbf\xe7\xb1\xbb\n"
+    assert api.requests[-1].url.query == b"office=x"

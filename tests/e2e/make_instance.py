@@ -48,6 +48,14 @@ def main(home: Path, password: str) -> None:
                 )
                 officer = stores.parties.actors_of(f"officer-{dataset.id}")[0]
             platform.catalog.publish(dataset, by=officer)
+            if dataset.id == "police.person_register":
+                accounts.register_people(
+                    [
+                        NewPerson(f"reviewer-{number}", "Reviewer", dataset.provider, frozenset({Role.REVIEWER}))
+                        for number in (1, 2)
+                    ],
+                    by=operator,
+                )
             if dataset.id == "geo.county_coordinates":
                 platform.intake.load(dataset.id, tables[dataset.id], by=officer)
     platform.sequencer.fold_once()

@@ -16,6 +16,7 @@ PATHS = {
     "front": "/",
     "search": "/?q=%E4%BA%BA%E5%8F%A3",
     "nothing": "/?q=zzzz",
+    "narrowed": "/?sharing=conditional&grade=4",
     "dataset": DATASET,
     "sign-in": "/sign-in",
     "missing": "/nowhere",
@@ -77,6 +78,19 @@ def test_hits_come_while_typing_in_chinese_and_english(visit: Callable[..., Visi
     expect(page.locator(f".ht-hit a[href='{CONDITIONAL}']")).to_have_count(1)
     page.fill("#q", "zzzz")
     expect(page.locator(".ht-count")).to_contain_text("没有符合条件")
+
+
+def test_a_facet_is_chosen_kept_while_searching_and_let_go(visit: Callable[..., Visit]) -> None:
+    page = visit("en").open("/")
+    page.get_by_role("link", name=re.compile("Shared unconditionally")).click()
+    expect(page).to_have_url(re.compile("sharing=unconditional"))
+    expect(page.locator(".ht-facet__value--chosen")).to_have_count(1)
+    page.fill("#q", "coordinates")
+    expect(page.locator(".ht-hit")).to_have_count(1)
+    expect(page).to_have_url(re.compile("q=coordinates.*sharing=unconditional|sharing=unconditional.*q=coordinates"))
+    page.get_by_role("link", name="Clear all choices").click()
+    expect(page.locator(".ht-facet__value--chosen")).to_have_count(0)
+    expect(page.locator("#q")).to_have_value("coordinates")
 
 
 def test_search_and_pages_work_without_scripts(visit: Callable[..., Visit]) -> None:
