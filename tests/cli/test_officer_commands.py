@@ -6,7 +6,9 @@ import io
 import json
 import os
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +252,24 @@ def test_a_plan_is_made_listed_run_and_removed(huitong_: Run, instance: Instance
     assert "Nothing found." in huitong_("load", "list")[2]
     code, _, err = huitong_("load", "plan", SHELTER, "gz-civil-affairs/s.csv", "--every", "sometimes")
     assert code == 3, err
+
+
+def test_a_table_of_a_database_is_looked_at_and_registered(huitong_: Run, instance: Instance) -> None:
+    inbox = instance.home / "inbox" / "gz-civil-affairs"
+    inbox.mkdir(parents=True)
+    with closing(sqlite3.connect(inbox / "s.db")) as database, database:
+        database.execute("CREATE TABLE shelter (household TEXT, division TEXT, members INTEGER)")
+        database.executemany("INSERT INTO shelter VALUES (?, ?, ?)", [("h1", HEZHANG, 3), ("h2", HEZHANG, 4)])
+    table_of = ("sqlite:///gz-civil-affairs/s.db", "--table", "shelter")
+    for language in LANGUAGES:
+        code, out, err = huitong_("dataset", "inspect", *table_of, "--lang", language)
+        assert (code, err) == (0, "")
+        assert "household" in out and "HEZHANG" not in out
+    code, out, err = huitong_("dataset", "register", SHELTER, *table_of, "--format", "json")
+    assert code == 0, err
+    assert json.loads(out)["rows"] == 2
+    code, _, err = huitong_("dataset", "inspect", "postgresql://db.example:5432/x", "--table", "t")
+    assert code in (3, 6), err
 
 
 def test_a_password_is_read_and_never_shown(huitong_: Run) -> None:
