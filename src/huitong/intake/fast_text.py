@@ -6,6 +6,7 @@ judges such things, then reads the whole source.
 """
 
 import csv
+import hashlib
 import io
 import os
 from collections import deque
@@ -23,11 +24,14 @@ import pyarrow.csv as arrow_csv
 from huitong.intake.limits import LIMITS, Deadline
 from huitong.intake.loads import Progress
 from huitong.intake.source import FastText, Proof, SourceTable
-from huitong.intake.staging import Cause, Rejected, RowsWriter, StagedFile, Typist
+from huitong.intake.staging import Cause, Rejected, RowsWriter, StagedFile, Typist, key_items
 from huitong.lake.snapshots import SnapshotWriting
+from huitong.model.catalog import Dataset
 
-PIECE_BYTES = 16 << 20
+PIECE_BYTES = 12 << 20
 """Bytes of one piece: large enough for a row group, small enough for several to be in memory."""
+CUT_BYTES = 4 << 20
+"""Bytes that are cut at once: what a processor's cache holds."""
 _MOST_THREADS = 4
 _AHEAD = 2
 """Pieces that wait for each thread."""
@@ -49,14 +53,15 @@ class Piece:
     quote: str
 
     @cached_property
-    def _bytes(self) -> "np.ndarray[Any, Any]":
+    def bytes_(self) -> "np.ndarray[Any, Any]":
+        """Its bytes as numbers."""
         return np.frombuffer(self.data, np.uint8)
 
     @cached_property
     def _quotes(self) -> "np.ndarray[Any, Any]":
         if not self.quote or self.quote.encode() not in self.data:
             return np.empty(0, np.int64)
-        return np.flatnonzero(self._bytes == ord(self.quote))
+        return np.flatnonzero(self.bytes_ == ord(self.quote))
 
     @property
     def is_quoted(self) -> bool:
@@ -70,11 +75,11 @@ class Piece:
     @cached_property
     def records(self) -> "tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]":
         """Where each record that is not blank begins and ends."""
-        ends = self.outside(np.flatnonzero(self._bytes == _NEWLINE))
+        ends = self.outside(np.flatnonzero(self.bytes_ == _NEWLINE))
         if not len(ends) or ends[-1] != len(self.data) - 1:
             ends = np.append(ends, len(self.data))
         starts = np.concatenate(([0], ends[:-1] + 1))
-        bare = ends - (self._bytes[np.maximum(ends - 1, 0)] == _RETURN)
+        bare = ends - (self.bytes_[np.maximum(ends - 1, 0)] == _RETURN)
         there = bare > starts
         return starts[there], bare[there]
 
@@ -87,10 +92,23 @@ class Piece:
                 place = int(start)
                 found.append(number)
             return np.array(found, np.int64)
-        return np.searchsorted(np.flatnonzero(self._bytes == _NEWLINE), starts) + self.line
+        return np.searchsorted(np.flatnonzero(self.bytes_ == _NEWLINE), starts) + self.line
+
+    def count(self) -> tuple[int, int]:
+        """How many records that are not blank stand in it, by the ends of its lines alone, and the bytes of the longest."""
+        if self.is_quoted or b"\r" in self.data:
+            starts, ends = self.records
+            return len(starts), int((ends - starts).max(initial=0))
+        ends = np.flatnonzero(self.bytes_ == _NEWLINE)
+        if not len(ends) or ends[-1] != len(self.data) - 1:
+            ends = np.append(ends, len(self.data))
+        lengths = np.diff(ends, prepend=-1) - 1
+        return int(np.count_nonzero(lengths)), int(lengths.max(initial=0))
 
     def check_plain(self, delimiter: str) -> None:
-        """Raise NotPlainError unless quotes stand at the ends of fields alone and every line ends in a line feed."""
+        """Raise NotPlainError unless quotes stand at the ends of fields alone, every line ends in a line feed and no NUL is there."""
+        if b"\x00" in self.data:
+            raise NotPlainError
         if b"\r" in self.data and self.data.count(b"\r") != self.data.count(b"\r\n"):
             raise NotPlainError
         quotes = self._quotes
@@ -99,7 +117,7 @@ class Piece:
         if len(quotes) % 2:
             raise NotPlainError
         mark, cut = ord(self.quote), ord(delimiter)
-        around = np.concatenate(([_NEWLINE], self._bytes, [_NEWLINE]))
+        around = np.concatenate(([_NEWLINE], self.bytes_, [_NEWLINE]))
         before, after = around[quotes[0::2]], around[quotes[1::2] + 2]
         if not (np.isin(before, (cut, _NEWLINE, mark)).all() and np.isin(after, (cut, _NEWLINE, _RETURN, mark)).all()):
             raise NotPlainError
@@ -108,6 +126,7 @@ class Piece:
 @dataclass(frozen=True)
 class _Done:
     records: int
+    longest: int
     bytes: int
     rejected: Sequence[tuple[int, Sequence[Cause], str | None]]
 
@@ -118,11 +137,13 @@ def load_fast(
     writing: SnapshotWriting,
     rejected: Rejected,
     *,
-    proof: "Future[Proof]",
+    header_bytes: bytes,
     progress: Progress,
     deadline: Deadline,
-) -> list[StagedFile]:
-    """Stage the rows of the file. Raises NotPlainError if it has to be read the careful way, and what `Rejected` raises."""
+) -> tuple[list[StagedFile], list[pa.Table], Proof]:
+    """Stage the rows of the file, and prove its bytes meanwhile: their hash, that they are UTF-8 without NUL (Arrow's reader looks at
+    every text), and that as many records were read as lines end. `header_bytes` must not stand in it again. Raises NotPlainError if
+    it has to be read the careful way, and what `Rejected` raises."""
     dataset = writing.dataset
     if len(fast.delimiter.encode()) != 1 or len(fast.quote.encode()) > 1:
         raise NotPlainError
@@ -130,7 +151,8 @@ def load_fast(
     columns = source.match(dataset)
     size = fast.path.stat().st_size
     memory = max(128, writing.lake.memory_megabytes // (2 * threads))
-    done_bytes, records = 0, 0
+    done_bytes, records, longest = 0, 0, 0
+    read = Reading(fast)
     with ExitStack() as stack:
         writers, typists, pools = [], [], []
         for number in range(threads):
@@ -142,21 +164,23 @@ def load_fast(
         waiting: deque[Future[_Done]] = deque()
 
         def gather(most: int) -> None:
-            nonlocal done_bytes, records
+            nonlocal done_bytes, records, longest
             while len(waiting) > most:
                 done = waiting.popleft().result()
                 deadline.check()
                 rejected.add(done.rejected)
                 records += done.records
+                longest = max(longest, done.longest)
                 done_bytes += done.bytes
                 progress(records, max(records, round(records * size / max(1, done_bytes))))
 
         try:
-            for number, piece in enumerate(pieces(fast)):
-                if proof.done():
-                    proof.result()
+            for number, piece in enumerate(read.pieces()):
                 at = number % threads
-                work = partial(_stage, piece, fast=fast, columns=columns, typist=typists[at], writer=writers[at])
+                work = partial(
+                    _stage, piece, fast=fast, columns=columns, typist=typists[at], writer=writers[at], header_bytes=header_bytes,
+                    dataset=dataset,
+                )
                 waiting.append(pools[at].submit(work))
                 gather(_AHEAD * threads)
             gather(0)
@@ -166,20 +190,41 @@ def load_fast(
             for waits in waiting:
                 waits.cancel()
             raise
-    proved = proof.result()
-    if source.fast is None or proved.rows != records or (proved.longest or 0) > LIMITS.field_characters:
+    if longest > LIMITS.field_characters:
         raise NotPlainError
-    return [file for writer in writers for file in writer.files]
+    proof = Proof(sha256=read.sha256, rows=records, longest=longest, lines=read.lines)
+    return [file for writer in writers for file in writer.files], [keys for writer in writers for keys in writer.gone], proof
 
 
-def pieces(fast: FastText) -> Iterator[Piece]:
-    """The file below its header. Raises NotPlainError where no record ends for too long."""
-    with fast.path.open("rb") as file:
-        for _ in range(fast.skip):
-            file.readline(LIMITS.record_characters)
-        offset, line, rest = file.tell(), fast.skip + 1, b""
+class Reading:
+    """The file, read once from its first byte to its last: in pieces, hashed on the way."""
+
+    def __init__(self, fast: FastText) -> None:
+        self._fast = fast
+        self._digest = hashlib.sha256()
+        self.lines = 0
+        """Line ends so far."""
+
+    @property
+    def sha256(self) -> str:
+        """Of what was read."""
+        return self._digest.hexdigest()
+
+    def pieces(self) -> Iterator[Piece]:
+        """What is below the header. Raises NotPlainError where no record ends for too long."""
+        fast = self._fast
+        with fast.path.open("rb") as file:
+            for _ in range(fast.skip):
+                self._digest.update(file.readline(LIMITS.record_characters))
+            for piece in self._below(file, file.tell()):
+                yield piece
+                self.lines = piece.line - 1
+
+    def _below(self, file: io.BufferedReader, offset: int) -> Iterator[Piece]:
+        fast, line, rest = self._fast, self._fast.skip + 1, b""
         while True:
             block = file.read(PIECE_BYTES)
+            self._digest.update(block)
             data = rest + block if rest else block
             if len(block) < PIECE_BYTES:
                 if data:
@@ -193,7 +238,7 @@ def pieces(fast: FastText) -> Iterator[Piece]:
                 piece = Piece(offset, line, data[:end], fast.quote)
                 yield piece
                 offset += end
-                line += piece.data.count(b"\n")
+                line += int(np.count_nonzero(piece.bytes_ == _NEWLINE))
 
 
 def _end(data: bytes, quote: str) -> int:
@@ -205,19 +250,25 @@ def _end(data: bytes, quote: str) -> int:
     return int(ends[-1]) + 1 if len(ends) else 0
 
 
-def _stage(piece: Piece, *, fast: FastText, columns: Mapping[str, int], typist: Typist, writer: RowsWriter) -> _Done:
+def _stage(
+    piece: Piece, *, fast: FastText, columns: Mapping[str, int], typist: Typist, writer: RowsWriter, header_bytes: bytes, dataset: Dataset
+) -> _Done:
     piece.check_plain(fast.delimiter)
-    kept, rejected, records = None, list[tuple[int, Sequence[Cause], str | None]](), None
+    if header_bytes and (header_bytes in piece.data or piece.data.startswith(header_bytes[1:])):
+        raise NotPlainError
+    records, longest = piece.count()
+    kept, rejected = None, list[tuple[int, Sequence[Cause], str | None]]()
     try:
         table, ragged = _cut(piece.data, fast, quoted=piece.is_quoted)
         if ragged:
             data, kept, rejected = _in_order(piece, fast, ragged)
-            records = len(piece.records[0])
             if data is not None:
                 table, ragged = _cut(data, fast, quoted=piece.is_quoted)
-            if table.num_rows != len(kept) or (ragged and data is not None):
+            if table.num_rows != len(kept) or (ragged and data is not None) or records != len(piece.records[0]):
                 raise NotPlainError
-    except pa.ArrowInvalid:
+        elif table.num_rows != records:
+            raise NotPlainError
+    except (pa.ArrowInvalid, UnicodeDecodeError):
         raise NotPlainError from None
     batch = table.select([columns[item] for item in columns]).rename_columns(list(columns))
     typed = typist.type(batch)
@@ -231,9 +282,19 @@ def _stage(piece: Piece, *, fast: FastText, columns: Mapping[str, int], typist: 
             text = piece.data[starts[record] : ends[record]].decode()
             rejected.append((int(line), typed.unfit[int(place)], text))
         kept = np.delete(np.arange(table.num_rows) if kept is None else kept, wrong)
-        rejected.sort(key=lambda one: one[0])
+    twice = typed.twice(dataset)
+    if len(twice):
+        starts, ends = piece.records
+        kept = np.arange(typed.rows.num_rows) if kept is None else kept
+        label = ", ".join(dataset.primary_key)
+        for line, record in zip(piece.lines(starts[kept[twice]]), kept[twice], strict=True):
+            text = piece.data[starts[record] : ends[record]].decode()
+            rejected.append((int(line), (("row-key-twice", label),), text))
+        writer.gone.append(typed.rows.select(key_items(dataset)).take(pa.array(twice)))
+        typed, kept = typed.without(twice), np.delete(kept, twice)
+    rejected.sort(key=lambda one: one[0])
     writer.write(typed, partial(_look, fast, piece.offset, len(piece.data), piece.line, kept))
-    return _Done(table.num_rows if records is None else records, len(piece.data), rejected)
+    return _Done(records, longest, len(piece.data), rejected)
 
 
 def _look(
@@ -262,7 +323,7 @@ def _cut(data: bytes, fast: FastText, *, quoted: bool) -> tuple[pa.Table, Sequen
         return pa.table([pa.array([], pa.string())] * fast.width, names=names), ()
     table = arrow_csv.read_csv(
         pa.BufferReader(data),
-        read_options=arrow_csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
+        read_options=arrow_csv.ReadOptions(use_threads=False, block_size=CUT_BYTES, column_names=names),
         parse_options=arrow_csv.ParseOptions(
             delimiter=fast.delimiter,
             quote_char=fast.quote if fast.quote and quoted else False,

@@ -7,7 +7,6 @@ be plain, batch by batch the careful way. All ways use the same rules for values
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from huitong.engines.duckdb import quote_name, quote_text
 from huitong.errors import Conflict, HuitongError, InputInvalid, Reason
 from huitong.intake.delimited import DelimitedTable
 from huitong.intake.fast_text import NotPlainError, load_fast
+from huitong.intake.file_table import FileTable
 from huitong.intake.limits import LIMITS, Deadline
 from huitong.intake.loads import (
     Change,
@@ -32,7 +32,7 @@ from huitong.intake.loads import (
     changes,
     refuse_changes,
 )
-from huitong.intake.reading import Overrides, Proof, SourceTable, open_source
+from huitong.intake.reading import Overrides, SourceTable, open_source
 from huitong.intake.source import FastParquet, FastText
 from huitong.intake.staging import (
     BaseFile,
@@ -89,9 +89,9 @@ def load(
         source.match(dataset)
         writing = stack.enter_context(lake.writing(dataset))
         rejected = Rejected(writing, options)
-        staged = _stage(source, writing, rejected, _forward(progress), deadline)
+        staged, gone = _stage(source, writing, rejected, _forward(progress), deadline)
         reading, digest = source.reading, source.sha256
-        base = _build_on(writing, options.mode, staged, rejected, previous, deadline)
+        base = _build_on(writing, options.mode, staged, gone, rejected, previous, deadline)
         if source.changed():
             raise Conflict.because("intake-file-changed")
         deadline.check()
@@ -111,22 +111,26 @@ def load(
 
 def _stage(
     source: SourceTable, writing: SnapshotWriting, rejected: Rejected, progress: Progress, deadline: Deadline
-) -> list[StagedFile]:
+) -> tuple[list[StagedFile], list[pa.Table]]:
+    """The rows in files of the staging folder; and the keys of rows left out already for bearing one key."""
     if isinstance(source.fast, FastText):
-        with ThreadPoolExecutor(1, thread_name_prefix="proof") as prover:
-            proof: Future[Proof] = prover.submit(source.proof)
-            try:
-                return load_fast(source, source.fast, writing, rejected, proof=proof, progress=progress, deadline=deadline)
-            except NotPlainError:
-                proof.result()
-                rejected.start_again()
-                _empty(writing.staging)
-            except InputInvalid:
-                proof.result()  # if the bytes themselves are at fault, that is what to say
-                raise
+        header = source.header_bytes if isinstance(source, DelimitedTable) else b""
+        try:
+            files, gone, proof = load_fast(
+                source, source.fast, writing, rejected, header_bytes=header, progress=progress, deadline=deadline
+            )
+            if isinstance(source, FileTable):
+                source.keep_proof(proof)
+            return files, gone
+        except NotPlainError:
+            rejected.start_again()
+            _empty(writing.staging)
+        except InputInvalid:
+            source.proof()  # if the bytes themselves are at fault, that is what to say
+            raise
     if isinstance(source.fast, FastParquet):
-        return _load_parquet(source, source.fast, writing, rejected, progress, deadline)
-    return _load_batches(source, writing, rejected, progress, deadline)
+        return _load_parquet(source, source.fast, writing, rejected, progress, deadline), []
+    return _load_batches(source, writing, rejected, progress, deadline), []
 
 
 def _empty(staging: Path) -> None:
@@ -157,6 +161,7 @@ def _build_on(
     writing: SnapshotWriting,
     mode: LoadMode,
     staged: Sequence[StagedFile],
+    gone: Sequence[pa.Table],
     rejected: Rejected,
     previous: Snapshot | None,
     deadline: Deadline,
@@ -174,7 +179,7 @@ def _build_on(
             if list(old.items()) != [(item.name, item.type) for item in dataset.items]:
                 base = reshape(connection, writing, old, base)
         met = [file.path for file in base] if mode is LoadMode.APPEND else []
-        reject_keys(connection, dataset, staged, rejected, base=met)
+        reject_keys(connection, dataset, staged, rejected, base=met, gone=gone)
         if mode is LoadMode.MERGE:
             base = merge(connection, writing, staged, base)
     for file in staged:

@@ -7,6 +7,7 @@ writing is committed.
 import contextlib
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ from huitong.engines.duckdb import quote_name, quote_text
 from huitong.errors import InputInvalid, Reason
 from huitong.intake.limits import LIMITS
 from huitong.intake.loads import LoadOptions, Reject
-from huitong.intake.values import REASONS, reader_of_text, straight
+from huitong.intake.values import REASONS, reader_of_text, straight, suspects
 from huitong.lake.rejects import RejectedRow, RejectWriter
 from huitong.lake.snapshots import SnapshotWriting, copy_to
 from huitong.lake.tables import COMPRESSION_LEVEL, ROW_GROUP_ROWS, open_writer
@@ -38,6 +39,8 @@ alone, and a large table does not fall into thousands."""
 _DISTINCT_LOOK, _DISTINCT_SHARE = 8_192, 0.5
 """A text column gets a dictionary if among so many first values at most this share differ."""
 
+_SORTED_IN_MEMORY = 30_000_000
+"""Key hashes that are sorted in memory (eight bytes each, twice); more of them are counted by the engine, which spills to the disk."""
 _STRETCH = 512
 """Rows of a column that go through the engine together when one of them is unusual."""
 
@@ -52,6 +55,31 @@ class Typed:
     rows: pa.Table
     keys: pa.Array | None
     unfit: Mapping[int, tuple[Cause, ...]]
+
+    def twice(self, dataset: Dataset) -> "np.ndarray[Any, Any]":
+        """The places of rows that share their key with another row of the batch, if they are few."""
+        none = np.empty(0, np.int64)
+        if self.keys is None:
+            return none
+        hashes = self.keys.to_numpy(zero_copy_only=False)
+        ordered = np.sort(hashes)
+        alike = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+        if not 0 < len(alike) <= _STRETCH:
+            return none
+        nearest = np.minimum(np.searchsorted(alike, hashes), len(alike) - 1)
+        places = np.flatnonzero(alike[nearest] == hashes)
+        if len(places) > _STRETCH:
+            return none
+        keys = [tuple(row.values()) for row in self.rows.select(key_items(dataset)).take(pa.array(places)).to_pylist()]
+        times = Counter(keys)
+        return np.array([place for place, key in zip(places, keys, strict=True) if times[key] > 1], np.int64)
+
+    def without(self, places: "np.ndarray[Any, Any]") -> "Typed":
+        """The same without the rows at these places."""
+        kept = np.ones(self.rows.num_rows, bool)
+        kept[places] = False
+        keys = None if self.keys is None else self.keys.filter(pa.array(kept))
+        return Typed(_without(self.rows, places), keys, self.unfit)
 
 
 class Typist:
@@ -87,16 +115,47 @@ class Typist:
         if wrong.any():
             places = np.flatnonzero(wrong)
             causes = self._causes(batch.take(pa.array(places)), places)
-            fitting = pa.array(~wrong)
-            table = table.filter(fitting)
-            keys = keys.filter(fitting) if keys is not None else None
+            table = _without(table, places)
+            keys = keys.filter(pa.array(~wrong)) if keys is not None else None
         return Typed(table, keys, causes)
 
     def _column(self, column: pa.ChunkedArray, item: Item, wrong: "np.ndarray[Any, Any]") -> pa.ChunkedArray:
         """The values of one column; what does not fit is marked in `wrong`. Only the stretches that hold something unusual go through
         the engine."""
         whole = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+        made = straight(whole, item.type)
+        if made is None:
+            made = self._mended(whole, item, wrong)
+        if made is not None:
+            return pa.chunked_array([made], self._schema.field(item.name).type)
         return pa.chunked_array(list(self._parts(whole, item, wrong)), self._schema.field(item.name).type)
+
+    def _mended(self, column: pa.Array, item: Item, wrong: "np.ndarray[Any, Any]") -> pa.Array | None:
+        """The values of a column that is usual but for a few texts, which the engine is asked about alone; None if it is not so."""
+        odd = suspects(column, item.type)
+        if odd is None:
+            return None
+        places = np.flatnonzero(odd)
+        if not 0 < len(places) <= _STRETCH:
+            return None
+        mask = pa.array(odd)
+        made = straight(compute.if_else(mask, pa.scalar(None, column.type), column), item.type)
+        if made is None:
+            return None
+        values, unfit = self._asked(column.take(pa.array(places)), item)
+        wrong[places] |= unfit
+        return made if values.null_count == len(values) else compute.replace_with_mask(made, mask, values)
+
+    def _asked(self, column: pa.Array, item: Item) -> "tuple[pa.Array, np.ndarray[Any, Any]]":
+        """What the engine makes of a few texts, and which of them do not fit."""
+        reader = reader_of_text("c", item.type)
+        self._connection.register("stretch", pa.table({"c": column}))
+        found = self._connection.sql(
+            f"SELECT v, v IS NULL AND {reader.there} AS unfit FROM (SELECT c, {reader.value} AS v FROM stretch)"
+        ).to_arrow_table()
+        self._connection.unregister("stretch")
+        values = found["v"].cast(self._schema.field(item.name).type).combine_chunks()
+        return values, found["unfit"].to_numpy(zero_copy_only=False)
 
     def _parts(self, column: pa.Array, item: Item, wrong: "np.ndarray[Any, Any]") -> Iterator[pa.Array]:
         """The values of a column part by part: halved where it holds something unusual, until the engine is asked about a few rows."""
@@ -109,14 +168,9 @@ class Typist:
             yield from self._parts(column.slice(0, half), item, wrong[:half])
             yield from self._parts(column.slice(half), item, wrong[half:])
         else:
-            reader = reader_of_text("c", item.type)
-            self._connection.register("stretch", pa.table({"c": column}))
-            found = self._connection.sql(
-                f"SELECT v, v IS NULL AND {reader.there} AS unfit FROM (SELECT c, {reader.value} AS v FROM stretch)"
-            ).to_arrow_table()
-            self._connection.unregister("stretch")
-            wrong |= found["unfit"].to_numpy(zero_copy_only=False)
-            yield found["v"].cast(self._schema.field(item.name).type).combine_chunks()
+            values, unfit = self._asked(column, item)
+            wrong |= unfit
+            yield values
 
     def _hashes(self, columns: Mapping[str, pa.ChunkedArray], wrong: "np.ndarray[Any, Any]") -> pa.Array:
         """The hash of each row's key; rows without a whole key are marked in `wrong`."""
@@ -154,6 +208,18 @@ class Typist:
         }
 
 
+def _without(table: pa.Table, places: "np.ndarray[Any, Any]") -> pa.Table:
+    """The table without the rows at these places: for a few the stretches between them, which copies nothing."""
+    if len(places) > _STRETCH:
+        kept = np.ones(table.num_rows, bool)
+        kept[places] = False
+        return table.filter(pa.array(kept))
+    starts = np.concatenate(([0], places + 1))
+    ends = np.concatenate((places, [table.num_rows]))
+    left = [table.slice(int(start), int(end - start)) for start, end in zip(starts, ends, strict=True) if end > start]
+    return pa.concat_tables(left or [table.slice(0, 0)])
+
+
 @dataclass(frozen=True)
 class Segment:
     """Some consecutive rows of a staged file, and how to find where they came from."""
@@ -177,6 +243,9 @@ class StagedFile:
 class RowsWriter:
     """Writes typed rows to files in the staging folder. One for each thread."""
 
+    gone: list[pa.Table]
+    """Keys of rows that were left out for bearing one key: another row of that key is left out as well."""
+
     def __init__(self, staging: Path, dataset: Dataset, *, name: str, source_bytes: int = 0) -> None:
         self.files: list[StagedFile] = []
         self._most_rows = ROW_GROUP_ROWS * max(_LEAST_GROUPS, min(_MOST_GROUPS, source_bytes // (_FILES * _GROUP_BYTES)))
@@ -187,6 +256,7 @@ class RowsWriter:
         self._rows: Any = None
         self._keys: Any = None
         self._held: list[pa.Table] = []
+        self.gone = []
 
     def write(self, typed: Typed, look: Callable[[Sequence[int]], Sequence[tuple[int, str | None]]]) -> None:
         """The rows of a batch that fit; `look` finds the line and text of a row by its position among them."""
@@ -296,19 +366,29 @@ class Rejected:
 
 
 def reject_keys(
-    connection: Any, dataset: Dataset, staged: Sequence[StagedFile], rejected: Rejected, *, base: Sequence[Path]
+    connection: Any,
+    dataset: Dataset,
+    staged: Sequence[StagedFile],
+    rejected: Rejected,
+    *,
+    base: Sequence[Path],
+    gone: Sequence[pa.Table] = (),
 ) -> None:
     """Leave out every row whose primary key another row of the load bears too (which of them is right nobody knows), and every row
-    whose key stands in `base` already. Raises InputInvalid if those are too many."""
+    whose key stands in `base` already. `gone` holds the keys of rows that were left out for that reason before. Raises InputInvalid if
+    those are too many."""
     keys = _key_names(dataset)
     files = [file for file in staged if file.rows]
     if not keys or not files:
         return
-    hashes = " UNION ALL ".join(
-        f"SELECT {n} AS f, h, file_row_number AS n FROM read_parquet({quote_text(str(file.keys))}, file_row_number=true)"
-        for n, file in enumerate(files)
-    )
-    connection.execute(f"CREATE TEMP TABLE alike AS SELECT h FROM ({hashes}) GROUP BY h HAVING count(*) > 1")
+    left_out = pa.concat_tables(gone) if gone else None
+    hashes_gone = pa.array([], pa.uint64())
+    if left_out is not None:
+        connection.register("left_out", left_out)
+        connection.execute("CREATE TEMP TABLE gone AS SELECT * FROM left_out")
+        connection.unregister("left_out")
+        hashes_gone = connection.sql(f"SELECT hash({', '.join(keys)}) AS h FROM gone").to_arrow_table()["h"].combine_chunks()
+    _find_alike(connection, files, hashes_gone.to_numpy())
 
     def rows_of(numbers: Iterable[int]) -> str:
         return " UNION ALL ".join(
@@ -318,13 +398,14 @@ def reject_keys(
         )
 
     connection.execute("CREATE TEMP TABLE wrong (f INTEGER, n BIGINT, reason VARCHAR)")
-    if connection.execute("SELECT count(*) FROM alike").fetchone()[0]:
-        connection.execute(f"CREATE TEMP TABLE maybe AS SELECT f, n FROM ({hashes}) SEMI JOIN alike USING (h)")
+    if connection.execute("SELECT count(*) FROM maybe").fetchone()[0]:
         where = [f for (f,) in connection.execute("SELECT DISTINCT f FROM maybe ORDER BY f").fetchall()]
         same = f"SELECT r.* FROM ({rows_of(where)}) r SEMI JOIN maybe USING (f, n)"
+        if left_out is not None:
+            same += f" UNION ALL SELECT -1, -1, {', '.join(keys)} FROM gone"
         connection.execute(
             f"INSERT INTO wrong SELECT f, n, 'row-key-twice' FROM "
-            f"(SELECT f, n, count(*) OVER (PARTITION BY {', '.join(keys)}) AS times FROM ({same})) WHERE times > 1"
+            f"(SELECT f, n, count(*) OVER (PARTITION BY {', '.join(keys)}) AS times FROM ({same})) WHERE times > 1 AND f >= 0"
         )
     if base:
         taken = f"SELECT {', '.join(keys)} FROM {scan_of(base)}"
@@ -347,8 +428,8 @@ def reject_keys(
         rejected.rows += total - len(found)
     rejected.add(found)
     for f, file in enumerate(files):
-        (gone,) = connection.execute("SELECT count(*) FROM wrong WHERE f = ?", [f]).fetchone()
-        if gone:
+        (out,) = connection.execute("SELECT count(*) FROM wrong WHERE f = ?", [f]).fetchone()
+        if out:
             new = file.path.with_suffix(".new")
             left = (
                 f"SELECT * EXCLUDE (file_row_number) FROM read_parquet({quote_text(str(file.path))}, file_row_number=true) "
@@ -356,7 +437,36 @@ def reject_keys(
             )
             connection.execute(copy_to(left, new))
             new.replace(file.path)
-            file.rows -= gone
+            file.rows -= out
+
+
+def _find_alike(connection: Any, files: Sequence[StagedFile], gone: "np.ndarray[Any, Any]") -> None:
+    """Make the table `maybe` of file and place of every row whose key has the hash of another row's, or of one that is gone."""
+    if sum(file.rows for file in files) > _SORTED_IN_MEMORY:
+        hashes = " UNION ALL ".join(
+            f"SELECT {n} AS f, h, file_row_number AS n FROM read_parquet({quote_text(str(file.keys))}, file_row_number=true)"
+            for n, file in enumerate(files)
+        )
+        connection.register("hashes_gone", pa.table({"h": pa.array(gone, pa.uint64())}))
+        counted = f"SELECT h FROM ({hashes}) UNION ALL SELECT h FROM hashes_gone"
+        connection.execute(f"CREATE TEMP TABLE alike AS SELECT h FROM ({counted}) GROUP BY h HAVING count(*) > 1")
+        connection.unregister("hashes_gone")
+        connection.execute(f"CREATE TEMP TABLE maybe AS SELECT f, n FROM ({hashes}) SEMI JOIN alike USING (h)")
+        return
+    held = [parquet.read_table(file.keys)["h"].to_numpy() for file in files]
+    ordered = np.concatenate([*held, gone])
+    ordered.sort()
+    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    del ordered
+    found: list[pa.Table] = []
+    for f, hashes_of_file in enumerate(held if len(twice) else ()):
+        nearest = np.minimum(np.searchsorted(twice, hashes_of_file), len(twice) - 1)
+        places = np.flatnonzero(twice[nearest] == hashes_of_file)
+        found.append(pa.table({"f": np.full(len(places), f, np.int32), "n": places.astype(np.int64)}))
+    empty = pa.table({"f": pa.array([], pa.int32()), "n": pa.array([], pa.int64())})
+    connection.register("alike", pa.concat_tables([empty, *found]))
+    connection.execute("CREATE TEMP TABLE maybe AS SELECT f, n FROM alike")
+    connection.unregister("alike")
 
 
 def _looked_up(
@@ -454,6 +564,11 @@ def reshape(connection: Any, writing: SnapshotWriting, old: Mapping[str, ItemTyp
         connection.execute(copy_to(f"SELECT {', '.join(shown)} FROM {scan}", target))
         made.append(BaseFile(target, file.rows, None))
     return tuple(made)
+
+
+def key_items(dataset: Dataset) -> list[str]:
+    """The names of the items of the primary key, as the entry spells them."""
+    return [item.name for name in dataset.primary_key if (item := dataset.item(name)) is not None]
 
 
 def _key_names(dataset: Dataset) -> list[str]:

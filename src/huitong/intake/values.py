@@ -138,6 +138,38 @@ def straight(column: pa.Array, kind: ItemType) -> pa.Array | None:
     return None
 
 
+_DAYS_OF_MONTH = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+
+
+def suspects(column: pa.Array, kind: ItemType) -> "np.ndarray[tuple[int], np.dtype[np.bool_]] | None":
+    """Which texts of a column are surely not in the usual form of a whole number or a date, found without asking the engine; None for
+    the other types. What is left may still be unusual: `straight` decides."""
+    if kind is ItemType.INTEGER:
+        plain = compute.fill_null(compute.ascii_is_decimal(column), True)
+        found: np.ndarray[tuple[int], np.dtype[np.bool_]] = ~plain.to_numpy(zero_copy_only=False)
+        return found
+    if kind is not ItemType.DATE or not pa.types.is_string(column.type):
+        return None
+    lengths = compute.fill_null(compute.binary_length(column), -1).to_numpy(zero_copy_only=False)
+    odd: np.ndarray[tuple[int], np.dtype[np.bool_]] = (lengths >= 0) & (lengths != 10)
+    places = np.flatnonzero(lengths == 10)
+    buffers = column.buffers()
+    if not len(places) or buffers[2] is None:
+        return odd
+    starts = np.frombuffer(buffers[1], np.int32)[column.offset : column.offset + len(column)][places]
+    digits = np.frombuffer(buffers[2], np.uint8)[starts[:, None] + np.arange(10)].astype(np.int16) - ord("0")
+    signs = digits[:, [4, 7]]
+    digits = digits[:, [0, 1, 2, 3, 5, 6, 8, 9]]
+    wrong = ((digits < 0) | (digits > 9)).any(axis=1) | (signs != ord("-") - ord("0")).any(axis=1)
+    year = digits[:, :4] @ np.array([1000, 100, 10, 1], np.int16)
+    month, day = digits[:, 4] * 10 + digits[:, 5], digits[:, 6] * 10 + digits[:, 7]
+    leap = (month == 2) & (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    in_month = _DAYS_OF_MONTH[np.clip(month, 0, 12)] + leap
+    wrong |= (month < 1) | (month > 12) | (day < 1) | (day > in_month)
+    odd[places] = wrong
+    return odd
+
+
 _FIRST_DAY = date(1, 1, 2).toordinal() - date(1970, 1, 1).toordinal()
 _LAST_DAY = date(9999, 12, 30).toordinal() - date(1970, 1, 1).toordinal()
 
