@@ -103,20 +103,25 @@ class Typist:
         """The values of a batch. A missing text is null in it."""
         rows = batch.num_rows
         columns: dict[str, pa.ChunkedArray] = {}
-        wrong = np.zeros(rows, bool)
+        unfit: dict[str, np.ndarray[Any, Any]] = {}
         for item in self._dataset.items:
             column = batch[item.name]
-            columns[item.name] = column if item.type is ItemType.TEXT else self._column(column, item, wrong)
-        keys = None
-        if self._key:
-            keys = self._hashes(columns, wrong)
+            if item.type is not ItemType.TEXT:
+                wrong = np.zeros(rows, bool)
+                column = self._column(column, item, wrong)
+                if wrong.any():
+                    unfit[item.name] = wrong
+            columns[item.name] = column
+        keys, missing = self._hashes(columns) if self._key else (None, {})
         table = pa.table(list(columns.values()), names=self._schema.names).cast(self._schema)
-        causes: dict[int, tuple[Cause, ...]] = {}
-        if wrong.any():
-            places = np.flatnonzero(wrong)
-            causes = self._causes(batch.take(pa.array(places)), places)
-            table = _without(table, places)
-            keys = keys.filter(pa.array(~wrong)) if keys is not None else None
+        if not unfit and not missing:
+            return Typed(table, keys, {})
+        wrong = np.zeros(rows, bool)
+        for places in (*unfit.values(), *missing.values()):
+            wrong |= places
+        causes = {place: tuple(self._causes(place, unfit, missing)) for place in np.flatnonzero(wrong).tolist()}
+        table = _without(table, np.flatnonzero(wrong))
+        keys = keys.filter(pa.array(~wrong)) if keys is not None else None
         return Typed(table, keys, causes)
 
     def _column(self, column: pa.ChunkedArray, item: Item, wrong: "np.ndarray[Any, Any]") -> pa.ChunkedArray:
@@ -172,40 +177,33 @@ class Typist:
             wrong |= unfit
             yield values
 
-    def _hashes(self, columns: Mapping[str, pa.ChunkedArray], wrong: "np.ndarray[Any, Any]") -> pa.Array:
-        """The hash of each row's key; rows without a whole key are marked in `wrong`."""
+    def _hashes(self, columns: Mapping[str, pa.ChunkedArray]) -> "tuple[pa.Array, dict[str, np.ndarray[Any, Any]]]":
+        """The hash of each row's key, and by item of the key the rows that have no value in it."""
         names = [item.name for item in self._dataset.items if item.name in self._key]
         held = pa.table([columns[name] for name in names], names=[f"k{n}" for n in range(len(names))])
         self._connection.register("held", held)
         asked = ", ".join(f"k{n}" for n in range(len(names)))
         found = self._connection.sql(f"SELECT hash({asked}) AS h FROM held").to_arrow_table()
         self._connection.unregister("held")
-        for key in held.columns:
-            if key.null_count:
-                wrong |= compute.is_null(key).to_numpy(zero_copy_only=False)
+        missing: dict[str, np.ndarray[Any, Any]] = {}
+        for name, key in zip(names, held.columns, strict=True):
+            absent = compute.is_null(key).to_numpy(zero_copy_only=False) if key.null_count else np.zeros(len(key), bool)
             if pa.types.is_string(key.type) and compute.any(blank := compute.starts_with(key, " ")).as_py():
                 blank = compute.and_(blank, compute.equal(compute.ascii_trim(key, " "), ""))
-                wrong |= compute.fill_null(blank, False).to_numpy(zero_copy_only=False)
-        return found["h"].combine_chunks()
+                absent = absent | compute.fill_null(blank, False).to_numpy(zero_copy_only=False)
+            if absent.any():
+                missing[name] = absent
+        return found["h"].combine_chunks(), missing
 
-    def _conditions(self) -> Iterator[tuple[str, Cause]]:
+    def _causes(
+        self, place: int, unfit: "Mapping[str, np.ndarray[Any, Any]]", missing: "Mapping[str, np.ndarray[Any, Any]]"
+    ) -> Iterator[Cause]:
+        """What is wrong with a row, item by item. A value of the key that does not fit is there, and so not missing."""
         for item in self._dataset.items:
-            reader = reader_of_text(item.name, item.type)
-            if not reader.always_fits:
-                yield reader.unfit, (REASONS[item.type], item.name)
-            if item.name in self._key:
-                yield f"(NOT {reader.there})", ("row-key-missing", item.name)
-
-    def _causes(self, bad: pa.Table, places: "np.ndarray[Any, Any]") -> dict[int, tuple[Cause, ...]]:
-        conditions = list(self._conditions())
-        self._connection.register("bad", bad)
-        flags = ", ".join(condition for condition, _ in conditions)
-        found = self._connection.execute(f"SELECT {flags} FROM bad").fetchall()
-        self._connection.unregister("bad")
-        return {
-            int(place): tuple(cause for wrong, (_, cause) in zip(row, conditions, strict=True) if wrong)
-            for place, row in zip(places, found, strict=True)
-        }
+            if item.name in unfit and unfit[item.name][place]:
+                yield REASONS[item.type], item.name
+            elif item.name in missing and missing[item.name][place]:
+                yield "row-key-missing", item.name
 
 
 def _without(table: pa.Table, places: "np.ndarray[Any, Any]") -> pa.Table:
