@@ -406,7 +406,7 @@ def _refuse_other_folder(path: str, office: str) -> None:
     """An office reads what lies in its own folder of the inbox and nothing else. Raises InputInvalid `source-file-of-other-office`."""
     parts = Path(path).parts
     if len(parts) < 2 or parts[0] != office or ".." in parts:
-        raise InputInvalid.because("source-file-of-other-office", office=office)
+        raise InputInvalid.because("source-file-of-other-office", office=office, folder=f"{office}/")
 
 
 def _check_mode(source: LoadSource, mode: LoadMode, dataset: Dataset) -> None:
