@@ -11,6 +11,7 @@ from huitong.catalog.checks import Floors, faults_of_change, faults_of_entry, no
 from huitong.catalog.plans import Change, Left, Plan, changed_fields
 from huitong.catalog.ports import CatalogStore, Clock, EntryLog, Facet, PartyStore, PolicyEpoch, SearchPage, Transactions
 from huitong.catalog.search import index_of, search
+from huitong.catalog.succession import still_closed
 from huitong.errors import Conflict, InputInvalid, NotFound, Reason, Refused
 from huitong.model.catalog import Dataset
 from huitong.model.ledger import EntryKind
@@ -211,6 +212,7 @@ class CatalogActions:
                 "visibility": published.visibility.value,
                 "entry_hash": canonical_hash(published),
                 "replaces": canonical_hash(old) if old else None,
+                "lowered": _lowered(old, published) if old else [],
                 "actor": by.person,
                 "office": by.office,
                 "post": by.post,
@@ -229,6 +231,7 @@ class CatalogActions:
             self.epoch.bump()
             if office.superior is not None and self.parties.office(office.superior) is None:
                 raise InputInvalid.because("office-unknown", office=office.superior)
+            office = still_closed(office, self.parties.office(office.id))
             self.parties.put_office(office)
             body = {"office": office.id, "credit_code": office.credit_code, "division": office.division, "actor": by.person}
             self.ledger.append(kind=EntryKind.OFFICE_REGISTERED, body=body)
@@ -302,6 +305,17 @@ def _refusals(dataset: Dataset, old: Dataset | None, by: Actor) -> tuple[Reason,
             reasons.append(Reason("dataset-of-other-office", parameters))
             break
     return tuple(reasons)
+
+
+def _lowered(old: Dataset, new: Dataset) -> list[list[str | int | None]]:
+    """Every item that comes to need less protection than before, or another kind: item, grade and meaning before and now. Fewer
+    reviewers may be enough for it from now on, so the ledger says it in so many words."""
+    pairs = [(before, after) for before in old.items if (after := new.item(before.name)) is not None]
+    return [
+        [after.name, int(before.grade), int(after.grade), before.meaning, after.meaning]
+        for before, after in pairs
+        if after.grade < before.grade or (before.meaning is not None and after.meaning != before.meaning)
+    ]
 
 
 def _leads_back(dataset: Dataset, may_know: Mapping[str, Dataset]) -> bool:

@@ -309,6 +309,14 @@ def closed(office: Office) -> Reason:
     return Reason("office-closed", {"office": office.id, "since": since, "successor": office.successor or "-"})
 
 
+def still_closed(office: Office, before: Office | None) -> Office:
+    """The office as it is to be entered over `before`: one that has closed stays closed, with its successor, whatever list of
+    offices is entered again. Else a succession would be undone without a word, and what was refused to its parts be forgotten."""
+    if before is None or before.valid_to is None:
+        return office
+    return replace(office, valid_from=before.valid_from, valid_to=before.valid_to, successor=before.successor)
+
+
 def _raise(faults: Sequence[Reason]) -> None:
     found = list(dict.fromkeys(faults))
     if len(found) > MOST_REASONS:

@@ -10,7 +10,8 @@ import itertools
 import logging
 import secrets
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -31,7 +32,8 @@ from huitong.intake.suggesting import suggest_all
 from huitong.lake.rejects import read_rejects
 from huitong.lake.side_tables import SideTables
 from huitong.lake.snapshots import Lake
-from huitong.model.catalog import Dataset, Grade, Snapshot
+from huitong.model.catalog import Dataset, Grade, ItemType, LoadMode, Snapshot
+from huitong.model.codes import is_resident_id
 from huitong.model.ledger import EntryKind
 from huitong.model.party import Actor
 from huitong.model.quality import GradingSuggestion, QualityReport, SuggestionState
@@ -121,8 +123,9 @@ class IntakeActions:
         """Make the rows of a file or an opened source the current snapshot: all of it, or nothing is visible.
 
         `plan` and `origin` are noted in the run: the planned load it belongs to, and where the rows come from. Raises NotFound
-        `dataset-unknown`; Refused (not a data officer of the managing office); Conflict `load-running`, `schema-changed`; InputInvalid
-        with what does not fit, and where; Unavailable if it took too long."""
+        `dataset-unknown`; Refused (not a data officer of the managing office); Conflict `load-running`, `schema-changed`,
+        `entry-changed-meanwhile`, `append-of-same-bytes`; InputInvalid with what does not fit, and where; Unavailable if it took too
+        long."""
         dataset = self._own(dataset_id, by)
         rule = storage_rule(self._grade(dataset, None), scheme=self.scheme)
         options = replace(options, keep_rows=options.keep_rows and rule.reject_rows_kept)
@@ -160,9 +163,11 @@ class IntakeActions:
     def _take(self, dataset: Dataset, loaded: Loading, by: Actor, noted: "_Noted") -> Snapshot:
         """Make the snapshot current with all that belongs to it; if that fails, it leaves the lake again."""
         try:
+            self._refuse_if_appended(dataset, loaded.snapshot)
             report, suggestions = self._look(dataset, loaded.snapshot)
             with self.transactions.atomic():
                 snapshot = self.taker.take_snapshot(loaded.snapshot, by=by)
+                self._refuse_if_published_anew(dataset)
                 self.reports.put_report(report)
                 self.reports.put_suggestions(dataset.id, suggestions)
                 noted.done(loaded)
@@ -193,6 +198,23 @@ class IntakeActions:
             values = ((item, texts[item.name]) for item in dataset.items)
             suggestions = suggest_all(values, dataset, scheme=self.scheme, seed=snapshot.version)
         return report, suggestions
+
+    def _refuse_if_appended(self, dataset: Dataset, snapshot: Snapshot) -> None:
+        """Without a key nothing tells a row from itself: the same bytes sent twice would double every row. Raises Conflict
+        `append-of-same-bytes`."""
+        if snapshot.mode is not LoadMode.APPEND or dataset.primary_key:
+            return
+        for before in self.catalog.snapshots(dataset.id):
+            if before.source_hash == snapshot.source_hash and before.rows:
+                raise Conflict.because("append-of-same-bytes", dataset=dataset.id, version=before.version)
+            if before.mode is LoadMode.REPLACE:
+                return
+
+    def _refuse_if_published_anew(self, dataset: Dataset) -> None:
+        """What was checked by one entry is not taken under another. Raises Conflict `entry-changed-meanwhile`."""
+        now = self.catalog.dataset(dataset.id)
+        if now is None or _shape(now) != _shape(dataset):
+            raise Conflict.because("entry-changed-meanwhile", dataset=dataset.id)
 
     def _discard(self, dataset_id: str, version: int) -> None:
         current = self.catalog.current_snapshot(dataset_id)
@@ -267,7 +289,13 @@ class IntakeActions:
 
         Raises NotFound `suggestion-unknown`; Conflict `suggestion-decided`; InputInvalid `suggestion-words-missing`, and what publishing
         finds wrong with the entry."""
-        dataset = self._own(dataset_id, by)
+        with self.transactions.atomic():
+            self.entries.epoch.bump()  # so that the entry which is read is the one that is changed
+            return self._decide(self._own(dataset_id, by), item, meaning, confirm, words, by)
+
+    def _decide(
+        self, dataset: Dataset, item: str, meaning: str, confirm: bool, words: str | None, by: Actor
+    ) -> GradingSuggestion:
         found = next(
             (
                 one
@@ -276,7 +304,7 @@ class IntakeActions:
             ),
             None,
         )
-        if found is None:
+        if found is None or (confirm and all(one.name != found.item for one in dataset.items)):
             raise NotFound.because("suggestion-unknown", dataset=dataset.id, item=item)
         if found.state is not SuggestionState.OPEN:
             raise Conflict.because("suggestion-decided", dataset=dataset.id, item=found.item, meaning=meaning)
@@ -284,24 +312,23 @@ class IntakeActions:
             raise InputInvalid.because("suggestion-words-missing", dataset=dataset.id, item=found.item)
         state = SuggestionState.CONFIRMED if confirm else SuggestionState.DISMISSED
         decided = replace(found, state=state, decided_by=by.person, decided_at=self.clock(), words=(words or "").strip() or None)
-        with self.transactions.atomic():
-            if confirm:
-                items = tuple(
-                    replace(one, meaning=meaning, grade=max(one.grade, found.grade)) if one.name == found.item else one
-                    for one in dataset.items
-                )
-                if items != dataset.items:
-                    self.entries.publish(replace(dataset, items=items), by=by)
-            self.reports.decide_suggestion(dataset.id, decided)
-            body = {
-                "dataset": dataset.id,
-                "item": found.item,
-                "meaning": meaning,
-                "grade": int(found.grade),
-                "decision": state.value,
-                **_about(by),
-            }
-            self.ledger.append(kind=EntryKind.GRADING_DECIDED, body=body)
+        if confirm:
+            items = tuple(
+                replace(one, meaning=meaning, grade=max(one.grade, found.grade)) if one.name == found.item else one
+                for one in dataset.items
+            )
+            if items != dataset.items:
+                self.entries.publish(replace(dataset, items=items), by=by)
+        self.reports.decide_suggestion(dataset.id, decided)
+        body = {
+            "dataset": dataset.id,
+            "item": found.item,
+            "meaning": meaning,
+            "grade": int(found.grade),
+            "decision": state.value,
+            **_about(by),
+        }
+        self.ledger.append(kind=EntryKind.GRADING_DECIDED, body=body)
         return decided
 
     # --- keeping and removing -----------------------------------------------------------------------------------------
@@ -362,7 +389,7 @@ class IntakeActions:
         wanted = identifier.strip()
         if not wanted or not legal_basis.strip() or not words.strip() or not datasets:
             raise InputInvalid.because("erasure-incomplete")
-        if wanted.upper() in words.upper() or wanted.upper() in legal_basis.upper():
+        if any(_signs(wanted) in _signs(text) for text in (words, legal_basis)):
             raise InputInvalid.because("erasure-words-identify")
         found = [self._own(dataset_id, by) for dataset_id in dict.fromkeys(datasets)]
         items = {dataset.id: identifying_items(dataset) for dataset in found}
@@ -383,6 +410,8 @@ class IntakeActions:
     ) -> ErasureOfDataset:
         snapshots = [one for one in self.catalog.snapshots(dataset.id) if one.removed_at is None]
         rejects = self.lake.erase_from_rejects(dataset.id, wanted)
+        if is_resident_id(wanted.upper()):
+            items = (*items, *_items_of_before(dataset, (self.lake.columns(one) for one in snapshots)))
         rewritten = self.lake.erase(dataset, items, wanted, snapshots=list(reversed(snapshots)))
         rows = sum(one.rows for one in rewritten)
         old = tuple(one.old for one in rewritten)
@@ -390,6 +419,7 @@ class IntakeActions:
         with self.transactions.atomic():
             for one in rewritten[:-1]:
                 self.catalog.add_snapshot(one.snapshot)
+                self.ledger.append(kind=EntryKind.SNAPSHOT_TAKEN, body={**_told_of(one.snapshot), **_about(by)})
             for one in rewritten[-1:]:
                 current = self.taker.take_snapshot(one.snapshot, by=by).version
             if old:
@@ -428,6 +458,35 @@ def identifying_items(dataset: Dataset) -> tuple[str, ...]:
     found = [item.name for item in dataset.items if item.meaning == RESIDENT_ID]
     key = dataset.item(dataset.key) if dataset.key else None
     return tuple(dict.fromkeys([*found, *([key.name] if key else [])]))
+
+
+def _items_of_before(dataset: Dataset, held: Iterable[Mapping[str, ItemType]]) -> tuple[str, ...]:
+    """Texts of earlier snapshots that the entry names no more: what they meant is forgotten, but they may hold the person."""
+    found = (name for columns in held for name, kind in columns.items() if kind is ItemType.TEXT and dataset.item(name) is None)
+    return tuple(dict.fromkeys(found))
+
+
+def _shape(dataset: Dataset) -> tuple[object, ...]:
+    """What rows are checked by."""
+    return dataset.provider, dataset.primary_key, tuple((item.name, item.type) for item in dataset.items)
+
+
+def _signs(text: str) -> str:
+    """Letters and digits alone, in one width and case: however an identifier is spaced out, it is the same."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(sign for sign in folded if sign.isalnum()) or folded
+
+
+def _told_of(snapshot: Snapshot) -> Mapping[str, str | int]:
+    """What the ledger is told of a snapshot (as `SharingActions.take_snapshot` does)."""
+    return {
+        "dataset": snapshot.dataset,
+        "version": snapshot.version,
+        "rows": snapshot.rows,
+        "rejected_rows": snapshot.rejected_rows,
+        "source_hash": snapshot.source_hash,
+        "files": len(snapshot.files),
+    }
 
 
 def _about(by: Actor) -> Mapping[str, str]:

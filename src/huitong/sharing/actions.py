@@ -323,6 +323,8 @@ class SharingActions:
                 self.side_tables.build(group, dataset, item, snapshot)
                 built.add((group, item))
             with self._change():
+                # read again under the lock: meanwhile another office may have come to manage it
+                refuse_unless_officer(by, self._known_dataset(dataset.id, by).provider, dataset.id)
                 if not self._needed_side_tables(dataset) <= built:
                     continue
                 self.catalog.add_snapshot(snapshot)

@@ -271,3 +271,15 @@ def test_the_longest_names_fit(accounts: Accounts) -> None:
     accounts.register_people([person], by=OPERATOR)
     (actor,) = accounts.stores.parties.actors_of("a" * 64)
     assert (actor.name, actor.roles) == ("名" * 300, frozenset(Role))
+
+
+def test_a_list_of_offices_that_is_entered_again_opens_no_closed_office(accounts: Accounts) -> None:
+    """A succession is not undone in passing: the list knows nothing of it."""
+    accounts.register_offices([TAX], by=OPERATOR)
+    closed = replace(TAX, valid_to=NOON.date(), successor=CIVIL.id)
+    accounts.stores.parties.put_office(closed)
+    moved = replace(TAX, title=replace(TAX.title, en="Tax Service, as it was"))
+    accounts.register_offices([moved], by=OPERATOR)
+    assert accounts.stores.parties.office(TAX.id) == replace(closed, title=moved.title)
+    assert accounts.register_offices([TAX], by=OPERATOR) == 1
+    assert accounts.register_offices([TAX], by=OPERATOR) == 0

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 from django.contrib.auth.hashers import check_password, make_password
 from django.db.models import Model, Q, QuerySet
 
+from huitong.catalog.succession import still_closed
 from huitong.errors import Conflict, InputInvalid, NotFound, NotSignedIn, Refused
 from huitong.keystore import TOKEN_SALT, KeyStore
 from huitong.model.ledger import EntryKind, Promise
@@ -80,6 +81,7 @@ class Accounts:
         if wrong is not None:
             raise InputInvalid.because("office-id-invalid", office=wrong)
         known = store.offices_of([office.id for office in offices])
+        offices = [still_closed(office, known.get(office.id)) for office in offices]
         changed = [office for office in offices if known.get(office.id) != office]
         if not changed:
             return 0
