@@ -10,8 +10,9 @@ import itertools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from huitong.engines.duckdb import quote_name
 from huitong.errors import InputInvalid, Reason
@@ -24,7 +25,15 @@ from huitong.model.catalog import Dataset, ItemType
 Facts = Mapping[str, int]
 """Counts over the values of a column, by the names of `FACTS`; `shortest` and `longest` are lengths of those that are all digits."""
 
-_NUMBER = r"-?[0-9]+([.][0-9]+)?"
+_GROUPED = (
+    "[-+(（]?[¥￥$€£]? ?-?([0-9]{1,3}([,，.'' \u00a0\u202f][0-9]{3})+|[0-9]+)([.,][0-9]+)?[ \u00a0]?[%％]?[)）]?"
+    "|[-+]?[0-9０-９]+([.．][0-9０-９]+)?"
+)
+"""Numbers as people write them: between thousands a separator, a currency or percent sign, brackets for less than nothing, wide digits."""
+_UNSEEN = (
+    "^[\\s\u00a0\u3000\ufeff\u200b-\u200f\u2060'']|[\\s\u00a0\u3000\ufeff\u200b-\u200f\u2060]$"
+)
+"""What nobody sees at the ends of a value: blanks of all kinds, and the apostrophe by which spreadsheets mark text."""
 
 
 def _matches(text: str, shape: str) -> str:
@@ -46,15 +55,17 @@ def _fact(name: str, column: str) -> str:
         "cut": _matches(text, "[0-9]([.][0-9]+)?[eE][+]?[1-9][0-9]"),
         "truths": f"count(*) FILTER (lower({text}) IN ('true', 'false', 'yes', 'no', '是', '否'))",
         "local-moments": _matches(text, "[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}[T ][0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?"),
-        "grouped": _matches(text, "[-+]?[¥￥$€£]? ?[0-9]{1,3}([,，.'' ][0-9]{3})+([.,][0-9]+)?"),
+        "exponents": _matches(text, "[+-]?[0-9]+[eE][0-9]+"),
+        "grouped": f"count(*) FILTER (regexp_full_match({text}, '{_GROUPED}') AND NOT regexp_full_match({text}, '-?[0-9]+([.][0-9]+)?'))",
         "other-days": _matches(text, "[0-9]{1,2}[-/.][0-9]{1,2}[-/.]([0-9]{4}|[0-9]{2})|[0-9]{4}[.][0-9]{1,2}[.][0-9]{1,2}"),
         "clock-times": _matches(text, "[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?"),
+        "unseen": f"count(*) FILTER ({text} <> '' AND regexp_matches({source}, '{_UNSEEN}'))",
     }[name]
 
 
 FACTS = (
     "rows", "there", "digits", "shortest", "longest", "zeros", "cut", "unfit-integer", "unfit-decimal", "unfit-date", "unfit-instant",
-    "truths", "local-moments", "grouped", "other-days", "clock-times",
+    "exponents", "truths", "local-moments", "grouped", "other-days", "clock-times", "unseen",
 )  # fmt: skip
 _EXPLAINING = ("local-moments", "grouped", "other-days", "clock-times")
 """Facts that change no type, only the reason for it."""
@@ -90,9 +101,9 @@ def still_open(facts: Facts | None) -> Collection[str]:
     if facts["digits"] == facts["there"]:
         wanted |= {"digits", "shortest", "longest"}
     if not facts["unfit-decimal"] or not facts["unfit-integer"]:
-        wanted.add("zeros")
+        wanted |= {"zeros", "exponents"}
     wanted |= {name for name in FACTS if name.startswith("unfit-") and facts[name] * 2 < facts["there"]}
-    wanted |= {name for name in _EXPLAINING if facts[name]}
+    wanted |= {name for name in (*_EXPLAINING, "unseen") if facts[name]}
     if facts["truths"] == facts["there"]:
         wanted.add("truths")
     return wanted
@@ -153,6 +164,8 @@ def decide_type(name: str, facts: Facts) -> tuple[ItemType, Reason]:
             return text, Reason("reading-type-one-length", {"digits": facts["longest"]})
     if number and facts.get("zeros"):
         return text, Reason("reading-type-leading-zeros", {"values": facts["zeros"]})
+    if number and facts.get("exponents"):
+        return text, Reason("reading-type-exponents", {"values": facts["exponents"]})
     if number and names_a_code(name):
         return text, Reason("reading-type-code-name")
     if fits[ItemType.INTEGER]:
@@ -177,6 +190,8 @@ def decide_type(name: str, facts: Facts) -> tuple[ItemType, Reason]:
         unfit = facts.get(f"unfit-{kind.value}", there)
         if unfit * 2 < there:
             return text, Reason("reading-type-mixed", {"unfit": unfit, "values": there, "type": kind.value})
+    if facts.get("unseen"):
+        return text, Reason("reading-type-unseen", {"values": facts["unseen"]})
     return text, Reason("reading-type-words")
 
 
@@ -198,20 +213,37 @@ class Dialect:
     why: Reason
     blanks: bool = False
     """Blanks after a delimiter are no part of the next field: there are quotes behind them."""
+    escape: bool = False
+    """A quote inside quotes has a backslash before it instead of being doubled."""
 
 
-def rows_of_sample(
-    sample: str, delimiter: str, quote: str, blanks: bool = False, limit: int = LOOKED_AT
-) -> list[tuple[int, Sequence[str]] | None]:
-    """The first records, each with its line; None for one that is broken. Blank lines are left out."""
-    reader = csv.reader(
-        io.StringIO(sample, newline=""),
+def reader_of(lines: Iterable[str], delimiter: str, quote: str, *, blanks: bool = False, escape: bool = False) -> Any:
+    """The reader of records by a dialect."""
+    return csv.reader(
+        (kept_backslashes(line) for line in lines) if escape else lines,
         delimiter=delimiter,
         quotechar=quote or None,
         quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
         skipinitialspace=blanks,
+        escapechar="\\" if escape else None,
+        doublequote=True,
         strict=True,
     )
+
+
+def kept_backslashes(line: str) -> str:
+    """A line in which only a quote or another backslash is escaped: any other backslash stays what it is."""
+    return _BACKSLASH.sub(lambda found: found[0] if found[1] else "\\\\", line) if "\\" in line else line
+
+
+_BACKSLASH = re.compile(r'\\(["\\])|\\')
+
+
+def rows_of_sample(
+    sample: str, delimiter: str, quote: str, blanks: bool = False, limit: int = LOOKED_AT, escape: bool = False
+) -> list[tuple[int, Sequence[str]] | None]:
+    """The first records, each with its line; None for one that is broken. Blank lines are left out."""
+    reader = reader_of(io.StringIO(sample, newline=""), delimiter, quote, blanks=blanks, escape=escape)
     found: list[tuple[int, Sequence[str]] | None] = []
     line = 0
     while len(found) < limit:
@@ -228,9 +260,9 @@ def rows_of_sample(
     return found
 
 
-def _cut(sample: str, delimiter: str, quote: str, blanks: bool = False) -> tuple[float, int, int]:
+def _cut(sample: str, delimiter: str, quote: str, blanks: bool = False, escape: bool = False) -> tuple[float, int, int]:
     """How well a delimiter cuts: share of records of one width (from the first such on), minus where these begin, the width."""
-    rows = rows_of_sample(sample, delimiter, quote, blanks)
+    rows = rows_of_sample(sample, delimiter, quote, blanks, escape=escape)
     widths = [len(row[1]) if row else 0 for row in rows]
     wide = Counter(width for width in widths if width > 1)
     if not wide:
@@ -243,8 +275,15 @@ def _cut(sample: str, delimiter: str, quote: str, blanks: bool = False) -> tuple
 
 
 def decide_dialect(sample: str, overrides: Overrides, dataset: Dataset | None) -> Dialect:
-    """Delimiter and quote by the first records, and whether blanks after a delimiter count."""
+    """Delimiter and quote by the first records, whether blanks after a delimiter count and whether quotes are escaped.
+
+    Raises InputInvalid: `reading-lines-quoted`, `reading-columns-by-blanks`."""
+    escaped = _escaped(sample, overrides)
+    if escaped is not None:
+        return escaped
     dialect = _dialect(sample, overrides, dataset)
+    if dialect.why.code == "reading-delimiter-none":
+        _refuse_hidden_columns(sample, dialect, overrides)
     delimiter, quote = dialect.delimiter, dialect.quote
     if quote and delimiter != " " and re.search(re.escape(delimiter) + " +" + re.escape(quote), sample):
         cells = [cell.strip() for row in rows_of_sample(sample, delimiter, quote) if row for cell in row[1] if cell.startswith(" ")]
@@ -254,14 +293,50 @@ def decide_dialect(sample: str, overrides: Overrides, dataset: Dataset | None) -
     return dialect
 
 
+def _escaped(sample: str, overrides: Overrides) -> Dialect | None:
+    """The dialect in which quotes have a backslash before them, if no other reads all of the first records and this one does."""
+    if '\\"' not in sample or overrides.quote not in (None, '"'):
+        return None
+    delimiters = (overrides.delimiter,) if overrides.delimiter is not None else tuple(one for one in USUAL if one in sample)
+    cuts = {one: _cut(sample, one, '"', escape=True) for one in delimiters}
+    whole = {one: cut for one, cut in cuts.items() if cut[0] == 1.0 and cut[1] == 0}
+    if not whole:
+        return None
+    best = max(whole, key=lambda one: (whole[one][2], -delimiters.index(one)))
+    plain = rows_of_sample(sample, best, '"')
+    if None not in plain and _cut(sample, best, '"')[0] == 1.0:
+        return None
+    return Dialect(best, '"', Reason("reading-delimiter-cuts", {"fields": whole[best][2]}), escape=True)
+
+
+def _refuse_hidden_columns(sample: str, dialect: Dialect, overrides: Overrides) -> None:
+    """One column that is several for the eye: each line in quotes as a whole, or columns held apart by blanks."""
+    if overrides.delimiter is not None or overrides.header_row is not None:
+        return
+    rows = [row[1][0] for row in rows_of_sample(sample, dialect.delimiter, dialect.quote) if row and len(row[1]) == 1]
+    if len(rows) < 3:
+        return
+    quoted = sum(line.startswith('"') for line in sample.splitlines()) * 2 > len(rows)
+    inner = "\n".join(rows) + "\n"
+    for delimiter in (",", "\t", ";", "|") if quoted else ():
+        cut = _cut(inner, delimiter, '"')
+        if cut[0] == 1.0 and cut[1] == 0 and cut[2] > 2:
+            raise InputInvalid.because("reading-lines-quoted")
+    parts = [re.split(r" {2,}|\t+ *", row.strip()) for row in rows]
+    widths = Counter(len(one) for one in parts)
+    usual = _usual([len(one) for one in parts])
+    if usual > 1 and widths[usual] >= 0.9 * len(rows):
+        raise InputInvalid.because("reading-columns-by-blanks", columns=usual)
+
+
 def _dialect(sample: str, overrides: Overrides, dataset: Dataset | None) -> Dialect:
     """Delimiter and quote by the first records: those that name a dataset's items, else those that cut all records alike."""
-    said = re.match(r"sep=(.)\r?\n", sample)
+    said = SAID.match(sample)
     body = sample[said.end() :] if said else sample
     if overrides.delimiter is not None:
         return Dialect(overrides.delimiter, _quote(body, overrides.delimiter, overrides), Reason("reading-by-override"))
     if said:
-        return Dialect(said[1], _quote(body, said[1], overrides), Reason("reading-delimiter-said"))
+        return Dialect(said[2], _quote(body, said[2], overrides), Reason("reading-delimiter-said"))
     there = [one for one in (*USUAL, *UNUSUAL) if one in body]
     if dataset is not None:
         names = names_of(dataset)
@@ -276,6 +351,7 @@ def _dialect(sample: str, overrides: Overrides, dataset: Dataset | None) -> Dial
     scores = {one: _cut(body, one, _quote(body, one, overrides)) for one in there}
     for group in (USUAL, UNUSUAL):
         good = {one: score for one, score in scores.items() if one in group and score[0] >= 0.9}
+        good = {one: score for one, score in good.items() if not _is_punctuation(one, score, body)}
         if good:
             best = max(good, key=lambda one: (good[one][1], good[one][2], -group.index(one)))
             return Dialect(best, _quote(body, best, overrides), Reason("reading-delimiter-cuts", {"fields": good[best][2]}))
@@ -284,11 +360,29 @@ def _dialect(sample: str, overrides: Overrides, dataset: Dataset | None) -> Dial
         return Dialect(" ", _quote(body, " ", overrides), Reason("reading-delimiter-cuts", {"fields": spaces[2]}))
     # Ragged tables: what cuts at least half of the records alike, if anything does.
     ragged = {one: score for one, score in scores.items() if one in USUAL and (score[0] >= 0.3 or score[2] > 2)}
+    ragged = {one: score for one, score in ragged.items() if not _is_punctuation(one, score, body)}
     if ragged:
         best = max(ragged, key=lambda one: (ragged[one][0] * ragged[one][2], -USUAL.index(one)))
         return Dialect(best, _quote(body, best, overrides), Reason("reading-delimiter-mostly", {"fields": ragged[best][2]}))
     alone = next(one for one in ("\x1f", "\x1e", "\x02", "\x01") if one not in body)
     return Dialect(alone, _quote(body, ",", overrides), Reason("reading-delimiter-none"))
+
+
+_WORDS_HAVE = ("，", "；", *UNUSUAL)
+
+
+def _is_punctuation(delimiter: str, score: tuple[float, int, int], body: str) -> bool:
+    """Whether a character that cuts the records is part of what one column says: addresses, moments, sentences, names. A mark that words
+    have cuts the header as well; two fields with a blank between them are words and their explanations."""
+    _share, minus_first, fields = score
+    spaced = fields == 2 and body.count(delimiter) == body.count(f"{delimiter} ")
+    if delimiter in _WORDS_HAVE:
+        return minus_first != 0 or (spaced and delimiter in UNUSUAL)
+    return delimiter == "," and spaced and minus_first != 0
+
+
+SAID = re.compile(r'(?i:("?)sep=([^\r\n])\1)(?:\r\n|\r|\n)')
+"""The first line by which spreadsheet programs say the delimiter."""
 
 
 def _many_numbers(sample: str) -> bool:
@@ -346,12 +440,28 @@ def _filled(cells: Sequence[str]) -> int:
 
 
 def _years(cells: Sequence[str]) -> bool:
-    """Numbers that a header may well hold: years, months or periods, each once and in order."""
-    numbers = [int(one) for one in (cell.strip().removesuffix("年") for cell in cells) if one.isascii() and one.isdigit()]
-    if len(numbers) < 2 or len(numbers) != sum(looks_like_data(cell) for cell in cells):
+    """Numbers that a header may well hold beside words: years, months, days or periods, each once and in even steps."""
+    data = [cell.strip() for cell in cells if looks_like_data(cell)]
+    all_years = all(_YEAR.fullmatch(one) for one in data)
+    if len(data) < 2 or (not all_years and (len(data) == len(cells) or looks_like_data(cells[0]))):
         return False
-    steps = {later - earlier for earlier, later in itertools.pairwise(numbers)}
-    return len(steps) == 1 and steps != {0} and all(1900 <= one <= 2100 or 1 <= one <= 31 for one in numbers)
+    if all(one.removesuffix("年").isascii() and one.removesuffix("年").isdigit() for one in data):
+        numbers = [int(one.removesuffix("年")) for one in data]
+        steps = {later - earlier for earlier, later in itertools.pairwise(numbers)}
+        years = all(1900 <= one <= 2100 for one in numbers)
+        periods = steps in ({1}, {-1}) and not any(one.startswith("0") for one in data) and all(1 <= one <= 31 for one in numbers)
+        return len(steps) == 1 and steps != {0} and (years or periods)
+    days = [_PERIOD.fullmatch(one) for one in data]
+    if len(data) < 3 or not all(days):
+        return False
+    months = [int(one[1]) * 12 + int(one[2]) for one in days if one]
+    inside = {one[3] for one in days if one}
+    steps = {later - earlier for earlier, later in itertools.pairwise(months)}
+    return len(steps) == 1 and steps != {0} and len(inside) == 1
+
+
+_YEAR = re.compile(r"(19|20)[0-9]{2}年?")
+_PERIOD = re.compile(r"([0-9]{4})[-/.年]([0-9]{1,2})(?:月|[-/.月]([0-9]{1,2})日?)?(?: 00:00:00)?")
 
 
 def decide_header(rows: Sequence[Sequence[str]], where: Sequence[int], overrides: Overrides, dataset: Dataset | None) -> Header:
@@ -405,6 +515,11 @@ def _refuse_unsure(rows: Sequence[Sequence[str]], where: Sequence[int], start: i
         numeric = [position for position, cell in enumerate(cells) if cell and looks_like_data(cell) and data_below(position)]
         if len(numeric) == len(data):
             raise InputInvalid.because("reading-header-is-data", row=where[start])
+    if len(below) > 1 and data:
+        years = [position for position, cell in enumerate(cells) if _YEAR.fullmatch(cell)]
+        under = [row[position].strip() for row in below for position in years if position < len(row) and row[position].strip()]
+        if under and all(map(_YEAR.fullmatch, under)):  # years below years
+            raise InputInvalid.because("reading-header-is-data", row=where[start])
     same = sum(1 for row in below if [cell.strip() for cell in row] == cells)
     if len(below) >= 2 and same * 2 >= len(below):
         raise InputInvalid.because("reading-header-repeats", row=where[start])
@@ -415,10 +530,23 @@ def _refuse_unsure(rows: Sequence[Sequence[str]], where: Sequence[int], start: i
         if near == start:
             continue
         there = {p for p, cell in enumerate(rows[near]) if cell.strip()}
-        if there and there <= lacking and len(there) > 1 and not any(looks_like_data(rows[near][p]) for p in there):
+        words = there and not any(looks_like_data(rows[near][p]) for p in there)
+        above = near == start - 1 and len(there) > 1 and (lacking & there or len(there - lacking) > 1)
+        below_it = near == start + 1 and len(there & lacking) > 0
+        if words and lacking & there and (above or below_it) and _are_names(rows, near, start, there & lacking):
+            raise InputInvalid.because("reading-header-unsure", first=where[min(near, start)], last=where[max(near, start)])
+        if words and there <= lacking and len(there) > 1:
             beneath = [row for row in rows[near + 1 :] if _filled(row) > 1]
             if any(row[p].strip() for row in beneath for p in there if p < len(row)):
                 raise InputInvalid.because("reading-header-unsure", first=where[min(near, start)], last=where[max(near, start)])
+
+
+def _are_names(rows: Sequence[Sequence[str]], near: int, start: int, positions: Collection[int]) -> bool:
+    """Whether words of a row beside the header name columns: something stands below them and, if the row is below the header, numbers
+    throughout."""
+    below = [row for row in rows[max(near, start) + 1 :] if _filled(row) > 1]
+    under = [[row[p] for row in below if p < len(row) and row[p].strip()] for p in positions]
+    return all(under) if near < start else any(cells and all(map(looks_like_data, cells)) for cells in under)
 
 
 def _header_of(rows: Sequence[Sequence[str]], dataset: Dataset) -> Header:
@@ -477,9 +605,35 @@ def is_like_header(cells: Sequence[str], data: Collection[int]) -> bool:
     return len(words) >= 3 and len(words) * 2 > len(data) and not any(looks_like_data(cells[position]) for position in filled)
 
 
+def is_units(cells: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row below a header holds the units of the columns: words in columns that are numbers from there on."""
+    filled = {position: cell.strip() for position, cell in enumerate(cells) if cell.strip()}
+    if len(below) < 2 or not filled or any(looks_like_data(cell) for cell in filled.values()):
+        return False
+
+    def numbers(position: int) -> bool:
+        under = [row[position] for row in below if position < len(row) and row[position].strip()]
+        return len(under) > 1 and all(map(looks_like_data, under))
+
+    units = {position for position in filled if numbers(position)}
+    others = [cell for position, cell in filled.items() if position not in units]
+    if not units or not all(_UNIT_LABEL.fullmatch(cell) or _UNIT.fullmatch(cell) for cell in others):
+        return False
+    return (len(units) > 1 and not others) or all(_UNIT.fullmatch(filled[position]) for position in units)
+
+
+_UNIT_LABEL = re.compile(r"[(（]?(计量)?单位[)）]?|units?|-|/", re.IGNORECASE)
+_UNIT = re.compile(
+    r"[(（\[【]?(单位[:：])?([十百千万亿]*(人|人次|户|元|美元|个|家|件|次|台|辆|张|份|条|宗|所|座|册|头|只|株|天|小时|分钟|岁)"
+    r"|[十百千万亿]*(平方)?(公里|千米|米|厘米|毫米)|[十百千万亿]*(立方米|公顷|亩|吨|公斤|千克|克|升|千瓦时|千瓦|度)|[%％‰]|℃"
+    r"|[munk]?[mglVWA][²³23]?|k?m²|ha|kg|km|kWh?|pcs?|eur|usd|cny|rmb|€|[$]|¥)(/[a-z一-龥]{1,4})?[)）\]】]?",
+    re.IGNORECASE,
+)
+
+
 # --- rows that are no rows ------------------------------------------------------------------------------------------------
 
-TAIL_ROWS = 20
+TAIL_ROWS = 60
 """Totals and notes are looked for among so many last rows."""
 _TOTAL = re.compile(r"(合计|总计|小计|共计|总和|累计|合計|總計|小計|(grand |sub)?totals?|sum)[:：]?", re.IGNORECASE)
 _NOTE = re.compile(
@@ -487,6 +641,23 @@ _NOTE = re.compile(
     r"导出时间|第 ?[0-9]+ ?页|共 ?[0-9]+ ?(页|条|行)|notes?|source|fuente|quelle|bron|remarks?|prepared by|printed)\s*[:：,，。.]?.*",
     re.IGNORECASE | re.DOTALL,
 )
+
+
+_SIGNED = re.compile(
+    r"(制表人?|填表人?|填报人|经办人?|审核人?|复核人?|审批人?|负责人|单位负责人|联系人|联系电话|填表日期|填报日期|填报单位|制表日期|打印时间|打印日期|导出时间|导出人"
+    r"|prepared by|checked by|printed|page)\s*[:：].*",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Who filled a form in, and when: each cell with its own label."""
+BODY_TOTALS = ("合计", "小计", "总计")
+"""First cells of totals between other rows of a text file: such a row is none where it also leaves a cell empty."""
+_DRAWN = re.compile(r":?[-=_+]{2,}:?")
+
+
+def is_drawn_line(cells: Sequence[str]) -> bool:
+    """Whether a row is a line drawn of hyphens below a header."""
+    filled = [cell.strip() for cell in cells if cell.strip()]
+    return bool(filled) and all(_DRAWN.fullmatch(cell) for cell in filled)
 
 
 _LONG_NOTE = 40
@@ -498,6 +669,8 @@ def is_total_or_note(cells: Sequence[str]) -> bool:
     filled = [cell.strip() for cell in cells if cell.strip()]
     if not filled or len(cells) < 2:
         return False
+    if all(_SIGNED.fullmatch(cell) for cell in filled):
+        return True
     first = "".join(filled[0].split())
     if _TOTAL.fullmatch(first) or _TOTAL.fullmatch(filled[0]):
         return len(filled) < len(cells) or all(looks_like_data(cell) for cell in filled[1:])

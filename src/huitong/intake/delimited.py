@@ -38,24 +38,32 @@ def open_delimited(path: Path, overrides: Overrides, dataset: Dataset | None, de
     whole = len(start) < text.BLOCK
     whole = whole and len(sample) <= _SAMPLE_CHARACTERS
     sample = _whole_lines(sample, whole)
-    dialect = deciding.decide_dialect(sample, overrides, dataset)
-    rows = deciding.rows_of_sample(sample, dialect.delimiter, dialect.quote, dialect.blanks)
+    if "\ufeff" in sample or "\x1a" in sample:
+        sample = re.sub("(?m)^[\ufeff\x1a]+", "", sample)
+    remarks = _REMARKS.match(sample)
+    remarked = remarks[0].count("\n") if remarks and remarks.end() < len(sample) else 0
+    dialect = deciding.decide_dialect(sample[remarks.end() :] if remarks and remarked else sample, overrides, dataset)
+    rows = deciding.rows_of_sample(sample, dialect.delimiter, dialect.quote, dialect.blanks, escape=dialect.escape)
     if rows and rows[-1] is None and not whole and len(rows) < deciding.LOOKED_AT:
         rows.pop()  # a record that goes on beyond the sample
-    said = sample.startswith("sep=") and len(sample) > 5 and sample[5] in "\r\n"
+    said = deciding.SAID.match(sample) is not None
     looked = [(index, row) for index, row in enumerate(rows) if row is not None and not (said and index == 0)]
-    looked = [(index, row) for index, row in looked if any(cell.strip() for cell in row[1])] or looked
+    looked = [(index, row) for index, row in looked if any(cell.strip() for cell in row[1])]
+    remarked = _remarks(looked, remarked, overrides)
+    skipped = sum(1 for row in rows if row is not None and row[0] <= remarked)
+    looked = [(index, row) for index, row in looked if row[0] > remarked]
     if not looked:
         raise InputInvalid.because("reading-no-rows")
     header = deciding.decide_header([row[1] for _index, row in looked], [row[0] for _index, row in looked], overrides, dataset)
     if header.last < 0:
-        before, skip, row_of_header = (1 if said else 0), (1 if said else 0), 0
+        before, skip, row_of_header = (1 if said else skipped), (1 if said else remarked), 0
     else:
         index, (line, cells) = looked[header.last]
         before = index + 1
         skip = line + sum(field.count("\n") for field in cells)
         row_of_header = looked[header.first][1][0]
     below = [row[1] for _index, row in looked[header.last + 1 :]]
+    odd_lines = _odd_lines([row for _index, row in looked[header.last + 1 :]]) if header.last >= 0 else {}
     cells = _without_empty_end(header.cells, below)
     if len(cells) > LIMITS.columns:
         raise InputInvalid.because("reading-too-wide", columns=len(cells), limit=LIMITS.columns)
@@ -70,18 +78,62 @@ def open_delimited(path: Path, overrides: Overrides, dataset: Dataset | None, de
     if dialect.blanks:
         shape.decide("quote", dialect.quote, Reason("reading-blanks-skipped"))
     shape.decide("header", str(row_of_header), header.why)
+    if dialect.escape:
+        shape.decide("quote", dialect.quote, Reason("reading-quotes-escaped"))
+    if remarked:
+        shape.decide("rows", str(remarked), Reason("reading-remarks-skipped", {"rows": remarked}))
     if header.last >= 0:
         note_names(shape, len(header.cells) - len(cells))
     table = DelimitedTable(path, shape, overrides, dataset, deadline, encoding, dialect, before)
+    table.odd_lines = odd_lines
+    table.has_remarks = remarked > 0 and not cells[0].startswith("#")
     table.header_bytes = _header_bytes(header, sample, skip) if header.last >= 0 and header.first == header.last else b""
     straight = encoding.name in ("utf-8", "utf-8-sig") and len(cells) > 1 and len(header.cells) == len(cells)
     alike = all(len(row) == len(cells) for row in below)
     lone = re.search("\r(?!\n)", sample[:-1]) is not None
-    usual = dialect.quote in ('"', "") and not dialect.blanks and dialect.delimiter.isascii()
+    usual = dialect.quote in ('"', "") and not dialect.blanks and not dialect.escape and dialect.delimiter.isascii()
+    usual = usual and not odd_lines and not remarked
     plain = skip == before and usual and not lone and None not in rows
     if straight and alike and plain and not table.has_tail():
-        table.fast = FastText(path, dialect.delimiter, dialect.quote, skip, len(cells))
+        table.fast = FastText(path, dialect.delimiter, dialect.quote, skip, len(cells), text.ODD)
     return table
+
+
+_REMARKS = re.compile(r"(?:[ \t]*(?:#[^\r\n]*)?(?:\r\n|\n))*")
+"""Lines at the very beginning that begin with #, and blank ones between them."""
+
+
+def _remarks(looked: Sequence[tuple[int, tuple[int, Sequence[str]]]], lines: int, overrides: Overrides) -> int:
+    """How many lines at the beginning are remarks: the last that begins with # may be the header. Raises `reading-header-unsure`."""
+    marked = [row for _index, row in looked if row[0] <= lines]
+    rest = [row for _index, row in looked if row[0] > lines]
+    if not marked or not rest:
+        return 0
+    if overrides.header_row:
+        return lines if overrides.header_row > lines else 0
+    (line, cells), (first, names) = marked[-1], rest[0]
+    width = max(len(row[1]) for row in rest)
+    if len(cells) != width or width < 2:
+        return lines
+    if any(deciding.looks_like_data(cell) for cell in names):
+        return line - 1 if len(marked) > 1 else 0
+    under = [[row[1][position] for row in rest[1:] if position < len(row[1])] for position in range(width)]
+    if any(cells and all(map(deciding.looks_like_data, cells)) for cells in under):
+        return lines
+    raise InputInvalid.because("reading-header-unsure", first=line, last=first)
+
+
+def _odd_lines(below: Sequence[tuple[int, Sequence[str]]]) -> dict[int, str]:
+    """Rows right below the header that are none: a drawn line, the units of the columns."""
+    odd: dict[int, str] = {}
+    for place, (line, cells) in enumerate(below[:2]):
+        if len(cells) > 1 and deciding.is_drawn_line(cells):
+            odd[line] = "row-drawn-line"
+        elif deciding.is_units(cells, [row[1] for row in below[place + 1 :]]):
+            odd[line] = "row-like-header"
+        else:
+            break
+    return odd
 
 
 def note_names(shape: Shape, dropped: int) -> None:
@@ -144,12 +196,19 @@ class DelimitedTable(FileTable):
         """Records up to and with the header."""
         self.header_bytes = b""
         """The header's line as it would stand again in the body, with the line end before it."""
+        self.odd_lines: dict[int, str] = {}
+        """Rows below the header that are none, by line, with the reason code."""
+        self.has_remarks = False
+        """Whether lines that begin with # are remarks."""
         self._file: text.TextFile | None = None
 
     def _prove(self) -> Proof:
-        repeats = text.Repeats(self.header_bytes)
+        repeats = text.Repeats(self.header_bytes, text.ODD if self.fast is not None else ())
         file, encoding = text.prove(self.path, self._encoding, deadline=self.deadline, repeats=repeats)
         self._file = file
+        if file.lost[0]:
+            lost, line = file.lost
+            self.shape.decide("encoding", encoding.name, Reason("reading-characters-lost", {"values": lost, "line": line}))
         if encoding.name != self._encoding.name:
             self._encoding = encoding
             self.fast = None
@@ -157,7 +216,7 @@ class DelimitedTable(FileTable):
             self.shape.decisions = [one for one in self.shape.decisions if one.what != "encoding"]
             self.shape.decide("encoding", encoding.name, encoding.why)
         again = repeats.found - (self._before > 1 and repeats.found > 0)
-        rows = None if file.records is None or file.lone_returns else file.records - self._before - again
+        rows = None if file.records is None or file.lone_returns or repeats.odd else file.records - self._before - again
         return Proof(file.sha256, rows, file.longest, file.lines)
 
     def has_tail(self) -> bool:
@@ -182,9 +241,14 @@ class DelimitedTable(FileTable):
 
     def batches(self) -> Iterator[SourceBatch]:
         """Its records below the header."""
+        if self._file is None:
+            self._proof = None  # a faster reader's proof is not enough to cut the text into records
         self.proof()
         assert self._file is not None
-        with contextlib.closing(text.records(self._file, self._dialect.delimiter, self._dialect.quote, self._dialect.blanks)) as records:
+        dialect = self._dialect
+        with contextlib.closing(
+            text.records(self._file, dialect.delimiter, dialect.quote, dialect.blanks, dialect.escape)
+        ) as records:
             body = itertools.islice(records, self._before, None)
             yield from batches_of(self._fields(body), self.column_names)
 
@@ -193,6 +257,7 @@ class DelimitedTable(FileTable):
         header = [cell.strip() for cell in self.names]
         several = sum(1 for cell in header if cell) > 1
         one = width == 1
+        odd = self.odd_lines
         for record in records:
             fields: Sequence[str] = record.fields
             broken = record.broken
@@ -205,7 +270,21 @@ class DelimitedTable(FileTable):
                     broken = "row-too-short" if len(fields) < width else "row-too-long"
                 elif several and fields[0].strip() == header[0] and [cell.strip() for cell in fields] == header:
                     broken = "row-repeats-header"
+                elif fields[0] in deciding.BODY_TOTALS and not all(cell.strip() for cell in fields):
+                    broken = "row-total-or-note"
+                elif record.line in odd:
+                    broken = odd[record.line]
+                if broken is None and any(cell.startswith('="') for cell in fields):
+                    fields = [_unwrapped(cell) for cell in fields]
+            if self.has_remarks and fields and fields[0].startswith("#"):
+                broken = "row-remark"
             yield record.line, fields, broken, record.characters
+
+
+def _unwrapped(cell: str) -> str:
+    """A text that was written as a formula, so that a spreadsheet keeps it as it is."""
+    found = re.fullmatch(r'="((?:[^"]|"")*)"', cell)
+    return found[1].replace('""', '"') if found else cell
 
 
 Row = tuple[int, Sequence[str], str | None, int]

@@ -16,14 +16,22 @@ _FOREIGN = (
     (b"\x09\x00\x04\x00", "Excel 2"),
 )  # fmt: skip
 """First bytes of formats that are known and not read."""
+_SQL = re.compile(
+    rb"(\s|--[^\n]*\n|/\*.{0,2000}?\*/;?)*(create\s+(table|database)\s|insert\s+into\s|drop\s+table\s|set\s+(names|sql_mode|@)|pragma\s)",
+    re.IGNORECASE | re.DOTALL,
+)
+_SCRIPT = re.compile(rb"([A-Za-z_$][\w$.]*\s*\(|(var|let|const)\s+\w+\s*=|//[^\n]*\n|/\*.{0,2000}?\*/)\s*(\[\s*[{\[]|\{\s*\")", re.DOTALL)
+"""JSON within a program."""
+_MARKED_UP = re.compile(rb"<[A-Za-z][\w:.-]*[\s/>]")
 _PAGE = re.compile(rb"<(!doctype html|html|head|meta|table|body|div|style)|mime-version:", re.IGNORECASE)
 _JSON = re.compile(rb"(\[\s*[\[{\]\"0-9-]|\{\s*[\"}])")
 _SOME = 4096
 
 
 def kind_of(path: Path) -> str:
-    """`text`, `xlsx`, `xlsb`, `xls`, `ods`, `parquet`, `json` or `json-lines`. Raises InputInvalid for what is known and not read:
-    `reading-format-foreign`, `reading-format-web-page`, `reading-format-archive`, `reading-workbook-password`."""
+    """`text`, `xlsx`, `xlsb`, `xls`, `ods`, `html`, `xml` (SpreadsheetML 2003), `parquet`, `json` or `json-lines`. Raises InputInvalid
+    for what is known and not read: `reading-format-foreign`, `reading-format-web-page` (one with its parts in one file),
+    `reading-format-archive`, `reading-workbook-password`, `reading-workbook-unreadable`."""
     with path.open("rb") as file:
         start = file.read(_SOME)
     if start.startswith(b"PAR1"):
@@ -38,16 +46,37 @@ def kind_of(path: Path) -> str:
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         text = start.decode("utf-16", "ignore").encode().lstrip()
-    if _PAGE.match(text):
+    if text.startswith(b"<!--"):
+        text = _after_remark(path)
+    if text[:13].lower() == b"mime-version:":
         raise InputInvalid.because("reading-format-web-page")
+    if _PAGE.match(text):
+        return "html"
     if text.startswith(b"<?xml"):
-        page = b"urn:schemas-microsoft-com:office:spreadsheet" in text or b"<html" in text
-        if page:
-            raise InputInvalid.because("reading-format-web-page")
+        if b"urn:schemas-microsoft-com:office:spreadsheet" in text and b"<html" not in text.lower():
+            return "xml"
+        if b"<html" in text.lower():
+            return "html"
         raise InputInvalid.because("reading-format-foreign", format="XML")
+    if b"urn:schemas-microsoft-com:office:spreadsheet" in text and b"Workbook" in text[:200]:
+        return "xml"
+    if _MARKED_UP.match(text) and (b"</" in text or b"/>" in text):
+        raise InputInvalid.because("reading-format-foreign", format="XML")
+    if _SQL.match(text):
+        raise InputInvalid.because("reading-format-foreign", format="SQL")
+    if _SCRIPT.match(text):
+        raise InputInvalid.because("reading-format-foreign", format="JavaScript")
     if _JSON.match(text):
         return "json" if text.startswith(b"[") else "json-lines"
     return "text"
+
+
+def _after_remark(path: Path) -> bytes:
+    """What follows a remark of markup at the beginning."""
+    with path.open("rb") as file:
+        start = file.read(1 << 20)
+    end = start.find(b"-->")
+    return start[end + 3 : end + 3 + _SOME].lstrip() if end >= 0 else start
 
 
 def _in_zip(path: Path) -> str:
@@ -78,4 +107,16 @@ def _in_ole(path: Path) -> str:
             raise InputInvalid.because("reading-workbook-password")
         if data.find(named("Workbook")) >= 0 or data.find(named("Book")) >= 0:
             return "xls"
+    _refuse_cut_ole(path)
     raise InputInvalid.because("reading-format-foreign", format="document")
+
+
+def _refuse_cut_ole(path: Path) -> None:
+    """Its folder names what is in it; a file that ends before its folder was cut off."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    size = path.stat().st_size
+    sector = 1 << int.from_bytes(head[30:32], "little") if len(head) == 512 and head[30] in (9, 12) else 0
+    folder = int.from_bytes(head[48:52], "little")
+    if not sector or (folder + 1) * sector >= size:
+        raise InputInvalid.because("reading-workbook-unreadable", format="xls")

@@ -1,4 +1,5 @@
-"""JSON as a source of rows: flat objects, one a line, one after the other, or in one array. Numbers keep every digit as written.
+"""JSON as a source of rows: flat objects, one a line, one after the other, or in one array, which may stand within an object as
+services answer (`{"code": 200, "data": [...]}`). Numbers keep every digit as written.
 
 The columns are the names of all objects, in the order in which they first appear; so the whole file is read once when it is opened.
 """
@@ -28,23 +29,36 @@ def open_json(path: Path, kind: str, overrides: Overrides, dataset: Dataset | No
         raise InputInvalid.because("reading-override-invalid", what="header_row" if overrides.delimiter is None else "delimiter")
     encoding = text.decide_encoding(text.first_block(path), overrides.encoding)
     file, encoding = text.prove(path, encoding, deadline=deadline)
-    names: dict[str, None] = {}
-    rows = 0
-    for one in _objects(file, kind, deadline):
-        rows += 1
-        for name in one.values or ():
-            names[name] = None
-        if len(names) > LIMITS.columns:
-            raise InputInvalid.because("reading-too-wide", columns=len(names), limit=LIMITS.columns)
+    wrapping = _wrapping(file) if kind == "json-lines" else None
+    try:
+        names, rows = _names(file, kind, wrapping, deadline)
+    except _NotWrappedError:
+        wrapping = None
+        names, rows = _names(file, kind, None, deadline)
     if not names:
         raise InputInvalid.because("reading-json-shape" if rows else "reading-no-rows")
     shape = Shape(kind, tuple(names), encoding=encoding.name)
     shape.decide("format", kind, Reason("reading-format-content"))
     shape.decide("encoding", encoding.name, encoding.why)
     shape.decide("columns", str(len(names)), Reason("reading-json-names", {"columns": len(names)}))
+    if wrapping is not None:
+        shape.decide("rows", wrapping.name, Reason("reading-json-wrapped", {"name": wrapping.name, "values": wrapping.around}))
     note_names(shape, 0)
     proof = Proof(file.sha256, rows, None, file.lines)
-    return JsonTable(path, shape, overrides, dataset, deadline, file, kind, proof)
+    return JsonTable(path, shape, overrides, dataset, deadline, file, kind, proof, wrapping)
+
+
+def _names(file: text.TextFile, kind: str, wrapping: "_Wrapping | None", deadline: Deadline | None) -> tuple[dict[str, None], int]:
+    """The names of all objects, and how many objects there are."""
+    names: dict[str, None] = {}
+    rows = 0
+    for one in _objects(file, kind, wrapping, deadline):
+        rows += 1
+        for name in one.values or ():
+            names[name] = None
+        if len(names) > LIMITS.columns:
+            raise InputInvalid.because("reading-too-wide", columns=len(names), limit=LIMITS.columns)
+    return names, rows
 
 
 @dataclass(frozen=True)
@@ -60,10 +74,10 @@ class JsonTable(FileTable):
 
     def __init__(
         self, path: Path, shape: Shape, overrides: Overrides, dataset: Dataset | None, deadline: Deadline | None,
-        file: text.TextFile, kind: str, proof: Proof,
+        file: text.TextFile, kind: str, proof: Proof, wrapping: "_Wrapping | None",
     ) -> None:  # fmt: skip
         super().__init__(path, shape, overrides, dataset, deadline)
-        self._file, self._kind, self._proof = file, kind, proof
+        self._file, self._kind, self._proof, self._wrapping = file, kind, proof, wrapping
         self.stamp = file.stamp
 
     def batches(self) -> Iterator[SourceBatch]:
@@ -72,7 +86,7 @@ class JsonTable(FileTable):
         yield from batches_of(self._rows(names), self.column_names, tail=False)
 
     def _rows(self, names: list[str]) -> Iterator[Row]:
-        for one in _objects(self._file, self._kind, self.deadline):
+        for one in _objects(self._file, self._kind, self._wrapping, self.deadline):
             values = one.values or {}
             yield one.line, [values.get(name) or "" for name in names], one.broken, one.characters
 
@@ -98,6 +112,15 @@ def _no_number(_name: str) -> str:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_int=str, parse_float=str, parse_constant=_no_number)
+
+
+def _is_whole(said: str) -> bool:
+    """Whether brackets and quotes close, whatever the values are."""
+    try:
+        json.loads(said, strict=False, parse_int=str)
+    except (json.JSONDecodeError, RecursionError):
+        return False
+    return True
 
 
 def _object(said: str, line: int) -> _Object:
@@ -144,8 +167,84 @@ def _value(value: Any) -> str | None:
 # --- many objects ---------------------------------------------------------------------------------------------------------
 
 
-def _objects(file: text.TextFile, kind: str, deadline: Deadline | None) -> Iterator[_Object]:
-    if kind == "json-lines" and _first_line_is_whole(file):
+class _NotWrappedError(Exception):
+    """What follows the list does not end the object around it."""
+
+
+@dataclass
+class _Wrapping:
+    """An object around the list of rows."""
+
+    before: str
+    """Its text up to the list."""
+    name: str
+    around: int = 0
+    """Values in it beside the list; known once its end was read."""
+
+    def check(self, after: str) -> None:
+        """Raises _NotWrappedError unless this text ends the object, without another list."""
+        try:
+            whole = json.loads(f"{self.before}[]{after.rstrip(_BLANK)}", parse_int=str)
+        except (json.JSONDecodeError, RecursionError):
+            raise _NotWrappedError from None
+        self.around = _leaves(whole)
+
+
+def _leaves(value: Any) -> int:
+    if isinstance(value, dict):
+        return sum(map(_leaves, value.values()))
+    if isinstance(value, list):
+        if value:
+            raise _NotWrappedError
+        return 0
+    return 1
+
+
+_AROUND = 1 << 16
+"""Characters before and after the list of rows."""
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}:,]')
+_WRAPPERS = frozenset(
+    ["data", "rows", "records", "list", "items", "result", "results", "values", "content", "datalist", "resultlist", "body", "response",
+     "dataset", "table", "page"]
+)  # fmt: skip
+"""What services call the list of rows; any other list in an object is taken for a value of it."""
+
+
+def _wrapping(file: text.TextFile) -> _Wrapping | None:
+    """The object around the list of rows, if the file begins with one."""
+    with file.open() as source:
+        head = source.read(_AROUND)
+    lead = len(head) - len(head.lstrip(_BLANK))
+    path: list[str] = []
+    last = ""
+    for found in _TOKEN.finditer(head, lead):
+        mark = found[0]
+        if mark == "[":
+            follows = head[found.end() : found.end() + 1000].lstrip(_BLANK)[:1]
+            if follows == "{" and 0 < len(path) <= 3 and last.casefold() in _WRAPPERS:
+                names = [*path[1:], last]
+                return _Wrapping(head[lead : found.start()], ".".join(names), 0) if _known(names) else None
+            if follows != "]":
+                return None
+        elif mark == "{":
+            path.append(last)
+        elif mark == "}":
+            path.pop()
+            if not path:
+                return None
+        elif mark[0] == '"' and head[found.end() : found.end() + 100].lstrip()[:1] == ":":
+            last = mark[1:-1]
+    return None
+
+
+def _known(names: list[str]) -> bool:
+    return all(name.casefold() in _WRAPPERS for name in names)
+
+
+def _objects(file: text.TextFile, kind: str, wrapping: _Wrapping | None, deadline: Deadline | None) -> Iterator[_Object]:
+    if wrapping is not None:
+        yield from _by_brackets(file, array=True, deadline=deadline, wrapping=wrapping)
+    elif kind == "json-lines" and _first_line_is_whole(file):
         yield from _by_lines(file, deadline)
     else:
         yield from _by_brackets(file, array=kind == "json", deadline=deadline)
@@ -156,7 +255,7 @@ def _first_line_is_whole(file: text.TextFile) -> bool:
         for line in lines:
             said = line.strip(_BLANK)
             if said:
-                return _object(said, 1).broken != "row-json-broken"
+                return _object(said, 1).broken != "row-json-broken" or _is_whole(said)
     return True
 
 
@@ -170,10 +269,14 @@ def _by_lines(file: text.TextFile, deadline: Deadline | None) -> Iterator[_Objec
                 yield _object(said, number)
 
 
+_PLAIN = re.compile(r"(null|true|false|-?[0-9][0-9.eE+-]*)([\s,]+(null|true|false|-?[0-9][0-9.eE+-]*))*")
+"""Values that are no objects, between objects."""
 _MARKS = re.compile(r'["\\\[\]{}\n]')
 
 
-def _by_brackets(file: text.TextFile, *, array: bool, deadline: Deadline | None) -> Iterator[_Object]:
+def _by_brackets(
+    file: text.TextFile, *, array: bool, deadline: Deadline | None, wrapping: _Wrapping | None = None
+) -> Iterator[_Object]:
     """Objects by their outermost brackets, within one array or one after the other. What lies between them must be commas or blanks."""
     held: list[str] = []
     size = 0
@@ -184,6 +287,11 @@ def _by_brackets(file: text.TextFile, *, array: bool, deadline: Deadline | None)
     closed = yielded = False
     commas = 1
     with file.open() as source:
+        if wrapping is not None:
+            head = source.read(_AROUND)
+            start = len(head) - len(head.lstrip(_BLANK)) + len(wrapping.before)
+            source.seek(0)
+            line = first_line = source.read(start).count("\n") + 1
         while block := source.read(_BLOCK):
             if deadline:
                 deadline.check()
@@ -198,6 +306,8 @@ def _by_brackets(file: text.TextFile, *, array: bool, deadline: Deadline | None)
                 if depth == base or closed:
                     between = block[place:at].strip(_BLANK)
                     commas += between.count(",")
+                    if _PLAIN.fullmatch(between.strip(_BLANK + ",")) and array and not closed:
+                        raise InputInvalid.because("reading-json-shape")
                     if between.strip(_BLANK + ",") or (between and not array):
                         code = "reading-json-shape" if array and not yielded and not closed else "reading-json-broken"
                         raise InputInvalid.because(code, **({"line": line} if code == "reading-json-broken" else {}))
@@ -232,10 +342,13 @@ def _by_brackets(file: text.TextFile, *, array: bool, deadline: Deadline | None)
                         if not array or mark != "]" or depth < 0:
                             raise InputInvalid.because("reading-json-broken", line=line)
                         closed = True
+                        if wrapping is not None:
+                            wrapping.check(block[place:] + source.read(_AROUND))
+                            return
                     elif depth == base:
                         held.append(block[begin:place])
                         one = _object("".join(held), first_line)
-                        if one.broken == "row-json-broken":
+                        if one.broken == "row-json-broken" and not _is_whole("".join(held)):
                             raise InputInvalid.because("reading-json-broken", line=first_line)
                         yielded = True
                         yield one

@@ -35,6 +35,7 @@ class SheetLimits:
     cells: int
     memory_bytes: int
     seconds: int
+    marked_up_seconds: int
     spool_bytes: int
 
     def unpacked(self, size: int) -> int:

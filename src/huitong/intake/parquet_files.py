@@ -1,7 +1,7 @@
 """Parquet: what its footer says it becomes, checked before a page is read; its rows as text like those of any other file."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
 from huitong.errors import InputInvalid, Reason
+from huitong.intake import deciding
 from huitong.intake.file_table import FileTable, Shape
 from huitong.intake.limits import LIMITS, Deadline
 from huitong.intake.source import FastParquet, Overrides, Proof, ReadingColumn, SourceBatch
 from huitong.model.catalog import Dataset, ItemType
 
 _BATCH_ROWS = 50_000
+_EXACT = 10**15
+"""Whole numbers below it have at most 15 digits, which a decimal surely keeps."""
 _BLOCK = 1 << 20
 
 
@@ -28,6 +31,8 @@ def open_parquet(path: Path, overrides: Overrides, dataset: Dataset | None, dead
     nested = [one.name for one in schema if pa.types.is_nested(one.type) or pa.types.is_binary(_plain(one.type))]
     if nested:
         raise InputInvalid(*(Reason("reading-column-nested", {"column": name[:60]}) for name in nested))
+    if not schema.names:
+        raise InputInvalid.because("reading-no-rows")
     shape = Shape("parquet", tuple(schema.names))
     shape.decide("format", "parquet", Reason("reading-format-content"))
     return ParquetTable(path, shape, overrides, dataset, deadline, schema, metadata.num_rows)
@@ -67,7 +72,27 @@ class ParquetTable(FileTable):
         self.schema = schema
         """Its Arrow schema, in the order of `names`."""
         self.rows = rows
-        self.fast = FastParquet(path)
+        self.fast = FastParquet(path) if _names_tell(schema.names) and (dataset is None or not self._by_text(dataset)) else None
+
+    def _by_text(self, dataset: Dataset) -> bool:
+        """Whether an item of the dataset has to be read by way of text."""
+        try:
+            columns = self.match(dataset)
+        except InputInvalid:
+            return False  # whoever loads it is told by `match`
+        asked = {columns[item.name]: item.type for item in dataset.items}
+        return any(_as_text_only(self.schema.field(place).type, kind) and not self._small(place) for place, kind in asked.items())
+
+    def _small(self, place: int) -> bool:
+        """Whether the footer says that a column of whole numbers has none that a decimal does not hold."""
+        if not pa.types.is_integer(self.schema.field(place).type):
+            return False
+        try:
+            metadata = parquet.read_metadata(self.path)
+            parts = [metadata.row_group(number).column(place).statistics for number in range(metadata.num_row_groups)]
+            return all(part is not None and part.has_min_max and abs(part.min) < _EXACT and abs(part.max) < _EXACT for part in parts)
+        except (pa.ArrowException, OSError):
+            return False
 
     def _prove(self) -> Proof:
         digest = hashlib.sha256()
@@ -85,6 +110,7 @@ class ParquetTable(FileTable):
         try:
             with parquet.ParquetFile(self.path) as file:
                 for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+                    batch.validate(full=True)  # texts that are no UTF-8 are not for those who come after
                     columns = pa.table([as_text(column) for column in batch.columns], names=list(self.column_names))
                     text += columns.nbytes
                     if text > allowed:
@@ -100,7 +126,43 @@ class ParquetTable(FileTable):
         found = self.schema.field(self.column_names.index(name)).type
         if name in self.overrides.types or pa.types.is_string(_plain(found)):
             return column
-        return ReadingColumn(name, _type_of(found), Reason("reading-type-of-file", {"type": str(found)[:40]}), column.missing)
+        kind, why = _type_of(found), Reason("reading-type-of-file", {"type": str(found)[:40]})
+        if _is_number(_plain(found)) and facts is not None and facts["there"]:
+            if column.why.code == "reading-type-long-digits":
+                return column
+            if deciding.names_a_code(name):
+                return ReadingColumn(name, ItemType.TEXT, Reason("reading-type-code-name"), column.missing)
+        exact = not pa.types.is_floating(_plain(found)) and kind in (ItemType.INTEGER, ItemType.DECIMAL)
+        if exact and facts is not None and facts.get(f"unfit-{kind.value}"):
+            kind = ItemType.TEXT  # more digits than the type would keep
+        return ReadingColumn(name, kind, why, column.missing)
+
+
+def _is_number(found: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(found) or (pa.types.is_decimal(found) and found.scale == 0))
+
+
+_TAKEN = frozenset(["file_row_number", "filename", "file_index"])
+"""Names by which the engine calls something else of a file."""
+
+
+def _names_tell(names: Sequence[str]) -> bool:
+    """Whether the engine finds each column by its name: it knows no letter case, and no two of one name."""
+    folded = [name.casefold() for name in names]
+    return len(set(folded)) == len(folded) and all(folded) and _TAKEN.isdisjoint(folded) and not any("\x00" in name for name in folded)
+
+
+def _as_text_only(found: pa.DataType, kind: ItemType) -> bool:
+    """Whether values of a column become an item's only by way of their text: moments for a text, and numbers that may have more digits
+    than a decimal holds, which are then told one by one. Whole numbers are no text: a code among them has lost its zeros."""
+    found = _plain(found)
+    types = pa.types
+    if kind is ItemType.TEXT:
+        moments = types.is_date(found) or types.is_time(found) or (types.is_timestamp(found) and found.tz is None)
+        return bool(moments or types.is_null(found))
+    if kind is ItemType.DECIMAL:
+        return bool(types.is_int64(found) or types.is_uint64(found) or (types.is_decimal(found) and found.precision > 15))
+    return bool(kind is ItemType.INTEGER and types.is_decimal(found) and found.scale == 0)
 
 
 def _plain(found: pa.DataType) -> pa.DataType:
@@ -139,5 +201,15 @@ def as_text(column: pa.Array) -> pa.Array:
         written = pc.strftime(precise.cast(pa.timestamp("us")), format="%Y-%m-%dT%H:%M:%S")
         written = pc.replace_substring_regex(written, r"\.0+$", "")
         return pc.binary_join_element_wise(written, "Z", "") if zoned else pc.replace_substring(written, "T", " ")
+    if pa.types.is_duration(column.type):
+        seconds = column.cast(pa.duration("us"), safe=False).cast(pa.int64())
+        return pa.array([None if one is None else _as_clock(one) for one in seconds.to_pylist()], pa.string())
     written = column.cast(pa.string())
     return pc.if_else(pc.equal(written, ""), pa.scalar(None, pa.string()), written)
+
+
+def _as_clock(microseconds: int) -> str:
+    """Hours, minutes and seconds of a length of time."""
+    seconds, part = divmod(abs(microseconds), 1_000_000)
+    sign = "-" if microseconds < 0 else ""
+    return f"{sign}{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}" + (f".{part:06d}".rstrip("0") if part else "")

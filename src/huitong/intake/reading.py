@@ -42,7 +42,7 @@ def open_source(
         raise InputInvalid.because("reading-format-other", said=overrides.format or "", found=kind)
     if kind == "parquet":
         return parquet_files.open_parquet(path, overrides, dataset, deadline)
-    if kind in ("xlsx", "xlsb", "xls", "ods"):
+    if kind in ("xlsx", "xlsb", "xls", "ods", *spreadsheets.MARKED_UP):
         return spreadsheets.open_workbook(path, kind, overrides, dataset, deadline)
     if kind in ("json", "json-lines"):
         return json_lines.open_json(path, kind, overrides, dataset, deadline)

@@ -7,12 +7,13 @@ an Arrow stream of one sheet: a text column for each column, `flaw` (a reason co
 
 import datetime
 import json
+import math
 import os
 import re
 import resource
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -21,17 +22,21 @@ from xml.parsers import expat
 import pyarrow as pa
 import python_calamine as calamine
 
+from huitong.errors import InputInvalid
+from huitong.intake import marked_up
+
 BATCH_ROWS = 20_000
 BATCH_CHARACTERS = 8_000_000
 _BLOCK = 1 << 20
 _MOST_RANGES = 100_000
+MARKED_UP = ("html", "xml")
 _EXACT = 10**15
 """A sheet holds 15 digits of a number; from here on the rest are zeros that nobody wrote."""
 
 
 def main() -> None:
-    """`path kind sheet limits`: limits as JSON."""
-    path, kind, wanted, said = sys.argv[1:5]
+    """`path kind sheet limits encoding`: limits as JSON; the encoding that a person named for a web page, or nothing."""
+    path, kind, wanted, said, encoding = sys.argv[1:6]
     limits: dict[str, int] = json.loads(said)
     resource.setrlimit(resource.RLIMIT_AS, (limits["memory_bytes"], limits["memory_bytes"]))
     resource.setrlimit(resource.RLIMIT_CPU, (limits["seconds"], limits["seconds"]))
@@ -39,14 +44,21 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     out = os.fdopen(os.dup(1), "wb")
     try:
-        _run(Path(path), kind, wanted, limits, out)
+        if kind in MARKED_UP:
+            _run_marked_up(Path(path), kind, wanted, encoding, limits, out)
+        else:
+            _run(Path(path), kind, wanted, limits, out)
     except _Refusal as refusal:
         _say(out, {"refuse": refusal.code, "parameters": refusal.parameters})
+    except marked_up.TooManyCellsError:
+        _say(out, {"refuse": "reading-workbook-too-large", "parameters": {"what": "cells", "limit": limits["cells"]}})
+    except InputInvalid as invalid:
+        _say(out, {"refuse": invalid.reasons[0].code, "parameters": dict(invalid.reasons[0].parameters)})
     except MemoryError:
         _say(out, {"refuse": "reading-workbook-too-large", "parameters": {"what": "memory", "limit": limits["memory_bytes"]}})
     except calamine.PasswordError:
         _say(out, {"refuse": "reading-workbook-password", "parameters": {}})
-    except (calamine.CalamineError, zipfile.BadZipFile, expat.ExpatError, EOFError, OSError, ValueError, KeyError, NotImplementedError):
+    except Exception:  # whatever a reader of hostile bytes ends with, it is the file
         _say(out, {"refuse": "reading-workbook-unreadable", "parameters": {"format": kind}})
 
 
@@ -81,28 +93,16 @@ def _run(path: Path, kind: str, wanted: str, limits: dict[str, int], out: IO[byt
     workbook = calamine.CalamineWorkbook.from_path(str(path))
     sheets = [one for one in workbook.sheets_metadata if one.typ == calamine.SheetTypeEnum.WorkSheet]
     names = [one.name for one in sheets]
-    if wanted:
-        chosen = next((name for name in names if name == wanted), None) or next((n for n in names if n.strip() == wanted.strip()), None)
-        if chosen is None:
-            raise _Refusal("reading-sheet-unknown", sheets=_listed(names))
-        why, parameters = "reading-by-override", dict[str, int]()
-    else:
-        visible = [one.name for one in sheets if one.visible == calamine.SheetVisibleEnum.Visible]
-        full = names if len(names) == 1 else [name for name in visible if not _is_empty(workbook, name)]
-        full = full or [name for name in names if not _is_empty(workbook, name)]
-        if not full:
-            raise _Refusal("reading-workbook-empty")
-        if len(full) > 1:
-            raise _Refusal("reading-sheets-several", sheets=_listed(full))
-        chosen = full[0]
-        hidden = len(names) - len(visible)
-        why, parameters = ("reading-sheet-visible", {"hidden": hidden}) if hidden else ("reading-sheet-only", {})
+    if not names:
+        raise _Refusal("reading-workbook-unreadable", format=kind)
+    visible = [one.name for one in sheets if one.visible == calamine.SheetVisibleEnum.Visible]
+    chosen, why, parameters = _choose(names, visible, wanted, lambda name: _is_empty(workbook, name))
     if kind == "xlsx":
         notes = _xlsx(path, chosen, seen, limits)
     elif kind == "ods":
         notes = notes_of_sheets.get(chosen, Notes())
     else:
-        notes = _xls(path, chosen) if kind == "xls" else Notes()
+        notes = _xls(path, chosen) if kind == "xls" else _xlsb(path, chosen)
     sheet = workbook.get_sheet_by_name(chosen)
     if sheet.start is None or sheet.end is None:
         raise _Refusal("reading-workbook-empty")
@@ -121,6 +121,65 @@ def _run(path: Path, kind: str, wanted: str, limits: dict[str, int], out: IO[byt
     }  # fmt: skip
     _say(out, said)
     _write(_rows(sheet, width, rows, notes), width, out)
+
+
+def _choose(
+    names: list[str], visible: list[str], wanted: str, is_empty: Callable[[str], bool]
+) -> tuple[str, str, dict[str, int]]:
+    """The sheet to read, and why it is that one. Raises a refusal that names the sheets."""
+    if wanted:
+        chosen = next((name for name in names if name == wanted), None) or next((n for n in names if n.strip() == wanted.strip()), None)
+        if chosen is None:
+            raise _Refusal("reading-sheet-unknown", sheets=_listed(names))
+        return chosen, "reading-by-override", {}
+    full = names if len(names) == 1 else [name for name in visible if not is_empty(name)]
+    full = full or [name for name in names if not is_empty(name)]
+    if not full:
+        raise _Refusal("reading-workbook-empty")
+    if len(full) > 1:
+        raise _Refusal("reading-sheets-several", sheets=_listed(full))
+    hidden = len(names) - len(visible)
+    return full[0], *(("reading-sheet-visible", {"hidden": hidden}) if hidden else ("reading-sheet-only", {}))
+
+
+def _run_marked_up(path: Path, kind: str, wanted: str, encoding: str, limits: dict[str, int], out: IO[bytes]) -> None:
+    if kind == "html":
+        tables = marked_up.read_page(path, encoding or None, limits)
+        if not tables:
+            raise _Refusal("reading-format-web-page")
+    else:
+        tables = marked_up.read_workbook(path, _parser(), limits, number_as_seen, _EXACT)
+    names = [one.name for one in tables]
+    if not names or len(set(names)) < len(names):
+        raise _Refusal("reading-workbook-unreadable", format=kind)
+    by_name = {one.name: one for one in tables}
+    visible = [one.name for one in tables if one.visible]
+    chosen, why, parameters = _choose(names, visible, wanted, lambda name: not any(map(str.strip, by_name[name].cells.values())))
+    table = by_name[chosen]
+    width, height = table.width, table.height
+    if not width:
+        raise _Refusal("reading-workbook-empty")
+    if width > limits["columns"]:
+        raise _Refusal("reading-too-wide", columns=width, limit=limits["columns"])
+    if height * width > limits["cells"]:
+        raise _Refusal("reading-workbook-too-large", what="cells", limit=limits["cells"])
+    if len(table.merged) > _MOST_RANGES:
+        raise _Refusal("reading-workbook-too-large", what="merged", limit=_MOST_RANGES)
+    said = {
+        "sheet": chosen, "sheets": names, "why": why, "parameters": parameters, "merged": table.merged, "width": width,
+        "hidden_rows": table.hidden_rows,
+    }  # fmt: skip
+    _say(out, said)
+    flaws: dict[int, str] = {}
+    for (row, _column), code in table.flaws.items():
+        flaws.setdefault(row, code)
+
+    def row_of(number: int) -> tuple[list[str | None], str | None, str | None]:
+        cells = [table.cells.get((number, column)) or None for column in range(width)]
+        cut = ",".join(str(column) for column in range(width) if (number, column) in table.cut)
+        return cells, flaws.get(number), cut or None
+
+    _write((row_of(number) for number in range(height)), width, out)
 
 
 def _is_empty(workbook: calamine.CalamineWorkbook, name: str) -> bool:
@@ -146,13 +205,16 @@ def _rows(sheet: Any, width: int, height: int, notes: Notes) -> Iterator[tuple[l
             return
         cells: list[str | None] = []
         cut: list[str] = []
+        flaw = flawed.get(number)
         for position, value in enumerate(row):
             if isinstance(value, str):
                 cells.append(value or None)
             elif isinstance(value, bool):
                 cells.append("TRUE" if value else "FALSE")
             elif isinstance(value, float | int):
-                if abs(value) >= _EXACT:
+                if not math.isfinite(value):
+                    flaw = flaw or "row-cell-error"
+                elif abs(value) >= _EXACT:
                     cut.append(str(position))
                 cells.append(number_as_seen(value))
             else:
@@ -164,7 +226,7 @@ def _rows(sheet: Any, width: int, height: int, notes: Notes) -> Iterator[tuple[l
                     cells[position] = cell.zfill(digits + cell.startswith("-"))
                 cells[position] = notes.shown.get((number, position), cells[position])
         cells += [None] * (width - len(cells))
-        yield cells[:width], flawed.get(number), ",".join(cut) or None
+        yield cells[:width], flaw, ",".join(cut) or None
 
 
 def number_as_seen(value: float) -> str:
@@ -523,6 +585,132 @@ def _xls(path: Path, name: str) -> Notes:
                     notes.padded[row, column] = digits
     notes.hidden_rows = sum(1 for one in sheet.rowinfo_map.values() if one.hidden)
     return notes
+
+
+# --- xlsb -----------------------------------------------------------------------------------------------------------------
+
+_ROW, _WHOLE, _CELL_ERROR, _FORMULA_ERROR, _MERGED, _BOOK, _BUNDLE = 0, 2, 3, 11, 176, 153, 156
+_FORMAT, _STYLE, _STYLES, _END_STYLES = 44, 47, 617, 618
+"""Records of the binary workbook by their numbers (MS-XLSB 2.3.2)."""
+
+
+def _records(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Number and content of each record: both number and length are written seven bits at a time."""
+    place = 0
+    while place < len(data):
+        kind = data[place]
+        place += 1
+        if kind & 0x80:
+            kind = (kind & 0x7F) | (data[place] & 0x7F) << 7
+            place += 1
+        length = shift = 0
+        while shift < 28:
+            byte = data[place]
+            place += 1
+            length |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        yield kind, data[place : place + length]
+        place += length
+
+
+def _string(data: bytes, place: int) -> tuple[str, int]:
+    length = int.from_bytes(data[place : place + 4], "little")
+    if length == 0xFFFFFFFF:
+        return "", place + 4
+    return data[place + 4 : place + 4 + 2 * length].decode("utf-16-le", "replace"), place + 4 + 2 * length
+
+
+def _xlsb(path: Path, sheet: str) -> Notes:
+    """Errors, merged cells, hidden rows and zeros in front of a binary workbook's sheet, which the values do not tell."""
+    notes = Notes()
+    with zipfile.ZipFile(path) as archive:
+        relations: dict[str, str] = {}
+
+        def relation(_name: str, given: dict[str, str]) -> None:
+            attributes = _attributes(given)
+            if "Target" in attributes:
+                relations[attributes.get("Id", "")] = attributes["Target"]
+
+        parser = _parser()
+        parser.StartElementHandler = relation
+        _parse(archive, "xl/_rels/workbook.bin.rels", parser)
+        target, since_1904 = "", False
+        for kind, data in _records(archive.read("xl/workbook.bin")):
+            if kind == _BUNDLE:
+                identifier, place = _string(data, 8)
+                if _string(data, place)[0] == sheet:
+                    target = relations.get(identifier, "")
+            elif kind == _BOOK:
+                since_1904 = bool(data[0] & 1)
+        target = target.removeprefix("/") if target.startswith("/") else f"xl/{target}"
+        pads, days = _styles_of_xlsb(archive)
+        row = 0
+        for kind, data in _records(archive.read(target)):
+            if kind == _ROW:
+                row = int.from_bytes(data[:4], "little")
+                notes.hidden_rows += len(data) > 11 and bool(data[11] & 0x10)
+            elif kind in (_CELL_ERROR, _FORMULA_ERROR):
+                notes.flaws[row, int.from_bytes(data[:4], "little")] = "row-cell-error"
+            elif kind == _MERGED:
+                top, bottom, left, right = (int.from_bytes(data[at : at + 4], "little") for at in (0, 4, 8, 12))
+                notes.merged.append((top, left, bottom, right))
+            elif (pads or days) and 1 < kind < _FORMULA_ERROR:
+                where, style = (row, int.from_bytes(data[:4], "little")), int.from_bytes(data[4:7], "little")
+                if style in pads:
+                    notes.padded[where] = pads[style]
+                if kind == _WHOLE and style in days and data[8] & 3 == 2:  # the reader of values takes these days for numbers
+                    notes.shown[where] = _day_of(int.from_bytes(data[8:12], "little", signed=True) >> 2, since_1904)
+    return notes
+
+
+def _day_of(serial: int, since_1904: bool) -> str:
+    """The day of a serial number; 29 February 1900, which spreadsheets have alone, stays the number."""
+    if since_1904:
+        return (datetime.date(1904, 1, 1) + datetime.timedelta(serial)).isoformat()
+    if serial in (0, 60) or not 0 < serial < 2_958_466:
+        return str(serial)
+    return (datetime.date(1899, 12, 31 if serial < 60 else 30) + datetime.timedelta(serial)).isoformat()
+
+
+_DAYS = frozenset([*range(14, 18), 22, *range(27, 37), *range(50, 59)])
+"""Number formats of days that every program knows without writing them down."""
+_A_DAY = re.compile(r"[yd]|m(?!.*[0#])", re.IGNORECASE)
+
+
+def _shows_days(code: str) -> bool:
+    """Whether a number format shows days: it has a year or a day outside quotes and brackets."""
+    return _A_DAY.search(re.sub(r'"[^"]*"|\\.|\[[^\]]*\]|_.', "", code.split(";")[0])) is not None
+
+
+def _styles_of_xlsb(archive: zipfile.ZipFile) -> tuple[dict[int, int], set[int]]:
+    """Style -> digits shown at least; the styles of days."""
+    if "xl/styles.bin" not in archive.namelist():
+        return {}, set()
+    formats: dict[int, int] = {}
+    day_formats = set(_DAYS)
+    pads: dict[int, int] = {}
+    days: set[int] = set()
+    styles, inside = 0, False
+    for kind, data in _records(archive.read("xl/styles.bin")):
+        if kind == _FORMAT:
+            code, number = _string(data, 2)[0], int.from_bytes(data[:2], "little")
+            found = _PAD.match(code)
+            if found:
+                formats[number] = len(found[1])
+            elif _shows_days(code):
+                day_formats.add(number)
+        elif kind in (_STYLES, _END_STYLES):
+            inside = kind == _STYLES
+        elif kind == _STYLE and inside:
+            used = int.from_bytes(data[2:4], "little")
+            if used in formats:
+                pads[styles] = formats[used]
+            if used in day_formats:
+                days.add(styles)
+            styles += 1
+    return pads, days
 
 
 if __name__ == "__main__":

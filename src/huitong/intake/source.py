@@ -37,7 +37,8 @@ class Overrides:
     types: Mapping[str, ItemType] = field(default_factory=dict)
     """Column -> its type, whatever the values look like."""
     format: str | None = None
-    """One of `text`, `xlsx`, `xlsb`, `xls`, `ods`, `parquet`, `json`, `json-lines`; the content must still be of that kind."""
+    """One of `text`, `xlsx`, `xlsb`, `xls`, `ods`, `html`, `xml` (SpreadsheetML 2003), `parquet`, `json`, `json-lines`; the content
+    must still be of that kind."""
     merged: str | None = None
     """What cells merged in the body of a sheet mean: `fill` (their value holds for every row and column they cover) or `leave`
     (it belongs to the first cell, the others are missing). None: such rows are reported as broken."""
@@ -62,7 +63,7 @@ class Overrides:
 
 MOST_HEADER_ROWS = 10
 """A header of more rows than this is no header: the bound of `Overrides.header_rows`."""
-FORMATS = ("text", "xlsx", "xlsb", "xls", "ods", "parquet", "json", "json-lines")
+FORMATS = ("text", "xlsx", "xlsb", "xls", "ods", "html", "xml", "parquet", "json", "json-lines")
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,8 @@ class FastText:
     """Lines up to and with the header."""
     width: int
     """Fields of every row."""
+    odd: tuple[bytes, ...] = ()
+    """Where one of these stands below the header, the file must be read with `batches` instead."""
 
 
 @dataclass(frozen=True)

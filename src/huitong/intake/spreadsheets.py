@@ -28,6 +28,8 @@ from huitong.intake.limits import LIMITS, Deadline
 from huitong.intake.source import MOST_HEADER_ROWS, Overrides, Proof, SourceBatch, names_of, normal
 from huitong.model.catalog import Dataset, ItemType
 
+MARKED_UP = ("html", "xml")
+"""Tables written as marked-up text: web pages and SpreadsheetML 2003."""
 _BLOCK = 1 << 20
 _LOOK_AGAIN = 0.2
 _Read = tuple[int, Sequence[str], str | None, int, Sequence[int]]
@@ -41,19 +43,25 @@ def open_workbook(path: Path, kind: str, overrides: Overrides, dataset: Dataset 
         raise InputInvalid.because("reading-workbook-too-large", what="file", limit=LIMITS.sheet.file_bytes)
     spool = tempfile.TemporaryFile(prefix="huitong-sheet-")  # noqa: SIM115 -- the table closes it
     try:
-        said = _run(path, kind, overrides.sheet or "", spool, deadline)
+        with tempfile.TemporaryDirectory(prefix="huitong-sheet-") as folder:
+            named = Path(folder) / f"book.{kind}"  # the reader of workbooks believes a name more than the content
+            named.symlink_to(path.resolve())
+            said = _run(named, kind, overrides, spool, deadline)
         return _table(path, kind, said, spool, overrides, dataset, deadline)
     except BaseException:
         spool.close()
         raise
 
 
-def _run(path: Path, kind: str, sheet: str, spool: Any, deadline: Deadline | None) -> Mapping[str, Any]:
+def _run(path: Path, kind: str, overrides: Overrides, spool: Any, deadline: Deadline | None) -> Mapping[str, Any]:
     limits = {
-        **{name: getattr(LIMITS.sheet, name) for name in LIMITS.sheet.__dataclass_fields__ if name != "file_bytes"},
+        **{name: getattr(LIMITS.sheet, name) for name in LIMITS.sheet.__dataclass_fields__},
         "columns": LIMITS.columns,
     }
-    command = [sys.executable, "-I", "-m", "huitong.intake.sheet_reader", str(path.resolve()), kind, sheet, json.dumps(limits)]
+    if kind in MARKED_UP:
+        limits["seconds"] = limits["marked_up_seconds"]
+    said_of_it = [str(path), kind, overrides.sheet or "", json.dumps(limits), overrides.encoding or ""]
+    command = [sys.executable, "-I", "-m", "huitong.intake.sheet_reader", *said_of_it]
     process = Popen(command, stdin=DEVNULL, stdout=spool, stderr=DEVNULL, env={"LANG": "C.UTF-8"}, start_new_session=True)
     try:
         while True:
@@ -130,6 +138,8 @@ def _table(
         shape.decide("merged", str(len(body)), Reason(code, {"areas": len(body)}))
     table = SheetTable(path, shape, overrides, dataset, deadline, stream, last_line, body)
     below = [row[1] for row in first if row[0] > last_line]
+    if header.last >= 0 and below and deciding.is_units(below[0], below[1:]):
+        table.units_line = next(row[0] for row in first if row[0] > last_line)
     if len(below) >= 5 and overrides.header_row != 0:
         table.data_columns = deciding.data_columns(below, len(header.cells))
     return table
@@ -249,6 +259,8 @@ class SheetTable(FileTable):
         self._merged = merged
         self.data_columns: frozenset[int] = frozenset()
         """Columns of numbers and days, by the first rows: a row of words in them is another header."""
+        self.units_line = 0
+        """The row below the header that holds the units of the columns; 0 for none."""
 
     def close(self) -> None:
         """Let go of the rows read."""
@@ -287,6 +299,8 @@ class SheetTable(FileTable):
                 broken = "row-repeats-header"
             if not broken and deciding.is_total_or_note(cells):
                 broken = "row-total-or-note"
+            if not broken and number == self.units_line:
+                broken = "row-like-header"
             if not broken and self.data_columns and deciding.is_like_header(cells, self.data_columns):
                 broken = "row-like-header"
             yield number, cells, broken or in_merged, characters

@@ -6,6 +6,7 @@ import hashlib
 import io
 import itertools
 import queue
+import re
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from huitong.errors import InputInvalid, Reason
+from huitong.intake.deciding import BODY_TOTALS, reader_of
 from huitong.intake.limits import LIMITS, Deadline
 from huitong.intake.source import match_columns, names_of, normal, stamp_of
 from huitong.model.catalog import Dataset
@@ -68,6 +70,8 @@ class TextFile:
     """Bytes of the longest counted record."""
     lone_returns: bool = False
     """Whether lines end in a carriage return alone somewhere."""
+    lost: tuple[int, int] = (0, 0)
+    """How many replacement characters stand in it, and in which line the first."""
 
     def open(self) -> io.TextIOWrapper:
         """Its text, line ends as they stand."""
@@ -110,25 +114,36 @@ def first_block(path: Path) -> bytes:
 
 
 class Repeats:
-    """Counts how often some bytes stand in a file that is read block by block."""
+    """Counts how often some bytes stand in a file that is read block by block, and notices `odd` ones."""
 
-    def __init__(self, sought: bytes) -> None:
+    def __init__(self, sought: bytes, odd: Sequence[bytes] = ()) -> None:
         self._sought = sought
+        self._odd = odd
+        self._overlap = max(map(len, (sought, *odd))) - 1
         self._end = b""
         self.found = 0
+        self.odd = False
+        """Whether one of the odd ones stands in it."""
 
     def start(self) -> None:
         """From the first byte on."""
-        self._end, self.found = b"", 0
+        self._end, self.found, self.odd = b"", 0, False
 
     def add(self, block: bytes) -> None:
         """The next bytes."""
-        if not self._sought:
-            return
-        self.found += block.count(self._sought)
-        if self._end and block:
-            self.found += (self._end + block[: len(self._sought) - 1]).count(self._sought)
-        self._end = block[-(len(self._sought) - 1) :]
+        if self._sought:
+            self.found += block.count(self._sought)
+            if self._end and block:
+                around = self._end[-(len(self._sought) - 1) :] + block[: len(self._sought) - 1]
+                self.found += around.count(self._sought)
+        if not self.odd:
+            seam = self._end + block[: self._overlap]
+            self.odd = any(one in block or one in seam for one in self._odd)
+        self._end = block[-self._overlap :] if self._overlap > 0 else b""
+
+
+ODD = (b"\n\xef\xbb\xbf", b"\x1a", b'="', *(f"\n{quote}{word}".encode() for word in BODY_TOTALS for quote in ("", '"')))
+"""Bytes below a header that need the careful way: marks between files put together, text written as a formula, totals between rows."""
 
 
 def prove(
@@ -158,7 +173,7 @@ def prove(
         raise InputInvalid.because("intake-file-changed")
     counted = proof.counter.records if proof.counter else None
     longest = proof.counter.longest if proof.counter else 0
-    return TextFile(path, encoding.name, proof.lines, proof.sha256, before, counted, longest, proof.lone_returns), encoding
+    return TextFile(path, encoding.name, proof.lines, proof.sha256, before, counted, longest, proof.lone_returns, proof.lost), encoding
 
 
 _MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
@@ -195,6 +210,7 @@ def decide_encoding(start: bytes, asked: str | None, *, line: int = 1) -> Encodi
     if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         return Encoding("utf-32", Reason("reading-encoding-mark"))
     if start.startswith(codecs.BOM_UTF8):
+        _refuse_twice(start)
         return Encoding("utf-8-sig", Reason("reading-encoding-mark"))
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return Encoding("utf-16", Reason("reading-encoding-mark"))
@@ -203,13 +219,15 @@ def decide_encoding(start: bytes, asked: str | None, *, line: int = 1) -> Encodi
         return Encoding(wide, Reason("reading-encoding-zeros"))
     if b"\x00" in start:
         raise InputInvalid.because("intake-nul-character", line=start[: start.index(b"\x00")].count(b"\n") + 1)
+    _refuse_mail(start)
     try:
         codecs.getincrementaldecoder("utf-8")("strict").decode(start)
     except UnicodeDecodeError as error:
         broken = error.start
     else:
+        _refuse_twice(start)
         return Encoding("utf-8", Reason("reading-encoding-ascii" if start.isascii() else "reading-encoding-valid"))
-    if _chinese(start):
+    if _chinese(start) and not _perhaps_korean(start):
         return Encoding("gb18030", Reason("reading-encoding-chinese"))
     if _western(start):
         return Encoding("cp1252", Reason("reading-encoding-western"))
@@ -221,6 +239,78 @@ def decide_encoding(start: bytes, asked: str | None, *, line: int = 1) -> Encodi
         Reason("intake-encoding-broken", {"line": line, "encoding": "utf-8"}),
         *([Reason("reading-encoding-maybe", {"encodings": ", ".join(maybe)})] if maybe else []),
     )
+
+
+def _refuse_mail(start: bytes) -> None:
+    """Encodings that hide characters behind plain letters would be read as those letters."""
+    name = ""
+    if b"\x1b$" in start and re.search(rb"\x1b\$([@BA]|\)[ACG]|\([CD])", start):
+        name = "ISO-2022"
+    elif start.isascii() and b"~{" in start and b"~}" in start and _hidden(start, "hz"):
+        name = "HZ"
+    elif start.isascii() and b"+" in start and _hidden(b"".join(found[0] for found in _UTF_7.finditer(start)), "utf-7"):
+        name = "UTF-7"
+    if name:
+        raise InputInvalid.because("reading-encoding-mail", encoding=name)
+
+
+_UTF_7 = re.compile(rb"\+[A-Za-z0-9+/]{3,}-?")
+
+
+def _hidden(start: bytes, name: str) -> bool:
+    """Whether what these letters hide is everyday Chinese."""
+    whole = start[: start.rfind(b"\n") + 1] or start
+    try:
+        found = [one for one in whole.decode(name) if one > "\x7f"]
+    except UnicodeDecodeError:
+        return False
+    everyday = [one for one in found if b"\xa1" <= one.encode("gb2312", "ignore")[:1] < b"\xd8"]
+    return len(found) >= 2 and len(everyday) >= 0.9 * len(found)
+
+
+def _refuse_twice(start: bytes) -> None:
+    """UTF-8 that was taken for Western text and written as UTF-8 once more: every run beyond ASCII is itself bytes of UTF-8."""
+    text = codecs.getincrementaldecoder("utf-8")("strict").decode(start)
+    runs = [found[0] for found in itertools.islice(_BEYOND.finditer(text), 1000) if "\ufffd" not in found[0]]
+    if len(runs) < 3:
+        return
+
+    def again(run: str) -> bool:
+        try:
+            data = b"".join(one.encode("latin-1" if one < "\u0100" else "cp1252") for one in run)
+            return len(data.decode("utf-8")) < len(run)
+        except UnicodeError:
+            return False
+
+    if sum(map(again, runs)) >= 0.9 * len(runs):
+        raise InputInvalid.because("reading-encoding-twice")
+
+
+_BEYOND = re.compile("[^\x00-\x7f]+")
+
+
+def _perhaps_korean(start: bytes) -> bool:
+    """Korean in EUC-KR lies among everyday Chinese of GB 2312, but only among the first half and hardly among its frequent characters."""
+    try:
+        read = codecs.getincrementaldecoder("gb18030")("ignore").decode(start)
+    except UnicodeDecodeError:
+        return False
+    pairs = {one: one.encode("gb2312", "ignore")[:1] for one in set(read) if one > "\x7f"}
+    hangul = [one for one, first in pairs.items() if b"\xb0" <= first <= b"\xc8"]
+    chinese = [one for one, first in pairs.items() if first > b"\xc8"]
+    if len(hangul) < 5 or len(chinese) > 0.05 * len(hangul) or not _decodes(start, "euc_kr"):
+        return False
+    return sum(one in _FREQUENT for one in hangul) < 0.25 * len(hangul)
+
+
+_FREQUENT = frozenset(
+    "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里用道行所然家种事成方多经么去法学如都同现当没动面起看定"
+    "天分还进好小部其些主样理心她本前开但因只从想实日军者意无力它与长把机十民第公此已工使情明性知全三又关点正业外将两高间由问很最重并物手应战向头文体政美相见"
+    "被利什二等产或新己制身果加西斯月话合回特代内信表化老给世位次度门任常先海通教儿原东声提立及比员解水名真论处走义各入几口认条平系气题活尔更别打女变四神总何"
+    "电数安少报才结反受目太量再感建务做接必场件计管期市直德资命山金指克许统区保至队形社便空决治展马科司五基眼书非则听白却界达光放强即像难且权思王象完设式色路"
+    "记南品住告类求据程北边死张该交规万取拉格望觉术领共确传师观清今切院让识候带导争运笔编号码县省镇乡村街址备注单位称年龄岗贵州居民证件照码姓名电话号"
+)
+"""Characters of which everyday Chinese, and the headers of its tables, are made."""
 
 
 def _decodes(start: bytes, name: str) -> bool:
@@ -334,6 +424,7 @@ class _Proof:
     sha256: str
     counter: _Counter | None
     lone_returns: bool
+    lost: tuple[int, int]
 
 
 class _NotThisError(Exception):
@@ -382,6 +473,7 @@ def _prove(path: Path, encoding: str, deadline: Deadline | None, repeats: Repeat
     place = 0
     wide = False
     lone_returns = False
+    lost = first_lost = 0
     after_return = False
     with path.open("rb") as file, _Hashing() as digest:
         while True:
@@ -401,7 +493,12 @@ def _prove(path: Path, encoding: str, deadline: Deadline | None, repeats: Repeat
                 raise _NotThisError(line, place + at, wide or not (encoding == "utf-8" and block[:at].isascii())) from None
             if "\x00" in text:
                 raise InputInvalid.because("intake-nul-character", line=lines + text[: text.index("\x00")].count("\n") + 1)
-            wide = wide or not text.isascii()
+            if not text.isascii():
+                wide = True
+                gone = text.count("\ufffd")
+                if gone and not lost:
+                    first_lost = lines + text[: text.index("\ufffd")].count("\n") + 1
+                lost += gone
             first = min((place for place in (text.find("\n"), text.find("\r")) if place >= 0), default=len(text))
             if line_so_far + first > LIMITS.record_characters:
                 raise InputInvalid.because("intake-line-too-long", line=lines + 1, limit=LIMITS.record_characters)
@@ -418,7 +515,7 @@ def _prove(path: Path, encoding: str, deadline: Deadline | None, repeats: Repeat
             if not block:
                 break
             place += len(block)
-    return _Proof(lines, digest.hexdigest(), counter, lone_returns)
+    return _Proof(lines, digest.hexdigest(), counter, lone_returns, (lost, first_lost))
 
 
 def _line_ends(block: bytes, encoding: str) -> int:
@@ -435,6 +532,10 @@ class Record:
     fields: Sequence[str]
     broken: str | None = None
     characters: int = 0
+
+
+_BETWEEN_FILES = frozenset("\ufeff\x1a")
+"""What stands at the beginning of a line where files were put together: a byte-order mark, the end mark of old systems."""
 
 
 class _TooLongError(Exception):
@@ -467,26 +568,23 @@ class _Lines:
         if self.characters > LIMITS.record_characters:
             raise _TooLongError
         line = self._again.pop() if self._again else next(self._text)
+        if line[:1] in _BETWEEN_FILES:
+            line = line.lstrip("\ufeff\x1a")
         self.characters += len(line)
         self.kept.append(line)
         return line
 
 
-def records(file: TextFile, delimiter: str, quote: str = '"', blanks: bool = False) -> Generator[Record, None, None]:
+def records(
+    file: TextFile, delimiter: str, quote: str = '"', blanks: bool = False, escape: bool = False
+) -> Generator[Record, None, None]:
     """The records in order, blank lines left out, with the line each begins on. A broken one is reported and reading goes on: after a
     quote that never closes, on the next line, so that it does not take the rest of the file with it."""
     with file.open() as text:
         lines = _Lines(text)
 
         def fresh() -> Any:
-            return csv.reader(
-                lines,
-                delimiter=delimiter,
-                quotechar=quote or None,
-                quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
-                skipinitialspace=blanks,
-                strict=True,
-            )
+            return reader_of(lines, delimiter, quote, blanks=blanks, escape=escape)
 
         reader = fresh()
         line = before = 0
