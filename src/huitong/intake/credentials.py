@@ -53,14 +53,19 @@ class Credentials:
     def keep(self, name: str, *, office: str, server: str, user: str, password: str) -> CredentialName:
         """Keep it, in place of an earlier one of that name and office. Raises InputInvalid `credential-name-invalid`,
         `credential-server-invalid`, `credential-empty`."""
+        about = self.fit(name, office=office, server=server, user=user, password=password)
+        written = {"name": name, "office": office, "server": about.server, "user": user, "password": password}
+        self._keystore.keep_sealed(_key_of(name, office), json.dumps(written).encode())
+        return about
+
+    def fit(self, name: str, *, office: str, server: str, user: str, password: str) -> CredentialName:
+        """What `keep` would keep; keeps nothing. Raises as `keep`."""
         if _NAME.fullmatch(name) is None:
             raise InputInvalid.because("credential-name-invalid", credential=name[:63])
         if re.fullmatch(r"[^\s@/,?#]+:\d{1,5}", server) is None:
             raise InputInvalid.because("credential-server-invalid", credential=name)
         if not user or "\x00" in user + password:
             raise InputInvalid.because("credential-empty", credential=name)
-        written = {"name": name, "office": office, "server": server.lower(), "user": user, "password": password}
-        self._keystore.keep_sealed(_key_of(name, office), json.dumps(written).encode())
         return CredentialName(name, office, server.lower())
 
     def get(self, name: str, *, office: str) -> Credential:
@@ -115,9 +120,10 @@ class CredentialActions:
         Raises Refused `role-missing`; InputInvalid as `Credentials.keep`."""
         _refuse_unless_data_officer(by)
         with self.transactions.atomic():
-            kept = self.credentials.keep(name, office=by.office, server=server, user=user, password=password)
-            self._write(kept, "kept", by)
-        return kept
+            # first the ledger, then the file: what cannot be told is not kept, and the key store cannot be rolled back
+            about = self.credentials.fit(name, office=by.office, server=server, user=user, password=password)
+            self._write(about, "kept", by)
+            return self.credentials.keep(name, office=by.office, server=server, user=user, password=password)
 
     def forget(self, name: str, *, by: Actor) -> None:
         """Remove it; plans that use it will fail. Raises Refused `role-missing`, NotFound `credential-unknown`."""
