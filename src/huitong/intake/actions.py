@@ -408,7 +408,10 @@ class IntakeActions:
     def _erase(
         self, dataset: Dataset, items: Sequence[str], wanted: str, about: Mapping[str, Any], by: Actor
     ) -> ErasureOfDataset:
-        snapshots = [one for one in self.catalog.snapshots(dataset.id) if one.removed_at is None]
+        every = self.catalog.snapshots(dataset.id)
+        snapshots = [one for one in every if one.removed_at is None]
+        # no load runs now: what the database does not know was written by one that was killed, and may hold the person
+        strays = set(self.lake.versions(dataset.id)) - {one.version for one in every} if snapshots else set()
         rejects = self.lake.erase_from_rejects(dataset.id, wanted)
         if is_resident_id(wanted.upper()):
             items = (*items, *_items_of_before(dataset, (self.lake.columns(one) for one in snapshots)))
@@ -427,8 +430,8 @@ class IntakeActions:
             body = {"dataset": dataset.id, "rows": rows, "rejects": rejects, "versions": sorted(old), **about}
             self.ledger.append(kind=EntryKind.PERSON_ERASED, body=body)
         waiting: tuple[int, ...] = ()
-        if old:
-            waiting = self.lake.remove(dataset.id, old, current=current, wait=True).waiting
+        if old or strays:
+            waiting = self.lake.remove(dataset.id, [*old, *strays], current=current, wait=True).waiting
         return ErasureOfDataset(dataset.id, rows, current, old, waiting, rejects)
 
     # --- who may ------------------------------------------------------------------------------------------------------

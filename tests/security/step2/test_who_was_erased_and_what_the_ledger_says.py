@@ -3,11 +3,13 @@
 from dataclasses import replace
 from datetime import date
 
+import pyarrow.parquet as parquet
 import pytest
 from tests.spec.sharing.world import CIVIL, CIVIL_OFFICER, LOW_INCOME, MEDICAL, OFFICES, OPERATOR, World
 from tests.unit.intake.test_loading_actions import DATASET, OFFICER, Place, resident_id
 
 from huitong.errors import Conflict, InputInvalid
+from huitong.intake.actions import IntakeActions
 from huitong.intake.load import LoadOptions
 from huitong.model.catalog import Grade, Item, ItemType
 from huitong.model.ledger import EntryKind
@@ -88,3 +90,19 @@ def test_a_list_of_offices_that_is_entered_again_opens_no_closed_office() -> Non
     with pytest.raises(Conflict) as caught:
         world.ask(LOW_INCOME, "village", by=asks)
     assert caught.value.reasons[0].code == "office-closed"
+
+
+def test_what_a_killed_load_left_is_gone_with_the_person(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was written to the lake and never taken: nobody can read it, but it holds the person all the same."""
+    place.load(range(3))
+    with monkeypatch.context() as killed:
+        killed.setattr(IntakeActions, "_discard", lambda *_about: None)
+        place.taker.fails = True
+        with pytest.raises(OSError, match="space"):
+            place.load(range(10, 13))
+    place.taker.fails = False
+    assert place.lake.versions(DATASET.id) == (0, 1)
+    erase(place, resident_id(11))
+    files = place.lake.folder.glob("tables/*/*.parquet")
+    assert {one for file in files for one in parquet.read_table(file)["resident"].to_pylist()} == place.residents(0)
+    assert place.lake.versions(DATASET.id) == (0,)
