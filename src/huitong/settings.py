@@ -27,7 +27,8 @@ class Settings:
     port: int = 8000
     """Port of the pages and the API."""
     public_address: str = ""
-    """Address at which others reach the pages, e.g. `https://data.example.gov.cn`; exchange forms name things by it. Empty: that of the call."""
+    """Address at which others reach the pages, e.g. `https://data.example.gov.cn`, by which exchange forms name things; empty: that of
+    the call."""
     publisher: str = ""
     """Id of the office that runs the platform and publishes the catalogue; empty: the first office of the highest level."""
     language: str = "en"

@@ -403,7 +403,7 @@ class IntakeActions:
             for dataset in found:
                 about = {"person": trace, "legal_basis": legal_basis.strip(), "words": words.strip(), **_about(by)}
                 done.append(self._erase(dataset, items[dataset.id], wanted, about, by))
-        return Erasure(tuple(done), self.side_tables.erase(wanted))
+        return Erasure(tuple(done), self.side_tables.erase(wanted, of=[one.id for one in found]))
 
     def _erase(
         self, dataset: Dataset, items: Sequence[str], wanted: str, about: Mapping[str, Any], by: Actor

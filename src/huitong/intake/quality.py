@@ -147,6 +147,11 @@ def _policy() -> Mapping[str, Any]:
     return tomllib.loads(files("huitong.intake").joinpath("quality.toml").read_text("utf-8"))
 
 
+def least_rows_for_others() -> int:
+    """Rows below which nobody but the offices that answer for the data is shown a share."""
+    return int(_policy()["others"]["least_rows"])
+
+
 def freshness(cycle: UpdateCycle, taken_at: datetime, now: datetime) -> Freshness:
     """A snapshot against its update cycle at the instant `now`; a report keeps that of the day it was made, so ask again to show it."""
     said = _policy()["cycle"].get(cycle.value)

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 
+from huitong.lake.persons import names
+
 SCHEMA = pa.schema([("line", pa.int64()), ("item", pa.string()), ("reason", pa.string()), ("row", pa.string())])
 FOLDER = "_rejects"
 """Its name begins with an underscore: readers of Delta Lake leave such folders alone."""
@@ -71,11 +73,11 @@ def read_rejects(path: Path, *, limit: int, offset: int = 0) -> tuple[Sequence[R
 
 
 def without(path: Path, text: str, target: Path) -> int:
-    """Write the table to `target` without the entries whose row holds the text, whatever the letter case; how many those are.
+    """Write the table to `target` without the entries whose row holds the identifier, however it is typed; how many those are.
 
     0, and nothing is written, if there is none."""
     table = parquet.read_table(path, schema=SCHEMA)
-    named = compute.fill_null(compute.match_substring(table["row"], text, ignore_case=True), False)
+    named = pa.array([row is not None and names(row, text) for row in table["row"].to_pylist()], pa.bool_())
     found = int(compute.sum(named).as_py() or 0)
     if found:
         parquet.write_table(table.filter(compute.invert(named)), target, compression="zstd")

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from deltalake.schema import PrimitiveType
 
 from huitong.engines.duckdb import quote_name, quote_text
 from huitong.errors import Conflict, InputInvalid
+from huitong.lake.persons import folded, forms
 from huitong.lake.snapshots import Lake
 from huitong.lake.tables import ROW_GROUP_ROWS, SECONDS, BusyError, Table, Writing, open_writer
 from huitong.masks import pseudonym
@@ -87,16 +88,31 @@ class SideTables:
             return ()
         return tuple(_files(table))
 
-    def erase(self, identifier: str) -> int:
+    def erase(self, identifier: str, *, of: Collection[str] | None = None) -> int:
         """Remove the identifier from the side tables of every linkage group, whatever its letter case; how many rows held it.
 
-        The files that held it go at once; those that a query reads when the next build or erasure of their group finds them free."""
+        `of` names the datasets that hold the person no more: only tables that hold an item of one of them are touched, and where a
+        snapshot of another dataset still holds the identifier its token stays, or the other dataset's grants would lose the person
+        by an act of an office that does not manage it. None: everywhere, whoever holds it.
+
+        The files that held it go at once; those that a query reads when the next build or erasure of their group finds them free.
+        Raises Conflict `pseudonym-build-running` if a build of a group does not end; what was done stays, and it can be repeated."""
         wanted = identifier.strip().upper()
         found = 0
         names = self._folder / "names"
         for name in sorted(entry.name for entry in names.glob(f"{_PREFIX}*")) if names.is_dir() else ():
             table = self._by_name(name)
-            with table.writing(wait=SECONDS["side_table_waits"]) as writing:
+            covers = _covered(table)
+            if not covers or (of is not None and all(cover["dataset"] not in of for cover in covers)):
+                continue
+            with contextlib.ExitStack() as stack:
+                try:
+                    writing = stack.enter_context(table.writing(wait=SECONDS["side_table_waits"]))
+                except BusyError:
+                    about = {"dataset": covers[0]["dataset"], "item": covers[0]["item"]}
+                    raise Conflict.because("pseudonym-build-running", **about) from None
+                if of is not None and self._is_held_elsewhere(wanted, [one for one in _covered(table) if one["dataset"] not in of]):
+                    continue
                 rows = self._without(table, wanted, writing)
                 found += rows
                 before = table.versions()
@@ -105,14 +121,30 @@ class SideTables:
                 table.remove(before[:-1], current=before[-1], wait=SECONDS["side_table_waits"], now_milliseconds=now)
         return found
 
+    def _is_held_elsewhere(self, wanted: str, covers: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether a snapshot among these, of those that can be read, holds the identifier in the item that was covered."""
+        for dataset, item in dict.fromkeys((cover["dataset"], cover["item"]) for cover in covers):
+            kept = set(self._lake.versions(dataset))
+            numbers = [one["version"] for one in covers if (one["dataset"], one["item"]) == (dataset, item) and one["version"] in kept]
+            every = {file.path for number in numbers for file in self._lake.snapshot(dataset, number).files}
+            if not every:
+                continue
+            with self._lake.looking(every) as connection:
+                connection.register("wanted", pa.table({"identifier": forms(wanted)}))
+                named = f"{folded(quote_name(item), wanted)} IN (SELECT identifier FROM wanted)"
+                for path in self._lake.absolute(sorted(every)):
+                    if connection.execute(f"SELECT 1 FROM {_scan([path.resolve()])} WHERE {named} LIMIT 1").fetchone() is not None:
+                        return True
+        return False
+
     def _without(self, table: Table, wanted: str, writing: Writing) -> int:
         """Write the files of the table that hold the identifier anew without it, as its next version; how many rows that leaves out."""
         held = _files(table)
         read = [(self._folder / path).resolve() for path in held]
         keep, placed, found = [], [], 0
         with open_writer(read=read, write=writing.staging, memory_megabytes=self._lake.memory_megabytes) as connection:
-            connection.register("wanted", pa.table({"identifier": [wanted]}))
-            named = "upper(trim(identifier)) IN (SELECT identifier FROM wanted)"
+            connection.register("wanted", pa.table({"identifier": forms(wanted)}))
+            named = f"{folded('identifier', wanted)} IN (SELECT identifier FROM wanted)"
             for file in read:
                 ((rows,),) = connection.execute(f"SELECT count(*) FROM {_scan([file])} WHERE {named}").fetchall()
                 if not rows:

@@ -20,6 +20,7 @@ from huitong.engines.duckdb import quote_name, quote_text
 from huitong.errors import Conflict, InputInvalid, NotFound, Reason
 from huitong.lake import rejects
 from huitong.lake.leases import Leases, Marks
+from huitong.lake.persons import folded, forms
 from huitong.lake.tables import (
     COMPRESSION_LEVEL,
     REJECTS_NOTE,
@@ -284,14 +285,14 @@ class Lake:
         rows: dict[str, int] = {}
         read = [(self.folder / path).resolve() for path in every]
         with open_writer(read=read, write=writing.staging, memory_megabytes=self.memory_megabytes) as connection:
-            connection.register("wanted", pa.table({"identifier": [identifier.strip().upper()]}))
+            connection.register("wanted", pa.table({"identifier": forms(identifier)}))
             for path, file in zip(every, read, strict=True):
                 held = {name.lower(): name for name in parquet.read_schema(file).names}
                 columns = [quote_name(held[item.lower()]) for item in items if item.lower() in held]
                 if not columns:
                     continue
                 named = " OR ".join(
-                    f"coalesce(upper(trim(CAST({column} AS VARCHAR))) IN (SELECT identifier FROM wanted), false)" for column in columns
+                    f"coalesce({folded(column, identifier)} IN (SELECT identifier FROM wanted), false)" for column in columns
                 )
                 scan = f"read_parquet({quote_text(str(file))}, hive_partitioning=false)"
                 (found,) = connection.execute(f"SELECT count(*) FROM {scan} WHERE {named}").fetchone()

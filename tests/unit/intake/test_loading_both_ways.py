@@ -56,7 +56,8 @@ def _file(path: Path, seed: int, *, dirty: float, quoted: bool) -> None:
     for number in range(400):
         key = chance.choice(known) if known and chance.random() < 0.03 else f"52{number:05}"
         known.append(key)
-        row = [key, f"19{chance.randint(10, 99)}-0{chance.randint(1, 9)}-1{chance.randint(0, 9)}", str(number), f"{number / 4:.2f}", "一些字"]
+        born = f"19{chance.randint(10, 99)}-0{chance.randint(1, 9)}-1{chance.randint(0, 9)}"
+        row = [key, born, str(number), f"{number / 4:.2f}", "一些字"]
         if chance.random() < dirty:
             row = chance.choice(DIRT if quoted else DIRT[:-2])(row)
         lines.append(",".join(f'"{cell.replace(chr(34), chr(34) * 2)}"' if set(cell) & set(',"\n') else cell for cell in row))

@@ -223,7 +223,7 @@ class SnapshotOut(Schema):
     rejected_rows: int
     taken_at: datetime
     removed_at: datetime | None = Field(description="When its files were removed, by retention or by law")
-    source_hash: str
+    source_hash: str | None = Field(description="SHA-256 of what was loaded, for the managing and the collecting office")
 
 
 class SnapshotWithChanges(SnapshotOut):

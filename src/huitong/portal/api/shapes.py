@@ -10,6 +10,7 @@ from huitong.errors import Reason
 from huitong.gateway.answer import Explanation
 from huitong.intake.loads import Loading, Reject
 from huitong.intake.plans import LoadPlan, LoadRun, LoadSource
+from huitong.intake.quality import least_rows_for_others
 from huitong.intake.source import Reading
 from huitong.model.catalog import Dataset, Item, Snapshot
 from huitong.model.party import Actor, Division, Office
@@ -131,8 +132,9 @@ def applied(found: Plan, *, done: bool, language: str) -> JSON:
     }
 
 
-def snapshot(found: Snapshot | None) -> JSON | None:
-    """A snapshot without the places of its files."""
+def snapshot(found: Snapshot | None, *, own: bool) -> JSON | None:
+    """A snapshot without the places of its files. The hash of what was loaded is told to its own offices: of a few rows that one can
+    guess it would be the proof."""
     if found is None:
         return None
     return {
@@ -142,13 +144,13 @@ def snapshot(found: Snapshot | None) -> JSON | None:
         "rejected_rows": found.rejected_rows,
         "taken_at": found.taken_at,
         "removed_at": found.removed_at,
-        "source_hash": found.source_hash,
+        "source_hash": found.source_hash if own else None,
     }
 
 
-def snapshot_with_changes(found: Snapshot, changes: Iterable[Reason], language: str) -> JSON:
+def snapshot_with_changes(found: Snapshot, changes: Iterable[Reason], language: str, *, own: bool) -> JSON:
     """A snapshot and what is other in its items than before."""
-    return {**(snapshot(found) or {}), "changes": [reason(one, language) for one in changes]}
+    return {**(snapshot(found, own=own) or {}), "changes": [reason(one, language) for one in changes]}
 
 
 def loaded(found: Loading, *, actor: Actor, language: str) -> JSON:
@@ -156,10 +158,10 @@ def loaded(found: Loading, *, actor: Actor, language: str) -> JSON:
     dataset_id = found.snapshot.dataset
     report = doors().intake.quality(dataset_id, found.snapshot.version, by=actor)
     suggestions = doors().intake.suggestions(dataset_id, by=actor)
-    return snapshot_with_changes(found.snapshot, (change.reason for change in found.changes), language) | {
+    return snapshot_with_changes(found.snapshot, (change.reason for change in found.changes), language, own=True) | {
         "rejects": [reject(one, language) for one in found.rejects[:LIMITS.page_entries]],
         "reading": reading(found.reading, language),
-        "quality": quality_summary(report),
+        "quality": quality_summary(report, exact=True),
         "open_suggestions": sum(1 for one in suggestions if one.state is SuggestionState.OPEN),
     }
 
@@ -196,18 +198,19 @@ def rejected_row(found: Reject, language: str) -> JSON:
     return {"line": found.line, "item": found.item, "reason": reason(why, language), "row": found.row}
 
 
-def quality_summary(found: QualityReport | None) -> JSON | None:
-    """A report in a few numbers."""
+def quality_summary(found: QualityReport | None, *, exact: bool) -> JSON | None:
+    """A report in a few numbers; shares of very few rows only for those who answer for the data."""
     if found is None:
         return None
+    told = exact or found.rows >= least_rows_for_others()
     present = sum(one.present for one in found.items)
     cells = sum(one.rows for one in found.items)
     checked = [one for one in found.items if one.valid is not None]
     values = sum(one.present for one in checked)
     return {
         "version": found.version,
-        "completeness": _percent(present / cells) if cells else None,
-        "validity": _percent(sum(one.valid or 0 for one in checked) / values) if values else None,
+        "completeness": _percent(present / cells) if cells and told else None,
+        "validity": _percent(sum(one.valid or 0 for one in checked) / values) if values and told else None,
         "late": found.freshness.late,
         "due_at": found.freshness.due_at,
         "drifts": len(found.drift),
@@ -221,7 +224,8 @@ def _percent(share: float | None) -> float | None:
 
 def quality(found: QualityReport, *, exact: bool, language: str) -> JSON:
     """A report; counts only for those who answer for the data."""
-    shown = (lambda share: share) if exact else _percent
+    few = found.rows < least_rows_for_others()
+    shown = (lambda share: share) if exact else (lambda share: None if few else _percent(share))
     return {
         "dataset": found.dataset,
         "version": found.version,
@@ -383,8 +387,8 @@ def dataset_full(found: Dataset, *, actor: Actor, language: str) -> JSON:
         "keep_days": found.keep_days,
         "source": found.source,
         "effective_grade": effective_grade(doors().effective_grade(found, viewer=actor.office), language),
-        "quality": quality_summary(doors().report(found.id)),
-        "snapshot": snapshot(doors().current_snapshot(found.id)),
+        "quality": quality_summary(doors().report(found.id), exact=actor.office in (found.provider, found.collector)),
+        "snapshot": snapshot(doors().current_snapshot(found.id), own=actor.office in (found.provider, found.collector)),
         "availability": availability(found, doors().sharing.availability(found, actor=actor), language),
     }
 

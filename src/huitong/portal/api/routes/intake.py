@@ -93,9 +93,11 @@ def take_snapshot(
 @router.get("/datasets/{dataset_id}/snapshots", response=Snapshots, openapi_extra=signed_in(404))
 def snapshots(request: HttpRequest, dataset_id: Id) -> Any:
     """Every snapshot of a dataset, newest first, with what changed in its items; also those whose files were removed."""
-    found = doors().intake.history(dataset_id, by=actor(request))
-    language = language_of(request)
-    return {"snapshots": [shapes.snapshot_with_changes(one, (c.reason for c in changes), language) for one, changes in found]}
+    by, language = actor(request), language_of(request)
+    found = doors().intake.history(dataset_id, by=by)
+    entry = doors().catalog.dataset(dataset_id, viewer=by.office)
+    own = by.office in (entry.provider, entry.collector)
+    return {"snapshots": [shapes.snapshot_with_changes(one, (c.reason for c in changes), language, own=own) for one, changes in found]}
 
 
 @router.get("/datasets/{dataset_id}/snapshots/{version}/rejects", response=Rejects, openapi_extra=signed_in(404))
