@@ -277,7 +277,7 @@ def _cut(sample: str, delimiter: str, quote: str, blanks: bool = False, escape: 
 def decide_dialect(sample: str, overrides: Overrides, dataset: Dataset | None) -> Dialect:
     """Delimiter and quote by the first records, whether blanks after a delimiter count and whether quotes are escaped.
 
-    Raises InputInvalid: `reading-lines-quoted`, `reading-columns-by-blanks`."""
+    Raises InputInvalid: `reading-lines-quoted`, `reading-quotes-broken`, `reading-columns-by-blanks`."""
     escaped = _escaped(sample, overrides)
     if escaped is not None:
         return escaped
@@ -310,7 +310,7 @@ def _escaped(sample: str, overrides: Overrides) -> Dialect | None:
 
 
 def _refuse_hidden_columns(sample: str, dialect: Dialect, overrides: Overrides) -> None:
-    """One column that is several for the eye: each line in quotes as a whole, or columns held apart by blanks."""
+    """One column that is several for the eye: lines in quotes as a whole, quotes that do not fit, columns held apart by blanks."""
     if overrides.delimiter is not None or overrides.header_row is not None:
         return
     rows = [row[1][0] for row in rows_of_sample(sample, dialect.delimiter, dialect.quote) if row and len(row[1]) == 1]
@@ -322,6 +322,10 @@ def _refuse_hidden_columns(sample: str, dialect: Dialect, overrides: Overrides) 
         cut = _cut(inner, delimiter, '"')
         if cut[0] == 1.0 and cut[1] == 0 and cut[2] > 2:
             raise InputInvalid.because("reading-lines-quoted")
+    for delimiter in (one for one in USUAL if one in sample) if '"' in sample and overrides.quote is None else ():
+        cut = _cut(sample, delimiter, "")
+        if cut[0] >= 0.9 and cut[1] == 0 and None in rows_of_sample(sample, delimiter, '"'):
+            raise InputInvalid.because("reading-quotes-broken")
     parts = [re.split(r" {2,}|\t+ *", row.strip()) for row in rows]
     widths = Counter(len(one) for one in parts)
     usual = _usual([len(one) for one in parts])

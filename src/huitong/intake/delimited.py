@@ -117,7 +117,8 @@ def _remarks(looked: Sequence[tuple[int, tuple[int, Sequence[str]]]], lines: int
         return lines
     if any(deciding.looks_like_data(cell) for cell in names):
         return line - 1 if len(marked) > 1 else 0
-    under = [[row[1][position] for row in rest[1:] if position < len(row[1])] for position in range(width)]
+    values = [row[1] for row in rest[1:] if not row[1][0].startswith("#")]
+    under = [[row[position] for row in values if position < len(row)] for position in range(width)]
     if any(cells and all(map(deciding.looks_like_data, cells)) for cells in under):
         return lines
     raise InputInvalid.because("reading-header-unsure", first=line, last=first)

@@ -70,7 +70,10 @@ class FileTable(SourceTable):
         """Every byte, once."""
         with self._proving:
             if self._proof is None:
-                self._proof = self._prove()
+                try:
+                    self._proof = self._prove()
+                except FileNotFoundError:
+                    raise InputInvalid.because("intake-file-changed") from None
                 if self.changed():
                     raise InputInvalid.because("intake-file-changed")
             return self._proof
@@ -118,7 +121,7 @@ class FileTable(SourceTable):
             raise InputInvalid(*unknown)
         facts: dict[str, Mapping[str, int]] = {}
         rows = broken = 0
-        causes: dict[str, list[int]] = {}
+        causes: dict[str, tuple[int, list[int]]] = {}
         with duckdb.connect(":memory:", config={"threads": _THREADS, "enable_external_access": "false"}) as connection:
             for number, batch in enumerate(self.batches()):
                 if self.deadline:
@@ -129,11 +132,12 @@ class FileTable(SourceTable):
                 rows += batch.columns.num_rows + len(batch.broken)
                 broken += len(batch.broken)
                 for line, code in batch.broken:
-                    causes.setdefault(code, []).append(line)
+                    count, lines = causes.get(code, (0, []))
+                    causes[code] = count + 1, lines if count > NAMED else [*lines, line]
                 if batch.columns.num_rows:
                     _add_facts(connection, batch.columns, facts)
         columns = tuple(self._column(name, facts.get(name), rows - broken) for name in names)
-        return columns, rows, broken, tuple(_broken_decision(code, lines) for code, lines in causes.items())
+        return columns, rows, broken, tuple(_broken_decision(code, *found) for code, found in causes.items())
 
     def _facts_at_once(self, fast: FastText, facts: dict[str, Mapping[str, int]]) -> bool:
         """Complete the facts of the first batch by one scan of the whole file; False, changing nothing, if it is not clean throughout."""
@@ -148,7 +152,7 @@ class FileTable(SourceTable):
         try:
             with duckdb.connect(":memory:", config=config) as connection:
                 allowed = quote_text(str(fast.path.resolve()))
-                connection.execute(f"SET TimeZone='UTC'; SET allowed_paths=[{allowed}]")
+                connection.execute(f"SET TimeZone='UTC'; SET enable_progress_bar=false; SET allowed_paths=[{allowed}]")
                 connection.execute("SET enable_external_access=false; SET lock_configuration=true")
                 (counted, *values) = connection.execute(statement).fetchall()[0]
         except duckdb.Error:
@@ -187,9 +191,9 @@ def scan_sql(fast: FastText) -> str:
     )
 
 
-def _broken_decision(code: str, lines: list[int]) -> Decision:
+def _broken_decision(code: str, count: int, lines: list[int]) -> Decision:
     shown = ", ".join(str(line) for line in lines[:NAMED]) + (", ..." if len(lines) > NAMED else "")
-    return Decision("rows", str(len(lines)), Reason("reading-rows-broken", {"rows": len(lines), "cause": code, "lines": shown}))
+    return Decision("rows", str(count), Reason("reading-rows-broken", {"rows": count, "cause": code, "lines": shown}))
 
 
 def _add_facts(connection: duckdb.DuckDBPyConnection, table: pa.Table, facts: dict[str, Mapping[str, int]]) -> None:

@@ -4,6 +4,7 @@ services answer (`{"code": 200, "data": [...]}`). Numbers keep every digit as wr
 The columns are the names of all objects, in the order in which they first appear; so the whole file is read once when it is opened.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -28,7 +29,7 @@ def open_json(path: Path, kind: str, overrides: Overrides, dataset: Dataset | No
     if overrides.header_row is not None or overrides.delimiter is not None:
         raise InputInvalid.because("reading-override-invalid", what="header_row" if overrides.delimiter is None else "delimiter")
     encoding = text.decide_encoding(text.first_block(path), overrides.encoding)
-    file, encoding = text.prove(path, encoding, deadline=deadline)
+    file, encoding = text.prove(path, encoding, deadline=deadline, by_lines=False)
     wrapping = _wrapping(file) if kind == "json-lines" else None
     try:
         names, rows = _names(file, kind, wrapping, deadline)
@@ -128,7 +129,7 @@ def _object(said: str, line: int) -> _Object:
     values: Mapping[str, str | None] | None = None
     broken = None
     try:
-        if _depth(said) > LIMITS.json.depth:
+        if said.count("{") + said.count("[") > LIMITS.json.depth and _depth(said) > LIMITS.json.depth:
             raise _FlawError("row-not-flat")
         found = _DECODER.decode(said)
         if not isinstance(found, dict):
@@ -252,8 +253,10 @@ def _objects(file: text.TextFile, kind: str, wrapping: _Wrapping | None, deadlin
 
 def _first_line_is_whole(file: text.TextFile) -> bool:
     with file.open() as lines:
-        for line in lines:
+        while line := lines.readline(LIMITS.record_characters + 1):
             said = line.strip(_BLANK)
+            if len(line) > LIMITS.record_characters:
+                return False
             if said:
                 return _object(said, 1).broken != "row-json-broken" or _is_whole(said)
     return True
@@ -261,7 +264,12 @@ def _first_line_is_whole(file: text.TextFile) -> bool:
 
 def _by_lines(file: text.TextFile, deadline: Deadline | None) -> Iterator[_Object]:
     with file.open() as lines:
-        for number, line in enumerate(lines, start=1):
+        for number in itertools.count(1):
+            line = lines.readline(LIMITS.record_characters + 1)
+            if not line:
+                return
+            if len(line) > LIMITS.record_characters:
+                raise InputInvalid.because("intake-line-too-long", line=number, limit=LIMITS.record_characters)
             if deadline and number % 10_000 == 0:
                 deadline.check()
             said = line.strip(_BLANK)

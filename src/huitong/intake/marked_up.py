@@ -125,6 +125,9 @@ class _Page(HTMLParser):
             here.column += 1
         lines = [re.sub("[ \u00a0]+", " ", line).strip() for line in "".join(here.words).split("\n")]
         down, across = here.spans
+        self.placed += down * across
+        if self.placed > self.limits["cells"]:
+            raise TooManyCellsError
         table = here.table
         table.cells[here.row, here.column] = "\n".join(line for line in lines if line)
         if down > 1 or across > 1:
@@ -134,9 +137,6 @@ class _Page(HTMLParser):
                 here.taken[column] = here.row + down - 1
         here.column += across
         here.words = None
-        self.placed += across
-        if self.placed > self.limits["cells"]:
-            raise TooManyCellsError
 
     def _end_table(self) -> None:
         here = self.open.pop()

@@ -106,7 +106,7 @@ class ParquetTable(FileTable):
     def batches(self) -> Iterator[SourceBatch]:
         """Typed values written as text: days and instants as ISO 8601, instants in UTC, numbers shortest."""
         before, text = 0, 0
-        allowed = LIMITS.parquet.bytes_of(self.path.stat().st_size)
+        allowed = LIMITS.parquet.bytes_of(self.stamp[0] if self.stamp else 0)
         try:
             with parquet.ParquetFile(self.path) as file:
                 for batch in file.iter_batches(batch_size=_BATCH_ROWS):
@@ -118,6 +118,8 @@ class ParquetTable(FileTable):
                     lines = pa.array(range(before + 1, before + 1 + batch.num_rows), pa.int64())
                     before += batch.num_rows
                     yield SourceBatch(lines, columns)
+        except FileNotFoundError:
+            raise InputInvalid.because("intake-file-changed") from None
         except (pa.ArrowException, OSError):
             raise InputInvalid.because("intake-parquet-unreadable") from None
 

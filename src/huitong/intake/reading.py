@@ -34,7 +34,13 @@ def open_source(
     """The table of a file, with its shape decided. With a dataset, header and delimiter are those that name its items.
 
     Raises InputInvalid with the reason why it cannot be read. Close it (or use `with`) when done."""
-    overrides = overrides or Overrides()
+    try:
+        return _open(path, overrides or Overrides(), dataset, deadline)
+    except (FileNotFoundError, PermissionError):
+        raise InputInvalid.because("intake-file-missing") from None
+
+
+def _open(path: Path, overrides: Overrides, dataset: Dataset | None, deadline: Deadline | None) -> SourceTable:
     if not path.is_file():
         raise InputInvalid.because("intake-file-missing")
     kind = kind_of(path)

@@ -39,7 +39,7 @@ def main() -> None:
     path, kind, wanted, said, encoding = sys.argv[1:6]
     limits: dict[str, int] = json.loads(said)
     resource.setrlimit(resource.RLIMIT_AS, (limits["memory_bytes"], limits["memory_bytes"]))
-    resource.setrlimit(resource.RLIMIT_CPU, (limits["seconds"], limits["seconds"]))
+    resource.setrlimit(resource.RLIMIT_CPU, (limits["seconds"], limits["seconds"] + 5))
     resource.setrlimit(resource.RLIMIT_FSIZE, (limits["spool_bytes"], limits["spool_bytes"]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     out = os.fdopen(os.dup(1), "wb")
@@ -113,8 +113,7 @@ def _run(path: Path, kind: str, wanted: str, limits: dict[str, int], out: IO[byt
         raise _Refusal("reading-workbook-too-large", what="cells", limit=limits["cells"])
     if sheet.merged_cell_ranges:
         notes.merged += [(top, left, bottom, right) for (top, left), (bottom, right) in sheet.merged_cell_ranges]
-    if len(notes.merged) > _MOST_RANGES:
-        raise _Refusal("reading-workbook-too-large", what="merged", limit=_MOST_RANGES)
+    notes.merged = _within(notes.merged, rows, width, limits)
     said = {
         "sheet": chosen, "sheets": names, "why": why, "parameters": parameters, "merged": notes.merged, "width": width,
         "hidden_rows": notes.hidden_rows,
@@ -163,8 +162,7 @@ def _run_marked_up(path: Path, kind: str, wanted: str, encoding: str, limits: di
         raise _Refusal("reading-too-wide", columns=width, limit=limits["columns"])
     if height * width > limits["cells"]:
         raise _Refusal("reading-workbook-too-large", what="cells", limit=limits["cells"])
-    if len(table.merged) > _MOST_RANGES:
-        raise _Refusal("reading-workbook-too-large", what="merged", limit=_MOST_RANGES)
+    table.merged = _within(table.merged, height, width, limits)
     said = {
         "sheet": chosen, "sheets": names, "why": why, "parameters": parameters, "merged": table.merged, "width": width,
         "hidden_rows": table.hidden_rows,
@@ -180,6 +178,22 @@ def _run_marked_up(path: Path, kind: str, wanted: str, encoding: str, limits: di
         return cells, flaws.get(number), cut or None
 
     _write((row_of(number) for number in range(height)), width, out)
+
+
+def _within(
+    merged: list[tuple[int, int, int, int]], rows: int, width: int, limits: dict[str, int]
+) -> list[tuple[int, int, int, int]]:
+    """Merged cells as far as the sheet reaches. They never lie over each other: more of them than there are cells are an attack."""
+    if len(merged) > _MOST_RANGES:
+        raise _Refusal("reading-workbook-too-large", what="merged", limit=_MOST_RANGES)
+    kept = [
+        (top, left, min(bottom, rows - 1), min(right, width - 1))
+        for top, left, bottom, right in merged
+        if 0 <= top < rows and 0 <= left < width and bottom >= top and right >= left
+    ]
+    if sum((bottom - top + 1) * (right - left + 1) for top, left, bottom, right in kept) > limits["cells"]:
+        raise _Refusal("reading-workbook-too-large", what="merged", limit=limits["cells"])
+    return [one for one in kept if one[2] > one[0] or one[3] > one[1]]
 
 
 def _is_empty(workbook: calamine.CalamineWorkbook, name: str) -> bool:

@@ -10,6 +10,7 @@ import io
 import itertools
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -83,6 +84,8 @@ def _run(path: Path, kind: str, overrides: Overrides, spool: Any, deadline: Dead
         said = {}
     if "refuse" in said:
         raise InputInvalid.because(said["refuse"], **said["parameters"])
+    if code == -signal.SIGXCPU:
+        raise InputInvalid.because("reading-workbook-too-large", what="seconds", limit=limits["seconds"])
     if code or "sheet" not in said:
         raise InputInvalid.because("reading-workbook-too-large", what="memory", limit=LIMITS.sheet.memory_bytes)
     return said
@@ -317,22 +320,22 @@ class _Merged:
     """Merged cells of the body, row by row."""
 
     def __init__(self, ranges: Sequence[Range], rule: str | None) -> None:
-        self._by_row: dict[int, list[Range]] = {}
+        self._to_come = sorted(ranges, reverse=True) if rule != "leave" else []
         self._rule = rule
+        self._here: list[Range] = []
+        """Those that reach the row."""
         self._values: dict[Range, str] = {}
-        if rule != "leave":
-            for one in ranges:
-                for row in range(one[0], min(one[2], one[0] + 1_048_576) + 1):
-                    self._by_row.setdefault(row, []).append(one)
 
     def apply(self, row: int, cells: Sequence[str]) -> tuple[Sequence[str], str | None]:
-        """The cells of a row (from 0) by the rule, and a reason code if there is none for it."""
-        ranges = self._by_row.get(row)
-        if not ranges:
+        """The cells of a row (from 0) by the rule, and a reason code if there is none for it. Rows are asked for in order."""
+        while self._to_come and self._to_come[-1][0] <= row:
+            self._here.append(self._to_come.pop())
+        if not self._here:
             return cells, None
+        self._here = [one for one in self._here if one[2] >= row]
         changed = list(cells)
         broken = None
-        for one in ranges:
+        for one in self._here:
             top, left, _bottom, right = one
             if left >= len(changed):
                 continue

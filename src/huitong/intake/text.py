@@ -75,7 +75,10 @@ class TextFile:
 
     def open(self) -> io.TextIOWrapper:
         """Its text, line ends as they stand."""
-        return self.path.open("r", encoding=self.encoding, newline="")
+        try:
+            return self.path.open("r", encoding=self.encoding, newline="")
+        except FileNotFoundError:
+            raise InputInvalid.because("intake-file-changed") from None
 
 
 @dataclass(frozen=True)
@@ -147,14 +150,15 @@ ODD = (b"\n\xef\xbb\xbf", b"\x1a", b'="', *(f"\n{quote}{word}".encode() for word
 
 
 def prove(
-    path: Path, encoding: Encoding, *, deadline: Deadline | None = None, repeats: Repeats | None = None
+    path: Path, encoding: Encoding, *, deadline: Deadline | None = None, repeats: Repeats | None = None, by_lines: bool = True
 ) -> tuple[TextFile, Encoding]:
     """Read the whole file once. A file that is ASCII at first may turn out to be something else further down: then the other encoding.
+    Where records are no lines (not `by_lines`), a line may be of any length.
 
     Raises InputInvalid, with the line where decoding broke, or `intake-file-changed`."""
     before = stamp_of(path)
     try:
-        proof = _prove(path, encoding.name, deadline, repeats)
+        proof = _prove(path, encoding.name, deadline, repeats, by_lines)
     except _NotThisError as broken:
         if encoding.name != "utf-8" or broken.wide:
             raise InputInvalid.because("intake-encoding-broken", line=broken.line, encoding=encoding.name) from None
@@ -166,7 +170,7 @@ def prove(
         if encoding.name == "utf-8":
             raise InputInvalid.because("intake-encoding-broken", line=broken.line, encoding="utf-8") from None
         try:
-            proof = _prove(path, encoding.name, deadline, repeats)
+            proof = _prove(path, encoding.name, deadline, repeats, by_lines)
         except _NotThisError as again:
             raise InputInvalid.because("intake-encoding-broken", line=again.line, encoding=encoding.name) from None
     if stamp_of(path) != before:
@@ -248,7 +252,7 @@ def _refuse_mail(start: bytes) -> None:
         name = "ISO-2022"
     elif start.isascii() and b"~{" in start and b"~}" in start and _hidden(start, "hz"):
         name = "HZ"
-    elif start.isascii() and b"+" in start and _hidden(b"".join(found[0] for found in _UTF_7.finditer(start)), "utf-7"):
+    elif start.isascii() and b"+" in start and _hidden(b" ".join(found[0] for found in _UTF_7.finditer(start)), "utf-7"):
         name = "UTF-7"
     if name:
         raise InputInvalid.because("reading-encoding-mail", encoding=name)
@@ -463,7 +467,7 @@ class _Hashing:
         return self._digest.hexdigest()
 
 
-def _prove(path: Path, encoding: str, deadline: Deadline | None, repeats: Repeats | None = None) -> _Proof:
+def _prove(path: Path, encoding: str, deadline: Deadline | None, repeats: Repeats | None, by_lines: bool) -> _Proof:
     if repeats:
         repeats.start()
     decoder = codecs.getincrementaldecoder(encoding)("strict")
@@ -500,7 +504,7 @@ def _prove(path: Path, encoding: str, deadline: Deadline | None, repeats: Repeat
                     first_lost = lines + text[: text.index("\ufffd")].count("\n") + 1
                 lost += gone
             first = min((place for place in (text.find("\n"), text.find("\r")) if place >= 0), default=len(text))
-            if line_so_far + first > LIMITS.record_characters:
+            if by_lines and line_so_far + first > LIMITS.record_characters:
                 raise InputInvalid.because("intake-line-too-long", line=lines + 1, limit=LIMITS.record_characters)
             last = max(text.rfind("\n"), text.rfind("\r"))
             line_so_far = len(text) - last - 1 if last >= 0 else line_so_far + len(text)

@@ -2,11 +2,14 @@
 
 import io
 import json
+import os
 import time
 import zipfile
 from pathlib import Path
 
 import openpyxl
+import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 
 from huitong.errors import InputInvalid, Unavailable
@@ -104,6 +107,109 @@ def test_a_repeated_cell_of_an_open_document_is_not_written_out(tmp_path: Path) 
     assert refused(path) == ["reading-workbook-too-large"]
 
 
+def test_cells_merged_over_each_other_a_thousand_times_are_refused(tmp_path: Path) -> None:
+    areas = "".join(f'<mergeCell ref="A2:XFD{1_048_576 - number}"/>' for number in range(5_000))
+    row = '<row><c><v>1</v></c><c><v>2</v></c></row>'
+    body = f"<sheetData>{row * 6_000}</sheetData><mergeCells>{areas}</mergeCells>"
+    assert refused(workbook(tmp_path / "merged.xlsx", **{SHEET: sheet(body)})) == ["reading-workbook-too-large"]
+
+
+PAGE = "<html><table><tr><th>a</th><th>b</th></tr>"
+SPACE = "urn:schemas-microsoft-com:office:spreadsheet"
+BOOK = f'<Workbook xmlns="{SPACE}" xmlns:ss="{SPACE}"><Worksheet ss:Name="a"><Table>'
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (PAGE + "<tr><td rowspan=65000 colspan=2000>x" * 50, "reading-workbook-too-large"),
+        (PAGE + "<tr>" + "<td>1" * (LIMITS.columns + 1), "reading-too-wide"),
+        ("<html>" + "<table>" * 50_000, "reading-format-web-page"),
+        (f"<?xml version='1.0'?><!DOCTYPE a [<!ENTITY b 'cc'>]>{BOOK}", "reading-workbook-doctype"),
+        (f"<?xml version='1.0'?>{BOOK}<Row ss:Index='99999999'><Cell><Data ss:Type='String'>x</Data></Cell></Row></Table></Worksheet>"
+         "</Workbook>", "reading-workbook-too-large"),
+        (f"<?xml version='1.0'?>{BOOK}<Row>", "reading-workbook-unreadable"),
+    ],
+)  # fmt: skip
+def test_marked_up_text_made_to_break_the_reader_is_refused(tmp_path: Path, content: str, code: str) -> None:
+    path = tmp_path / "a.xls"
+    path.write_text(content)
+    start = time.monotonic()
+    assert refused(path) == [code]
+    assert time.monotonic() - start < 20
+
+
+@pytest.mark.slow
+def test_a_web_page_ends_at_its_own_time_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    path = tmp_path / "a.html"
+    path.write_bytes(b"<html>" + b"<!x" * 1_000_000)
+    monkeypatch.setattr(spreadsheets, "LIMITS", replace(LIMITS, sheet=replace(LIMITS.sheet, marked_up_seconds=2)))
+    with pytest.raises(InputInvalid) as caught:
+        open_source(path)
+    assert caught.value.reasons[0].parameters["what"] == "seconds"
+
+
+def test_a_pipe_a_folder_and_a_link_to_nothing_are_no_files(tmp_path: Path) -> None:
+    pipe, loop = tmp_path / "pipe.csv", tmp_path / "loop.csv"
+    os.mkfifo(pipe)
+    loop.symlink_to(loop)
+    for path in (pipe, loop, tmp_path, tmp_path / "none.csv"):
+        assert refused(path) == ["intake-file-missing"]
+
+
+def test_a_name_says_nothing_and_breaks_nothing(tmp_path: Path) -> None:
+    for name in ("-rf.xls", "it's \"; --.csv", "a\nb.ods"):
+        with open_source(workbook(tmp_path / name)) as source:
+            assert source.reading.format == "xlsx" and source.reading.rows == 1
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.json", "a.xlsx", "a.parquet"])
+def test_a_file_that_goes_away_while_it_is_open_is_noticed(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name == "a.xlsx":
+        workbook(path)
+    elif name == "a.parquet":
+        parquet.write_table(pa.table({"a": [1]}), path)
+    else:
+        path.write_text('[{"a": 1}]' if name == "a.json" else "a,b\n1,2\n")
+    with pytest.raises(InputInvalid) as caught, open_source(path) as source:
+        path.unlink()
+        assert source.reading and source.sha256
+    assert caught.value.reasons[0].code == "intake-file-changed"
+
+
+@pytest.mark.parametrize("end", ["\ufeff2,b\n", "\x1a2,b\n", '2,="b"\n', "小计,\n" + "1,x\n" * 100 + "2,b\n"])
+def test_what_needs_care_far_down_is_not_read_the_fast_way(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "late.csv"
+    path.write_text("a,b\n" + "1,x\n" * 60_000 + end)
+    with open_source(path) as source:
+        assert source.fast is not None
+        assert any(mark in path.read_bytes() for mark in source.fast.odd)
+        assert source.proof().rows is None
+        *_, last = source.batches()
+        assert list(last.columns.slice(last.columns.num_rows - 1).to_pylist()[0].values()) == ["2", "b"]
+        assert source.reading.rows == 60_000 + end.count("\n")
+
+
+@pytest.mark.parametrize("names", [["a", "A"], ["a", ""], ["a", "file_row_number"]])
+def test_columns_of_parquet_that_no_name_tells_apart_are_read_by_their_place(tmp_path: Path, names: list[str]) -> None:
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=names), path)
+    with open_source(path) as source:
+        assert source.fast is None
+        assert [list(row.values()) for batch in source.batches() for row in batch.columns.to_pylist()] == [["1", "2"]]
+
+
+def test_broken_rows_without_number_are_counted_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n" + "1,2\n" * 300 + "1,2,3\n" * 20_000)
+    with open_source(path) as source:
+        told = source.reading.decisions[-1]
+    assert told.value == "20000" and str(told.why.parameters["lines"]).endswith(", ...")
+
+
 def test_a_reading_process_that_dies_is_a_refusal_and_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
@@ -142,6 +248,16 @@ def test_json_without_bottom_is_refused(tmp_path: Path, opening: str) -> None:
 def test_a_json_record_without_end_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "long.json"
     path.write_text('[{"a":"' + "x\n" * (LIMITS.record_characters // 2 + 1_100_000))
+    assert refused(path) == ["intake-line-too-long"]
+
+
+def test_one_line_of_json_may_be_long_as_services_answer(tmp_path: Path) -> None:
+    path = tmp_path / "long.json"
+    row = json.dumps({"a": 1, "b": "x" * 1_000})
+    for before, after in (("[", "]"), ('{"code":0,"data":[', '],"total":1}')):
+        path.write_text(before + ",".join([row] * (LIMITS.record_characters // 1_000 + 10)) + after)
+        assert inspect(path).rows == LIMITS.record_characters // 1_000 + 10
+    path.write_text('{"a":1}\n{"a":"' + "x" * LIMITS.record_characters + '"}\n')
     assert refused(path) == ["intake-line-too-long"]
 
 
