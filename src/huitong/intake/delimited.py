@@ -92,7 +92,7 @@ def open_delimited(path: Path, overrides: Overrides, dataset: Dataset | None, de
     alike = all(len(row) == len(cells) for row in below)
     lone = re.search("\r(?!\n)", sample[:-1]) is not None
     usual = dialect.quote in ('"', "") and not dialect.blanks and not dialect.escape and dialect.delimiter.isascii()
-    usual = usual and not odd_lines and not remarked
+    usual = usual and not odd_lines and not remarked and not any(mark in start for mark in text.ODD)
     plain = skip == before and usual and not lone and None not in rows
     if straight and alike and plain and not table.has_tail():
         table.fast = FastText(path, dialect.delimiter, dialect.quote, skip, len(cells), text.ODD)
