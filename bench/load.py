@@ -83,7 +83,7 @@ began, used = time.perf_counter(), time.process_time()
 loaded = load(Path(sys.argv[1]), dataset=entry(), lake=lake, options=LoadOptions(reject_limit=int(sys.argv[3])))
 between = time.perf_counter()
 with lake.looking([file.path for file in loaded.snapshot.files]) as engine:
-    found = measures(engine, lake.scan(loaded.snapshot), entry(), distinct=False, key=False)
+    found = measures(engine, lake.scan(loaded.snapshot), entry(), distinct=False, key=False, missing=lake.missing(loaded.snapshot))
 ended = time.perf_counter()
 print(json.dumps({
     "seconds": ended - began, "load": between - began, "validity": ended - between, "cpu": time.process_time() - used,

@@ -53,19 +53,30 @@ class Measures:
     """None if the dataset has no primary key, or it was not asked for."""
 
 
-def measures(connection: Any, scan: str, dataset: Dataset, *, distinct: bool = True, key: bool = True) -> Measures:
+def measures(
+    connection: Any,
+    scan: str,
+    dataset: Dataset,
+    *,
+    distinct: bool = True,
+    key: bool = True,
+    missing: Mapping[str, int] | None = None,
+) -> Measures:
     """Rows, present values, valid values and distinct values of every item, and how well the primary key tells rows apart.
 
     `scan` is anything that can stand after FROM and gives the items by their names with their own types, for instance
-    `read_parquet(['...'])`. Everything but the key is one statement in one pass; `distinct` is up to half of its cost. The connection
-    is DuckDB's; its limits of memory, threads and files hold, and its `interrupt()` ends this too."""
+    `read_parquet(['...'])`. Everything but the key is one statement in one pass; `distinct` is up to half of its cost. `missing` tells how
+    many rows have no value in an item, where that is known without reading them (`Lake.missing`). The connection is DuckDB's; its
+    limits of memory, threads and files hold, and its `interrupt()` ends this too."""
     rows = _count(connection, scan)
     every = max(1, math.ceil(rows / (_FULL * _BITS)))
     asked: list[str] = []
+    known = missing or {}
     for item in dataset.items:
         source = quote_name(item.name)
         valid = validity_sql(item.meaning, source, item.type)
-        asked += [f"count({source})", "NULL" if valid is None else f"count(*) FILTER ({valid})"]
+        present = str(rows - known[item.name]) if item.name in known else f"count({source})"
+        asked += [present, "NULL" if valid is None else f"count(*) FILTER ({valid})"]
         if distinct and rows <= _EXACT:
             asked += [f"count(DISTINCT {source})", "NULL"]
         elif distinct:
@@ -76,7 +87,7 @@ def measures(connection: Any, scan: str, dataset: Dataset, *, distinct: bool = T
                 f"{counted} FILTER ({source} IS NOT NULL))",
                 f"{counted} FILTER ({sampled}))" if every > 1 else "NULL",
             ]
-    found = _one_row(connection, f"SELECT {', '.join(asked)} FROM {scan}")
+    found = _one_row(connection, f"SELECT {', '.join([*asked, 'count(*)'])} FROM {scan}")  # one row, even if all else is known
     width = 4 if distinct else 2
     items = tuple(
         _item_quality(item, rows, found[width * position : width * (position + 1)], every)
@@ -326,7 +337,7 @@ def look(
     old = previous_snapshot if previous is not None and _can_be_read(lake, previous_snapshot) else None
     with lake.looking({file.path for one in (snapshot, old) if one is not None for file in one.files}) as connection:
         scan = lake.scan(snapshot)
-        measured = measured or measures(connection, scan, dataset)
+        measured = measured or measures(connection, scan, dataset, missing=lake.missing(snapshot))
         made = report(
             dataset=dataset,
             snapshot=snapshot,

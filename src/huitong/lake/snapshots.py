@@ -178,6 +178,23 @@ class Lake:
         paths = (quote_text(str(path.resolve())) for path in self.absolute([file.path for file in snapshot.files]))
         return f"read_parquet([{', '.join(paths)}], hive_partitioning=false)"
 
+    def missing(self, snapshot: Snapshot) -> Mapping[str, int]:
+        """Rows without a value, by item, as the files of a snapshot tell at their end; an item of which one does not tell is left out."""
+        counted: dict[str, int] = {}
+        untold: set[str] = set()
+        for file in snapshot.files:
+            with parquet.ParquetFile(self.folder / file.path) as opened:
+                metadata = opened.metadata
+                for group in range(metadata.num_row_groups):
+                    for number in range(metadata.num_columns):
+                        column = metadata.row_group(group).column(number)
+                        told = column.statistics if column.is_stats_set else None
+                        if told is None or not told.has_null_count:
+                            untold.add(column.path_in_schema)
+                        else:
+                            counted[column.path_in_schema] = counted.get(column.path_in_schema, 0) + told.null_count
+        return {name: count for name, count in counted.items() if name not in untold}
+
     def columns(self, snapshot: Snapshot) -> Mapping[str, ItemType]:
         """The items that a snapshot holds, in order: as noted with it or, for one taken before that was noted, as its files say."""
         if snapshot.columns or not snapshot.files:
