@@ -256,6 +256,8 @@ def _stage(
     piece.check_plain(fast.delimiter)
     if header_bytes and (header_bytes in piece.data or piece.data.startswith(header_bytes[1:])):
         raise NotPlainError
+    if any(mark in piece.data or (mark[:1] == b"\n" and piece.data.startswith(mark[1:])) for mark in fast.odd):
+        raise NotPlainError
     records, longest = piece.count()
     kept, rejected = None, list[tuple[int, Sequence[Cause], str | None]]()
     try:

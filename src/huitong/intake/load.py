@@ -470,4 +470,13 @@ def _reader_of_parquet(column: str, found: pa.DataType, kind: ItemType) -> Reade
         ItemType.DATE: types.is_date(found),
         ItemType.INSTANT: types.is_timestamp(found) and found.tz is not None,
     }[kind]
-    return reader_of_typed(column, kind) if fits else None
+    exact = None
+    if types.is_decimal(found):
+        exact = f"DECIMAL({found.precision}, {found.scale})" if found.precision <= _ENGINE_PRECISION else None
+    elif types.is_integer(found):
+        exact = "HUGEINT"
+    return reader_of_typed(column, kind, exact=exact) if fits else None
+
+
+_ENGINE_PRECISION = 38
+"""Digits of a decimal that the engine has a type for."""

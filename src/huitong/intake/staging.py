@@ -7,6 +7,7 @@ writing is committed.
 import contextlib
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -147,7 +148,11 @@ class Typist:
         made = straight(compute.if_else(mask, pa.scalar(None, column.type), column), item.type)
         if made is None:
             return None
-        values, unfit = self._asked(column.take(pa.array(places)), item)
+        texts = column.take(pa.array(places))
+        if all(_is_no_value(text) for text in texts.to_pylist()):  # the usual dirt: no need to ask
+            wrong[places] = [bool(text.strip(" ")) for text in texts.to_pylist()]
+            return made
+        values, unfit = self._asked(texts, item)
         wrong[places] |= unfit
         return made if values.null_count == len(values) else compute.replace_with_mask(made, mask, values)
 
@@ -204,6 +209,14 @@ class Typist:
                 yield REASONS[item.type], item.name
             elif item.name in missing and missing[item.name][place]:
                 yield "row-key-missing", item.name
+
+
+def _is_no_value(text: str) -> bool:
+    """Whether a text that looks odd for a number or a date is surely none: it has no digit, or is a day that does not exist."""
+    return _NO_DIGIT.fullmatch(text) is not None or _DAY.fullmatch(text) is not None
+
+
+_NO_DIGIT, _DAY = re.compile(r"\D*"), re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def _without(table: pa.Table, places: "np.ndarray[Any, Any]") -> pa.Table:

@@ -109,7 +109,7 @@ _FORMATS = {
     "text": ResourceFormat.TEXT,
     "json": ResourceFormat.TEXT,
     "json-lines": ResourceFormat.TEXT,
-    **dict.fromkeys(("xlsx", "xls", "xlsb", "ods"), ResourceFormat.SPREADSHEET),
+    **dict.fromkeys(("xlsx", "xls", "xlsb", "ods", "html", "xml"), ResourceFormat.SPREADSHEET),
 }
 
 

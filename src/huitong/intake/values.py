@@ -94,15 +94,17 @@ def reader_of_text(column: str, kind: ItemType) -> Reader:
     return Reader(f"CASE WHEN {usual} THEN {value} WHEN regexp_full_match({text}, '{shape}') THEN {value} END", there)
 
 
-def reader_of_typed(column: str, kind: ItemType) -> Reader:
-    """How a column of a matching Parquet type becomes values of an item type."""
+def reader_of_typed(column: str, kind: ItemType, *, exact: str | None = None) -> Reader:
+    """How a column of a matching Parquet type becomes values of an item type. `exact` is the engine's type of a column whose numbers a
+    double may not hold: those that it would change do not fit."""
     source = quote_name(column)
     there = f"({source} IS NOT NULL)"
     if kind is ItemType.INTEGER:
         return Reader(f"TRY_CAST({source} AS BIGINT)", there)
     if kind is ItemType.DECIMAL:
         value = f"CAST({source} AS DOUBLE)"
-        return Reader(f"CASE WHEN isfinite({value}) THEN {value} END", there)
+        kept = f" AND TRY_CAST({value} AS {exact}) = {source}" if exact else ""
+        return Reader(f"CASE WHEN isfinite({value}){kept} THEN {value} END", there)
     target = {ItemType.TEXT: "VARCHAR", ItemType.BOOLEAN: "BOOLEAN", ItemType.DATE: "DATE", ItemType.INSTANT: "TIMESTAMPTZ"}[kind]
     return Reader(f"CAST({source} AS {target})", there, always_fits=True)
 

@@ -1,6 +1,7 @@
 """A file of an office becomes a snapshot without a guess, or a refusal that names the line, the item and the reason."""
 
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -311,3 +312,14 @@ def test_a_million_rows_need_little_memory_and_tell_their_progress(lake: Lake, t
     assert len(told) > 4
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600 * 1024
+
+
+def test_a_number_that_a_double_would_change_does_not_fit(lake: Lake, tmp_path: Path) -> None:
+    entry = dataset({"share": (ItemType.DECIMAL, "比例")})
+    for column in (
+        pa.array([Decimal("1.25"), Decimal("12345678901234567.89")], pa.decimal128(19, 2)),
+        pa.array([5, 2**53 + 1], pa.int64()),
+    ):
+        parquet.write_table(pa.table({"share": column}), tmp_path / "x.parquet")
+        done = load(tmp_path / "x.parquet", dataset=entry, lake=lake, options=LoadOptions(reject_limit=1))
+        assert (done.snapshot.rows, [(one.line, one.reason) for one in done.rejects]) == (1, [(2, "value-not-decimal")])
