@@ -36,7 +36,6 @@ _MOST_THREADS = 4
 _AHEAD = 2
 """Pieces that wait for each thread."""
 _NEWLINE, _RETURN = 10, 13
-_FEW = 256
 
 
 class NotPlainError(Exception):
@@ -75,7 +74,7 @@ class Piece:
     @cached_property
     def records(self) -> "tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]":
         """Where each record that is not blank begins and ends."""
-        ends = self.outside(np.flatnonzero(self.bytes_ == _NEWLINE))
+        ends = self.outside(self._newlines)
         if not len(ends) or ends[-1] != len(self.data) - 1:
             ends = np.append(ends, len(self.data))
         starts = np.concatenate(([0], ends[:-1] + 1))
@@ -85,21 +84,36 @@ class Piece:
 
     def lines(self, starts: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
         """The number of the line on which each of these places, in order, lies."""
-        if len(starts) <= _FEW:
-            number, place, found = self.line, 0, []
-            for start in starts:
-                number += self.data.count(b"\n", place, int(start))
-                place = int(start)
-                found.append(number)
-            return np.array(found, np.int64)
-        return np.searchsorted(np.flatnonzero(self.bytes_ == _NEWLINE), starts) + self.line
+        return np.searchsorted(self._newlines, starts) + self.line
+
+    @cached_property
+    def _newlines(self) -> "np.ndarray[Any, Any]":
+        return np.flatnonzero(self.bytes_ == _NEWLINE)
+
+    def holds(self, marks: Sequence[bytes]) -> bool:
+        """Whether one of these texts stands in it; one that begins with a line feed is looked for where lines begin."""
+        starts = np.concatenate(([0], self._newlines + 1))
+        starts = starts[starts < len(self.data)]
+        first = self.bytes_[starts]
+        for mark in marks:
+            if mark[:1] != b"\n":
+                if all(bytes([byte]) in self.data for byte in mark) and mark in self.data:
+                    return True
+            else:
+                there = starts[first == mark[1]]
+                for place, byte in enumerate(mark[2:], start=1):
+                    there = there[there + place < len(self.data)]
+                    there = there[self.bytes_[there + place] == byte]
+                if len(there):
+                    return True
+        return False
 
     def count(self) -> tuple[int, int]:
         """How many records that are not blank stand in it, by the ends of its lines alone, and the bytes of the longest."""
         if self.is_quoted or b"\r" in self.data:
             starts, ends = self.records
             return len(starts), int((ends - starts).max(initial=0))
-        ends = np.flatnonzero(self.bytes_ == _NEWLINE)
+        ends = self._newlines
         if not len(ends) or ends[-1] != len(self.data) - 1:
             ends = np.append(ends, len(self.data))
         lengths = np.diff(ends, prepend=-1) - 1
@@ -256,7 +270,7 @@ def _stage(
     piece.check_plain(fast.delimiter)
     if header_bytes and (header_bytes in piece.data or piece.data.startswith(header_bytes[1:])):
         raise NotPlainError
-    if any(mark in piece.data or (mark[:1] == b"\n" and piece.data.startswith(mark[1:])) for mark in fast.odd):
+    if piece.holds(fast.odd):
         raise NotPlainError
     records, longest = piece.count()
     kept, rejected = None, list[tuple[int, Sequence[Cause], str | None]]()
