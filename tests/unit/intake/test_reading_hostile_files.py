@@ -18,6 +18,8 @@ from huitong.intake.limits import LIMITS, Deadline
 from huitong.intake.reading import Overrides, inspect, open_source
 from huitong.words import render
 
+pytestmark = pytest.mark.slow  # each workbook meets a process of its own; all of them run in `make test`
+
 
 def refused(path: Path, overrides: Overrides | None = None) -> list[str]:
     with pytest.raises(InputInvalid) as caught, open_source(path, overrides=overrides) as source:
