@@ -171,8 +171,14 @@ def seed_lake(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str,
     return folder / "lake", taken
 
 
+def look_at_no_connection(**_: object) -> None:
+    """What the test client connects in place of Django's closing of connections: an instance in memory has none."""
+
+
 @pytest.fixture
-def instance(tmp_path: Path, divisions: Divisions, seed_lake: tuple[Path, dict[str, Snapshot]]) -> Iterator[Instance]:
+def instance(
+    tmp_path: Path, divisions: Divisions, seed_lake: tuple[Path, dict[str, Snapshot]], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Instance]:
     stores, clock, engine = MemoryStores(), MemoryClock(NOW), Engine()
     keystore = FileKeyStore(tmp_path / "keys")
     keystore.create([LEDGER, "session", "token-salt", "pseudonym-master"])
@@ -190,9 +196,13 @@ def instance(tmp_path: Path, divisions: Divisions, seed_lake: tuple[Path, dict[s
         stores.catalog.add_snapshot(seed_lake[1][one.id])
     made = doors_of(platform, stores, accounts=Tokens(), clock=clock)
     doors_module.use(made)
-    for signal in (request_started, request_finished):  # nothing here has a connection, so none is looked at
+    # The test client connects the closing of connections again after each of its calls, by the name it has for it; a database that another
+    # test of this process left in memory would then be looked at by calls that come another way.
+    monkeypatch.setattr("django.test.client.close_old_connections", look_at_no_connection)
+    for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
     yield Instance(stores, clock, engine, made, platform.sequencer, tmp_path)
     doors_module.use(None)
     for signal in (request_started, request_finished):
+        signal.disconnect(look_at_no_connection)
         signal.connect(close_old_connections)
