@@ -410,6 +410,10 @@ class MemorySharingStore(_Store):
         """Grants over datasets of the office, newest first."""
         return [grant for grant in reversed(self._grants.values()) if grant.provider == office]
 
+    def grants_of_requests(self, requests: Collection[str]) -> Sequence[Grant]:
+        """Grants that came of these requests, newest first."""
+        return [grant for grant in reversed(self._grants.values()) if grant.request in requests]
+
     def grants_of_dataset(self, dataset_id: str, states: Collection[GrantState]) -> Sequence[Grant]:
         """Grants over a dataset, oldest first."""
         return [grant for grant in self._grants.values() if grant.dataset == dataset_id and grant.state in states]

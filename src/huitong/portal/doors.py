@@ -3,7 +3,7 @@
 import json
 import re
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -127,8 +127,11 @@ class Doors:
 
     def grant_of_request(self, request: Request) -> str | None:
         """The number of the grant that came of a request."""
-        grant = self.sharing.grant_of(request)
-        return grant.id if grant else None
+        return self.grants_of_requests([request]).get(request.id)
+
+    def grants_of_requests(self, requests: Sequence[Request]) -> Mapping[str, str]:
+        """The numbers of the grants that came of a page of requests, by the requests' numbers."""
+        return {request: grant.id for request, grant in self.sharing.grants_of(requests).items()}
 
     def grants(self, *, by: Actor) -> Sequence[Grant]:
         """The grants that the actor's office uses or gave, newest first."""

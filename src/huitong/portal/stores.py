@@ -472,6 +472,10 @@ class DjangoSharingStore:
         """All grants, in every state, over datasets of the office; newest first."""
         return self._grants(Q(provider_id=office), newest_first=True)
 
+    def grants_of_requests(self, requests: Collection[str]) -> Sequence[Grant]:
+        """All grants, in every state, that came of these requests; newest first."""
+        return self._grants(Q(request_id__in=list(requests)), newest_first=True)
+
     def grants_of_dataset(self, dataset_id: str, states: Collection[GrantState]) -> Sequence[Grant]:
         """The grants over a dataset in these states; oldest first."""
         return self._grants(Q(dataset_id=dataset_id, state__in=[state.value for state in states]))

@@ -400,8 +400,16 @@ class SharingActions:
 
     def grant_of(self, request: Request) -> Grant | None:
         """The grant that the request became."""
-        grants = self.sharing.grants_of_office(request.applicant_office, [request.dataset])
-        return next((grant for grant in grants if grant.request == request.id), None)
+        return self.grants_of([request]).get(request.id)
+
+    def grants_of(self, requests: Sequence[Request]) -> Mapping[str, Grant]:
+        """The grants that requests became, by the requests' ids: the newest of the office that asked. One question for all of them."""
+        askers = {request.id: request.applicant_office for request in requests}
+        found: dict[str, Grant] = {}
+        for grant in self.sharing.grants_of_requests(list(askers)):
+            if grant.using_office == askers[grant.request]:
+                found.setdefault(grant.request, grant)
+        return found
 
     def availability(self, dataset: Dataset, *, actor: Actor) -> Availability:
         """Can the actor's office have it, how, by when."""

@@ -91,6 +91,10 @@ class SharingStore(Protocol):
         """All grants, in every state, over datasets of the office; newest first."""
         ...
 
+    def grants_of_requests(self, requests: Collection[str]) -> Sequence[Grant]:
+        """All grants, in every state, that came of these requests; newest first."""
+        ...
+
     def grants_of_dataset(self, dataset_id: str, states: Collection[GrantState]) -> Sequence[Grant]:
         """The grants over a dataset in these states; oldest first."""
         ...

@@ -147,6 +147,12 @@ def test_grants_are_listed_in_one_statement(asked: Stores, queries: Callable[[],
     assert ids(asked.sharing.grants_by_provider(CIVIL.id)) == ["5", "4", "3", "2", "1"]
     assert ids(asked.sharing.grants_of_dataset(HOUSEHOLDS.id, [GrantState.PREPARING])) == ["1", "3", "5"]
     assert ids(asked.sharing.grants_in_state(GrantState.ACTIVE, limit=1)) == ["2"]
+    with asked.atomic():
+        asked.sharing.add_request(request(2))
+        asked.sharing.add_grant(replace(grant(6, at=NOON + timedelta(hours=6)), request="R-000002"))
+    queries()
+    assert ids(asked.sharing.grants_of_requests(["R-000002", "R-000009"])) == ["6"]
+    assert ids(asked.sharing.grants_of_requests(["R-000001", "R-000002"])) == ["6", "5", "4", "3", "2", "1"]
 
 
 def test_numbers_are_given_once_even_at_once(example: Example, using: str) -> None:

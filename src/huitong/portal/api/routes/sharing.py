@@ -62,7 +62,9 @@ def requests(
 ) -> Any:
     """Requests that your office made (`applicant`) or has to answer (`provider`), newest first."""
     found, total = doors().sharing.requests(by=actor(request), side=side, limit=limit, offset=offset)
-    return shapes.page([shape(one) for one in found], name="requests", total=total, limit=limit, offset=offset)
+    granted = doors().grants_of_requests(found)
+    entries = [shapes.request(one, grant=granted.get(one.id)) for one in found]
+    return shapes.page(entries, name="requests", total=total, limit=limit, offset=offset)
 
 
 @router.get("/requests/{request_id}", response=RequestOut, openapi_extra=signed_in(404))
