@@ -27,6 +27,7 @@ from huitong.model.query import EngineLimits
 from huitong.policy.grading import GradingScheme, effective_grade, floor_faults, scheme_in_force, sources_of, storage_rule
 from huitong.settings import Settings
 from huitong.sharing.actions import SharingActions
+from huitong.sharing.ports import NoticeBoard
 from huitong.sharing.succession import SuccessionActions
 
 
@@ -43,6 +44,7 @@ class Stores(Protocol):
     divisions: Any
     quality: QualityStore
     loads: LoadStore
+    notices: NoticeBoard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +115,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         time_zone=settings.time_zone,
         grading=grading,
         roll=stores.parties,
+        notices=stores.notices,
     )
 
     def grade_of(dataset: Dataset, rows: int | None) -> Grade:

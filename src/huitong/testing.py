@@ -22,6 +22,7 @@ from huitong.errors import Conflict, NotFound
 from huitong.intake.plans import LoadPlan, LoadRun, RunState
 from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.ledger import Checkpoint, EntryKind, Promise
+from huitong.model.notice import Notice, NoticeKind
 from huitong.model.party import Actor, Division, DivisionLevel, Office, Role
 from huitong.model.policy import Grant, GrantState
 from huitong.model.quality import GradingSuggestion, QualityReport, SuggestionState
@@ -739,6 +740,23 @@ class MemoryEntryLog(_Store):
         return [kind for kind, _ in self.written]
 
 
+class MemoryNoticeBoard(_Store):
+    """NoticeBoard that remembers what was posted, for whomever."""
+
+    def __init__(self, transactions: MemoryTransactions) -> None:
+        super().__init__(transactions)
+        self.posted: list[Notice] = []
+
+    def post(self, notice: Notice) -> None:
+        """Remember; undone with the transaction."""
+        self._append(self.posted, notice)
+
+    @property
+    def kinds(self) -> list[NoticeKind]:
+        """What was told of, in order."""
+        return [notice.kind for notice in self.posted]
+
+
 class MemoryStores:
     """One of each over one transaction log."""
 
@@ -754,6 +772,7 @@ class MemoryStores:
         self.ledger = MemoryLedgerStore(self.transactions)
         self.uses = MemoryUses(self.transactions)
         self.side_tables = MemorySideTables()
+        self.notices = MemoryNoticeBoard(self.transactions)
 
     def atomic(self) -> AbstractContextManager[None]:
         """A transaction over all of them."""

@@ -68,7 +68,7 @@ from huitong.portal.rows import (
     wish_to_json,
 )
 from huitong.portal.sharing import models as sharing
-from huitong.sharing.ports import SharingStore, Side
+from huitong.sharing.ports import NoBoard, NoticeBoard, SharingStore, Side
 
 Row = TypeVar("Row", bound=Model)
 LONGEST_POST = 130
@@ -856,6 +856,7 @@ class Stores:
         self.ledger: LedgerStore = DjangoLedgerStore(using)
         self.uses: Uses = DjangoUses(using)
         self.records: Records = DjangoRecords(using)
+        self.notices: NoticeBoard = NoBoard()
 
     def atomic(self) -> AbstractContextManager[None]:
         """A transaction over all of them."""

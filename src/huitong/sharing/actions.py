@@ -36,6 +36,8 @@ from huitong.sharing.ports import (
     Clock,
     DivisionTree,
     EntryLog,
+    NoBoard,
+    NoticeBoard,
     PartyStore,
     PolicyEpoch,
     SharingStore,
@@ -78,6 +80,8 @@ class SharingActions:
     """The scheme in force: default masks, reviewers, modes."""
     roll: ReviewerRoll | None = None
     """Who could answer, for availability; without it nobody is missed."""
+    notices: NoticeBoard = field(default_factory=NoBoard)
+    """Where each change tells of itself, inside its transaction."""
 
     # Asking
 

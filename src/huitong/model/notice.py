@@ -1,0 +1,89 @@
+"""What people and systems are told of: that something happened to a request, a grant or a load. Ids and codes, no words, no persons."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from huitong.errors import InputInvalid
+from huitong.model.party import Role
+
+
+class NoticeKind(StrEnum):
+    """What happened."""
+
+    REQUEST_SUBMITTED = "request-submitted"
+    REQUEST_APPROVED = "request-approved"
+    REQUEST_REFUSED = "request-refused"
+    SUPPLEMENT_ASKED = "supplement-asked"
+    """The provider asks the applicant for more before it answers."""
+    SUPPLEMENT_GIVEN = "supplement-given"
+    REQUEST_EXTENDED = "request-extended"
+    """The time to answer was made longer."""
+    REQUEST_OVERDUE = "request-overdue"
+    """The time to answer is over; the regulator is told too."""
+    REQUEST_WITHDRAWN = "request-withdrawn"
+    REQUEST_LAPSED = "request-lapsed"
+    """Ended without an answer, because what was asked for never came."""
+    GRANT_MADE = "grant-made"
+    GRANT_READY = "grant-ready"
+    """It can be used from now on."""
+    GRANT_EXTENDED = "grant-extended"
+    GRANT_REVOKED = "grant-revoked"
+    GRANT_EXPIRING = "grant-expiring"
+    GRANT_EXPIRED = "grant-expired"
+    QUOTA_NEARLY_USED = "quota-nearly-used"
+    DELEGATION_MADE = "delegation-made"
+    """Somebody answers in the place of another for a while."""
+    REIDENTIFICATION_ASKED = "reidentification-asked"
+    REIDENTIFICATION_ANSWERED = "reidentification-answered"
+    EXTRACT_READY = "extract-ready"
+    LOAD_FAILED = "load-failed"
+    TEST = "test"
+    """Sent on demand, to try a way by which notices go out."""
+
+    @property
+    def type(self) -> str:
+        """The same as the type of a message between systems: `grant.made`, `quota.nearly_used`."""
+        return self.value.replace("-", ".", 1).replace("-", "_")
+
+
+ABOUT = frozenset(
+    {
+        "request", "grant", "dataset", "office", "due", "until", "reason", "state", "quota", "percent", "delegation", "case",
+        "extract", "plan", "run", "successor", "subscription",
+    }
+)  # fmt: skip
+"""What a notice may be about: ids, codes, days and numbers that are no personal data. A post is none of them: its id holds a person's
+name."""
+
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+%~#-]{0,199}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """That something happened, and whom it is for. Who may not know of the dataset that it names is not told, though listed here."""
+
+    kind: NoticeKind
+    at: datetime
+    about: Mapping[str, str]
+    """Keys of `ABOUT`: ids and codes in Latin letters and digits, days as YYYY-MM-DD."""
+    to_persons: tuple[str, ...] = ()
+    """Account names of persons, e.g. of who asked."""
+    to_roles: tuple[tuple[str, Role], ...] = ()
+    """Whoever holds the role in the office at this moment; the office's systems too."""
+    to_offices: tuple[str, ...] = ()
+    """The systems of these offices alone: what they subscribed to."""
+
+    def __post_init__(self) -> None:
+        if not (self.to_persons or self.to_roles or self.to_offices):
+            raise InputInvalid.because("notice-to-nobody", kind=self.kind.value)
+        for name, value in self.about.items():
+            if name not in ABOUT or _PLAIN.fullmatch(value) is None:
+                raise InputInvalid.because("notice-about-words", kind=self.kind.value, name=name)
+
+    @property
+    def offices(self) -> tuple[str, ...]:
+        """The offices whose systems are told, each once, in the order in which they are named."""
+        return tuple(dict.fromkeys((*(office for office, _ in self.to_roles), *self.to_offices)))
