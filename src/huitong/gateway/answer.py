@@ -157,6 +157,19 @@ class _Considered:
     snapshots: Mapping[str, Snapshot]
 
 
+@dataclass(kw_only=True)
+class _Use:
+    """One use between its intent and its outcome."""
+
+    query: str
+    actor: Actor
+    plan: Plan
+    began: float
+    entries: list[Promise]
+    settled: bool = False
+    """Whether its outcome was written, or at least begun."""
+
+
 class InFlight:
     """How many queries run in this process: no office takes all the places, and nobody waits for one."""
 
@@ -235,10 +248,19 @@ class Gateway:
 
         Raises Refused (the rules say no: all reasons, `.query` set) or Unavailable (the ledger or the engine cannot serve)."""
         query = new_query_number()
-        with self._in_flight.one_of(actor.office, query):
-            return self._answer(query, request, actor)
+        maximum = self._limits.maximum_rows
+        with self._in_flight.one_of(actor.office, query), self._use(query, request, actor) as use:
+            table = self._engine.run(use.plan.governed(query, replace(self._limits, maximum_rows=maximum + 1)))
+            passed = gate(table, maximum_rows=maximum, ordered=use.plan.ordered)
+            digest = result_hash(passed.table)
+            self._refuse_if_ended(use.plan, actor)
+            self._settle(use, rows=passed.table.num_rows, result_hash=digest)
+            receipt = self._receipt(query, use.entries)
+        return Answer(query=query, table=passed.table, receipt=receipt, notices=use.plan.notices + passed.notices)
 
-    def _answer(self, query: str, request: QueryRequest, actor: Actor) -> Answer:
+    @contextmanager
+    def _use(self, query: str, request: QueryRequest, actor: Actor) -> Iterator[_Use]:
+        """One use from its plan and intent to its outcome: the block runs between them and settles it, or it has failed."""
         with ExitStack() as lease:
             plan = self._plan(query, request, actor)
             try:
@@ -246,7 +268,14 @@ class Gateway:
             except NotFound:  # a file was removed since: with what is there now
                 plan = self._plan(query, request, actor, anew=True)
                 lease.enter_context(self._kept(plan))
-            return self._run(query, request, actor, plan)
+            intent = self._append(query, EntryKind.USE_INTENT, self._intent(query, request, actor, plan))
+            use = _Use(query=query, actor=actor, plan=plan, began=time.monotonic(), entries=[intent])
+            try:
+                yield use
+            except BaseException as failure:
+                if not use.settled:
+                    self._end(use, {"failure": _failure_code(failure)})
+                raise _without_engine_words(failure, query) from None
 
     def _kept(self, plan: Plan) -> AbstractContextManager[None]:
         """Keep the files of the plan while it runs."""
@@ -254,30 +283,15 @@ class Gateway:
             return nullcontext()
         return self._leases.reading({file for table in plan.tables for file in table.files})
 
-    def _run(self, query: str, request: QueryRequest, actor: Actor, plan: Plan) -> Answer:
-        intent = self._append(query, EntryKind.USE_INTENT, self._intent(query, request, actor, plan))
-        began = time.monotonic()
-        try:
-            table = self._engine.run(plan.governed(query, replace(self._limits, maximum_rows=self._limits.maximum_rows + 1)))
-            passed = gate(table, maximum_rows=self._limits.maximum_rows, ordered=plan.ordered)
-            digest = result_hash(passed.table)
-            self._refuse_if_ended(plan, actor)
-        except BaseException as failure:
-            body = {"query": query, "intent": intent.entry, "failure": _failure_code(failure), "duration_bucket": _since(began)}
-            outcome = self._append(query, EntryKind.USE_OUTCOME, body)
-            self._remember(query, actor, (intent, outcome))
-            raise _without_engine_words(failure, query) from None
-        body = {
-            "query": query,
-            "intent": intent.entry,
-            "rows": passed.table.num_rows,
-            "result_hash": digest,
-            "duration_bucket": _since(began),
-        }
-        outcome = self._append(query, EntryKind.USE_OUTCOME, body)
-        self._remember(query, actor, (intent, outcome))
-        receipt = self._receipt(query, (intent, outcome))
-        return Answer(query=query, table=passed.table, receipt=receipt, notices=plan.notices + passed.notices)
+    def _settle(self, use: _Use, *, rows: int, result_hash: str) -> None:
+        """Write what came of the use; only after this may anything leave."""
+        self._end(use, {"rows": rows, "result_hash": result_hash})
+
+    def _end(self, use: _Use, found: Mapping[str, Any]) -> None:
+        use.settled = True
+        body = {"query": use.query, "intent": use.entries[0].entry, **found, "duration_bucket": _since(use.began)}
+        use.entries.append(self._append(use.query, EntryKind.USE_OUTCOME, body))
+        self._remember(use.query, use.actor, use.entries)
 
     def why(self, request: QueryRequest, *, actor: Actor) -> Explanation:
         """What the statement would use, on which terms, and every reason against it. Runs nothing, records nothing."""
