@@ -1,6 +1,7 @@
 """The API as a whole: its operations, its one way to say no, and its description in OpenAPI 3.1."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import wraps
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -10,8 +11,9 @@ from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 from ninja.renderers import JSONRenderer
 
-from huitong.portal.api import problems
+from huitong.portal.api import problems, tables
 from huitong.portal.api.routes import catalog, intake, ledger, party, sharing, use
+from huitong.portal.api.results import form_of
 from huitong.portal.api.schemas import Problem
 
 VERSION = "1"
@@ -39,6 +41,20 @@ class Api(NinjaAPI):
         components["Problem"] = problem
         return schema
 
+    def create_response(
+        self, request: HttpRequest, data: Any, *, status: int | None = None, temporal_response: HttpResponse | None = None
+    ) -> HttpResponse:
+        """The answer as JSON; a list in the form that was asked for."""
+        response = super().create_response(request, data, status=status, temporal_response=temporal_response)
+        listed = getattr(request, "huitong_listed", None)
+        return response if listed is None else tables.respond(request, response, data, listed)
+
+    def operations(self) -> Iterator[Operation]:
+        """Every operation, as it is served."""
+        for router in self._get_bound_routers():
+            for path in router.path_operations.values():
+                yield from path.operations
+
 
 api = Api(
     title="Huitong",
@@ -52,6 +68,25 @@ api = Api(
 problems.register(api)
 for part in (party, catalog, intake, sharing, use, ledger):
     api.add_router("", part.router)
+
+
+def _as_list(operation: Operation, listed: tables.Listed) -> None:
+    """Let the operation give its list in every form; one that nobody makes is told before anything runs."""
+    view = operation.view_func
+
+    @wraps(view)
+    def answer(request: HttpRequest, *arguments: Any, **named: Any) -> Any:
+        form_of(request)
+        request.huitong_listed = listed  # type: ignore[attr-defined]
+        return view(request, *arguments, **named)
+
+    operation.view_func = answer
+    operation.openapi_extra = tables.described(operation.openapi_extra)
+
+
+for operation in api.operations():
+    if listed := tables.listed_of(operation):
+        _as_list(operation, listed)
 
 
 def _answering(view: Callable[..., Any]) -> Callable[..., HttpResponse]:

@@ -1,9 +1,9 @@
-"""The result of a query in the form that was asked for: the exact Arrow stream, JSON or CSV."""
+"""Tables in the form that was asked for: the exact Arrow stream, Parquet, JSON or CSV; of a query here, of lists in `tables.py`."""
 
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -16,10 +16,11 @@ from huitong.model.query import Answer
 from huitong.portal.api.language import language_of, sentence
 
 ARROW = "application/vnd.apache.arrow.stream"
+PARQUET = "application/vnd.apache.parquet"
 JSON = "application/json"
 CSV = "text/csv"
-FORMS = (JSON, ARROW, CSV)
-"""Media types of a result, best liked first."""
+FORMS = (JSON, ARROW, PARQUET, CSV)
+"""Media types of a table, best liked first."""
 
 EXACT_INTEGER = 2**53
 """Beyond it a JSON reader that knows doubles only would change an integer; such integers are sent as text."""
@@ -37,10 +38,15 @@ def form_of(request: HttpRequest) -> str:
     return form
 
 
+def content_type_of(form: str) -> str:
+    """The value of `Content-Type` for a form."""
+    return f"{CSV}; charset=utf-8" if form == CSV else form
+
+
 def response_of(answer: Answer, request: HttpRequest, *, form: str) -> HttpResponse:
     """The answer with its number and where its receipt lies."""
-    body = {ARROW: _arrow, JSON: _json, CSV: _csv}[form](answer, language_of(request))
-    response = HttpResponse(body, content_type=f"{CSV}; charset=utf-8" if form == CSV else form)
+    body = _json(answer, language_of(request)) if form == JSON else table_body(answer.table, form=form)
+    response = HttpResponse(body, content_type=content_type_of(form))
     response["Huitong-Query"] = answer.query
     response["Huitong-Receipt"] = receipt_address(answer.query)
     if answer.notices:
@@ -51,13 +57,23 @@ def response_of(answer: Answer, request: HttpRequest, *, form: str) -> HttpRespo
     return response
 
 
+def table_body(table: Any, *, form: str) -> bytes | Iterable[bytes]:
+    """The table as an Arrow stream, Parquet or CSV."""
+    writers: Mapping[str, Callable[[Any], bytes | Iterable[bytes]]] = {ARROW: result_bytes, PARQUET: _parquet, CSV: _csv}
+    return writers[form](table)
+
+
 def receipt_address(query: str) -> str:
     """Where the receipt of a query lies."""
     return f"/api/v1/queries/{query}/receipt"
 
 
-def _arrow(answer: Answer, language: str) -> bytes:  # noqa: ARG001 - one signature for the three forms
-    return result_bytes(answer.table)
+def _parquet(table: Any) -> bytes:
+    from pyarrow import parquet
+
+    sink = io.BytesIO()
+    parquet.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
 
 
 def _json(answer: Answer, language: str) -> bytes:
@@ -77,14 +93,14 @@ def _json_column(column: Any) -> list[Any]:
     values: list[Any] = column.to_pylist()
     if _is_text(column.type) or pyarrow.types.is_boolean(column.type):
         return values
-    return [_json_value(value) for value in values]
+    return [json_value(value) for value in values]
 
 
 def _is_text(kind: Any) -> bool:
     return any(check(kind) for check in (pyarrow.types.is_string, pyarrow.types.is_large_string, pyarrow.types.is_string_view))
 
 
-def _json_value(value: Any) -> Any:
+def json_value(value: Any) -> Any:
     """A value as JSON: what JSON cannot hold exactly (decimals, dates, great integers, not-a-number) becomes text."""
     if value is None or isinstance(value, bool | str):
         return value
@@ -95,14 +111,13 @@ def _json_value(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, list | tuple):
-        return [_json_value(entry) for entry in value]
+        return [json_value(entry) for entry in value]
     if isinstance(value, dict):
-        return {str(name): _json_value(entry) for name, entry in value.items()}
+        return {str(name): json_value(entry) for name, entry in value.items()}
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
-def _csv(answer: Answer, language: str) -> Iterator[bytes]:  # noqa: ARG001 - the same
-    table = answer.table
+def _csv(table: Any) -> Iterator[bytes]:
     yield _lines([[_safe(name) for name in table.column_names]])
     writers = [_cell_writer(entry.type) for entry in table.schema]
     for batch in table.to_batches(max_chunksize=4096):
@@ -122,7 +137,7 @@ def _cell_writer(kind: Any) -> Callable[[Any], str]:
     plain = (pyarrow.types.is_integer, pyarrow.types.is_floating, pyarrow.types.is_decimal, pyarrow.types.is_boolean)
     if any(check(kind) for check in (*plain, pyarrow.types.is_temporal)):
         return lambda value: "" if value is None else str(_cell(value))
-    return lambda value: "" if value is None else _safe(json.dumps(_json_value(value), ensure_ascii=False))
+    return lambda value: "" if value is None else _safe(json.dumps(json_value(value), ensure_ascii=False))
 
 
 def _cell(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import re
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from ninja import Field, Schema
 from pydantic import BeforeValidator, ConfigDict, StrictInt, StrictStr, StringConstraints, WithJsonSchema
@@ -622,6 +622,7 @@ class SchemeOut(Schema):
 class GradingOut(Schema):
     """The grading scheme in force."""
 
+    listed: ClassVar = "grades"
     scheme: SchemeOut
     grades: list[GradeOut]
 

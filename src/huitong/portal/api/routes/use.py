@@ -12,7 +12,7 @@ from huitong.portal.api.auth import READ, USE, actor
 from huitong.portal.api.forms import signed_in
 from huitong.portal.api.language import language_of
 from huitong.portal.api.parameters import Id
-from huitong.portal.api.results import ARROW, CSV, form_of, response_of
+from huitong.portal.api.results import ARROW, CSV, PARQUET, form_of, response_of
 from huitong.portal.api.schemas import QueryIn, QueryOut, Receipt, WhyOut
 from huitong.portal.doors import doors
 
@@ -29,6 +29,7 @@ FORMS = {
             "headers": HEADERS,
             "content": {
                 ARROW: {"schema": {"type": "string", "format": "binary", "description": "The bytes that the receipt proves"}},
+                PARQUET: {"schema": {"type": "string", "format": "binary"}},
                 CSV: {"schema": {"type": "string"}},
             },
         },
