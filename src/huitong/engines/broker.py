@@ -54,6 +54,8 @@ class BrokerSettings:
     temporary_megabytes: int = 20_000
     result_bytes: int = frames.RESULT_BYTES
     """Most bytes of one result."""
+    stream_bytes: int = frames.STREAM_BYTES
+    """Most bytes of one result that is taken away piece by piece."""
     waiting: int = 64
     """Queries that may wait for a free process; one more is told the engine is busy."""
     waiting_seconds: float = 10.0
@@ -108,6 +110,7 @@ class Broker:
             walls=walls or sandbox.Walls(),
             connection=duckdb.open_unused(),
             result_bytes=settings.result_bytes,
+            stream_bytes=settings.stream_bytes,
         )
         self._stop = False
         self._served = 0

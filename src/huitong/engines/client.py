@@ -37,6 +37,8 @@ class EngineClient:
     """How long, beyond the query's own limit, an answer may take to begin: longer than the broker lets a query wait."""
     result_bytes: int = frames.RESULT_BYTES
     """Most bytes of one result that are taken, whatever the engine sends."""
+    stream_bytes: int = frames.STREAM_BYTES
+    """The same of one result that is taken piece by piece."""
 
     def run(self, query: GovernedQuery) -> pa.Table:
         """The whole result. Raises Refused `query-time-limit`, `query-memory-limit`, `query-result-too-large` or `query-failed`
@@ -51,18 +53,42 @@ class EngineClient:
                 stream.drain()
             except (pa.ArrowException, OSError, frames.MalformedError, EOFError):
                 table = None
-            if stream.error is not None:
-                raise _raised(stream.error, query.query)
-            end = stream.end
-            if table is None or end is None or end.get("rows") != table.num_rows:
-                late = time.monotonic() - started >= query.limits.seconds
-                parameters: dict[str, str | int] = {"query": query.query}
-                if late:
-                    parameters["seconds"] = f"{query.limits.seconds:g}"
-                raise _raised(Reason("query-time-limit" if late else "query-failed", parameters), query.query)
-            if end.get("cut"):
-                table = table.replace_schema_metadata({CUT: b"true"})
-            return table
+            end = stream.end_of(query, rows=None if table is None else table.num_rows, started=started)
+            assert table is not None
+            return table.replace_schema_metadata({CUT: b"true"}) if end.get("cut") else table
+
+    def stream(self, query: GovernedQuery) -> Iterator[pa.RecordBatch]:
+        """The result batch by batch, at least one, so that an empty result has its items; the query must be one that streams.
+
+        Raises as `run` does, also after batches were given: what was made of them then is no result. Whoever wants no more closes
+        the iterator, which ends the engine's work."""
+        started, rows = time.monotonic(), 0
+        too_large = frames.too_large(query=query.query, limit=self.stream_bytes)
+        with self._connected(frames.request("run", frames.query_as_json(query)), query.limits.seconds) as peer:
+            stream = _Stream(peer, maximum=self.stream_bytes, too_large=too_large)
+            whole = False
+            try:
+                reader = pa.ipc.open_stream(pa.PythonFile(stream, mode="r"))
+            except (pa.ArrowException, OSError, frames.MalformedError, EOFError):
+                reader = None
+            while reader is not None:
+                try:
+                    batch = reader.read_next_batch()
+                except StopIteration:
+                    whole = True
+                    break
+                except (pa.ArrowException, OSError, frames.MalformedError, EOFError):
+                    break
+                rows += batch.num_rows
+                yield batch
+            if whole:
+                try:
+                    stream.drain()
+                except (OSError, frames.MalformedError, EOFError):
+                    whole = False
+            stream.end_of(query, rows=rows if whole else None, started=started)
+            if rows == 0 and reader is not None:
+                yield pa.RecordBatch.from_pylist([], schema=reader.schema)
 
     def status(self) -> Mapping[str, Any]:
         """The sandbox report with `level`, and `running`, `waiting`, `served`. Raises Unavailable `engine-unavailable`."""
@@ -129,6 +155,18 @@ class _Stream(io.RawIOBase):
             wanted -= len(piece)
             pieces.append(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def end_of(self, query: GovernedQuery, *, rows: int | None, started: float) -> dict[str, Any]:
+        """The last frame of a result that gave so many rows (None: it broke off). Raises the reason why it is not whole."""
+        if self.error is not None:
+            raise _raised(self.error, query.query)
+        if rows is None or self.end is None or self.end.get("rows") != rows:
+            late = time.monotonic() - started >= query.limits.seconds
+            parameters: dict[str, str | int] = {"query": query.query}
+            if late:
+                parameters["seconds"] = f"{query.limits.seconds:g}"
+            raise _raised(Reason("query-time-limit" if late else "query-failed", parameters), query.query)
+        return self.end
 
     def drain(self) -> None:
         """Read to the last frame."""

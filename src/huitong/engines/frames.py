@@ -22,8 +22,11 @@ REQUEST_BYTES = 16 * 1024 * 1024
 """Longest request: a governed statement with every division of a province in it stays far below."""
 FRAME_BYTES = 1024 * 1024
 """Longest data frame."""
-RESULT_BYTES: int = tomllib.loads(files("huitong.engines").joinpath("limits.toml").read_text("utf-8"))["result_bytes"]
+_LIMITS = tomllib.loads(files("huitong.engines").joinpath("limits.toml").read_text("utf-8"))
+RESULT_BYTES: int = _LIMITS["result_bytes"]
 """Most bytes of the data frames of one answer, from `limits.toml`."""
+STREAM_BYTES: int = _LIMITS["stream_bytes"]
+"""The same of an answer that is taken away piece by piece."""
 
 
 class MalformedError(Exception):
@@ -83,6 +86,7 @@ def query_as_json(query: GovernedQuery) -> dict[str, Any]:
         "tables": [{"name": t.name, "files": list(t.files), "columns": list(t.columns.items())} for t in query.tables],
         "limits": [limits.seconds, limits.memory_megabytes, limits.threads, limits.maximum_rows],
         "sandbox": list(query.sandbox.items()),
+        "stream": query.stream,
     }
 
 
@@ -104,7 +108,11 @@ def query_of_json(said: Mapping[str, Any]) -> GovernedQuery:
         if any(not table.columns for table in tables):
             raise MalformedError
         needed = {_text(dataset): _count(level) for dataset, level in _list(said["sandbox"])}
-        return GovernedQuery(query=_text(said["query"]), sql=_text(said["sql"]), tables=tables, limits=limits, sandbox=needed)
+        if not isinstance(said["stream"], bool):
+            raise MalformedError
+        return GovernedQuery(
+            query=_text(said["query"]), sql=_text(said["sql"]), tables=tables, limits=limits, sandbox=needed, stream=said["stream"]
+        )
     except (KeyError, TypeError, ValueError, OverflowError):
         raise MalformedError from None
 

@@ -37,6 +37,12 @@ class Surroundings:
     """An unused connection of `duckdb.open_unused`; after the fork the child's own."""
     result_bytes: int = frames.RESULT_BYTES
     """Most bytes of one result."""
+    stream_bytes: int = frames.STREAM_BYTES
+    """Most bytes of one result that is taken away piece by piece."""
+
+    def bytes_of(self, query: GovernedQuery) -> int:
+        """Most bytes of the result of this query."""
+        return self.stream_bytes if query.stream else self.result_bytes
 
 
 class ResultTooLargeError(Exception):
@@ -88,7 +94,7 @@ def run(query: GovernedQuery, *, peer: socket.socket, busy: memoryview, temporar
     try:
         started = time.monotonic()
         _leave_parent(parent)
-        writer = FrameWriter(peer, busy, started + query.limits.seconds, maximum=around.result_bytes)
+        writer = FrameWriter(peer, busy, started + query.limits.seconds, maximum=around.bytes_of(query))
         try:
             _answer(query, writer, temporary, around, parent, peer)
             status = 0
@@ -96,7 +102,7 @@ def run(query: GovernedQuery, *, peer: socket.socket, busy: memoryview, temporar
             status = 1
         except BaseException as error:
             if isinstance(error, ResultTooLargeError) or duckdb.over_batch(error):
-                reason = frames.too_large(query=query.query, limit=around.result_bytes)
+                reason = frames.too_large(query=query.query, limit=around.bytes_of(query))
             else:
                 reason = duckdb.reason_of(error, query=query.query, limits=query.limits)
             if busy[0] == 0:

@@ -19,8 +19,8 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from huitong.errors import HuitongError, InputInvalid, LedgerBroken, NotFound, Reason, Refused, Unavailable
-from huitong.gateway.gate import duration_bucket, gate, result_hash
+from huitong.errors import Conflict, HuitongError, InputInvalid, LedgerBroken, NotFound, Reason, Refused, Unavailable
+from huitong.gateway.gate import duration_bucket, gate, gate_batch, result_hash
 from huitong.gateway.parse import Caps, parse, read_caps
 from huitong.gateway.plan import DatasetPlan, Plan, PlanCache
 from huitong.gateway.resolve import Resolution, named_datasets, resolve
@@ -29,7 +29,7 @@ from huitong.gateway.verify import SecondParser, verify
 from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.ledger import EntryKind, Promise
 from huitong.model.party import Actor
-from huitong.model.policy import Decision, DivisionRows, Grant, Mask
+from huitong.model.policy import Decision, DivisionRows, Grant, Mask, Mode
 from huitong.model.query import Answer, EngineLimits, GovernedQuery, QueryRequest
 from huitong.policy.decide import decide, fault_of_actor, fault_of_purpose
 from huitong.policy.schemes import GradingScheme
@@ -87,6 +87,9 @@ class Engine(Protocol):
 
     def run(self, query: GovernedQuery, /) -> pa.Table:
         """The rows, or Refused / Unavailable with a code; never an engine's words."""
+
+    def stream(self, query: GovernedQuery, /) -> Iterator[pa.RecordBatch]:
+        """The rows batch by batch, at least one batch, and the same errors, also in the midst: then what came is no result."""
 
 
 class Record(Protocol):
@@ -168,6 +171,56 @@ class _Use:
     entries: list[Promise]
     settled: bool = False
     """Whether its outcome was written, or at least begun."""
+
+
+LOOK_AGAIN_SECONDS = 1.0
+"""While rows leave piece by piece, the right to them is looked at anew after so long."""
+
+
+class Outflow:
+    """A use whose rows leave piece by piece. They are a result only after `settle`; until then they must be shown to nobody."""
+
+    def __init__(self, gateway: "Gateway", use: _Use, request: QueryRequest, limits: EngineLimits, *, grant: str | None) -> None:
+        self._gateway = gateway
+        self._use = use
+        self._request = request
+        self._limits = limits
+        self._grant = grant
+        self._rows: int | None = None
+
+    @property
+    def query(self) -> str:
+        """Number of the use."""
+        return self._use.query
+
+    @property
+    def plan(self) -> Plan:
+        """What is read, under which grants."""
+        return self._use.plan
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows in the order that the statement states. At least one batch, so that an empty result has its items.
+
+        Raises Refused as soon as the right to them has ended, and where more rows would come than may leave."""
+        limits = replace(self._limits, maximum_rows=self._limits.maximum_rows + 1)
+        rows, looked = 0, time.monotonic()
+        for batch in self._gateway.engine.stream(self.plan.governed(self.query, limits, stream=True)):
+            rows += batch.num_rows
+            if rows > self._limits.maximum_rows:
+                raise Refused.because("extract-too-many-rows", rows=self._limits.maximum_rows)
+            if time.monotonic() - looked >= LOOK_AGAIN_SECONDS:
+                self._gateway.refuse_if_ended(self._request, self.plan, self._use.actor, grant=self._grant)
+                looked = time.monotonic()
+            yield gate_batch(batch)
+        self._rows = rows
+
+    def settle(self, *, result_hash: str) -> int:
+        """All rows are where they go, and their bytes have this hash: from now on they may be shown. Returns how many there are."""
+        if self._rows is None:
+            raise Refused.because("query-failed", query=self.query)
+        self._gateway.refuse_if_ended(self._request, self.plan, self._use.actor, grant=self._grant)
+        self._gateway.settle(self._use, rows=self._rows, result_hash=result_hash)
+        return self._rows
 
 
 class InFlight:
@@ -254,19 +307,83 @@ class Gateway:
             passed = gate(table, maximum_rows=maximum, ordered=use.plan.ordered)
             digest = result_hash(passed.table)
             self._refuse_if_ended(use.plan, actor)
-            self._settle(use, rows=passed.table.num_rows, result_hash=digest)
+            self.settle(use, rows=passed.table.num_rows, result_hash=digest)
             receipt = self._receipt(query, use.entries)
         return Answer(query=query, table=passed.table, receipt=receipt, notices=use.plan.notices + passed.notices)
 
     @contextmanager
-    def _use(self, query: str, request: QueryRequest, actor: Actor) -> Iterator[_Use]:
+    def stream(
+        self, request: QueryRequest, *, actor: Actor, limits: EngineLimits, grant: str | None = None
+    ) -> Iterator[Outflow]:
+        """The same use as `answer`, for more rows than one holds at once: they leave piece by piece while the block runs.
+
+        The statement must say in which order they come. With `grant`, that grant alone may carry it. The block calls `settle` when all
+        rows are where they go; a block that ends without it has failed, and its rows are to be thrown away. Raises Refused `rows-alone`
+        for a grant that does not let single rows leave, and as `answer` does."""
+        query = new_query_number()
+        with (
+            self._in_flight.one_of(actor.office, query),
+            self._use(query, request, actor, maximum_rows=limits.maximum_rows, grant=grant, piecemeal=True) as use,
+        ):
+            yield Outflow(self, use, request, limits, grant=grant)
+            if not use.settled:
+                raise Refused.because("query-failed", query=query)
+
+    def planned(
+        self, request: QueryRequest, *, actor: Actor, maximum_rows: int, grant: str | None = None
+    ) -> Plan:
+        """What `stream` would run now; runs nothing. A refusal is recorded, as that of any use."""
+        return self._plan(new_query_number(), request, actor, maximum_rows=maximum_rows, grant=grant, piecemeal=True)
+
+    def use_again(
+        self,
+        request: QueryRequest,
+        *,
+        actor: Actor,
+        maximum_rows: int,
+        rows: int,
+        result_hash: str,
+        fingerprint: str,
+        grant: str | None = None,
+    ) -> str:
+        """A new use of rows that an earlier one wrote down: same steps and entries, but nothing is run. Returns its number.
+
+        Raises Conflict `extract-superseded` if the statement would give other rows now than those of `fingerprint`."""
+        query = new_query_number()
+        with self._use(query, request, actor, maximum_rows=maximum_rows, grant=grant, piecemeal=True) as use:
+            if use.plan.fingerprint != fingerprint:
+                raise Conflict.because("extract-superseded")
+            self._end(use, {"rows": rows, "result_hash": result_hash, "again": True})
+        return query
+
+    def standing(self, request: QueryRequest, *, actor: Actor, grant: str | None = None) -> tuple[Reason, ...]:
+        """Every reason against the statement now; nothing is run and nothing recorded."""
+        return self._consider(request, actor, self._clock(), grant=grant).reasons
+
+    @property
+    def engine(self) -> Engine:
+        """What runs governed SQL."""
+        return self._engine
+
+    @contextmanager
+    def _use(
+        self,
+        query: str,
+        request: QueryRequest,
+        actor: Actor,
+        *,
+        maximum_rows: int | None = None,
+        grant: str | None = None,
+        piecemeal: bool = False,
+    ) -> Iterator[_Use]:
         """One use from its plan and intent to its outcome: the block runs between them and settles it, or it has failed."""
+        asked: Any = {"maximum_rows": maximum_rows, "grant": grant, "piecemeal": piecemeal}
         with ExitStack() as lease:
-            plan = self._plan(query, request, actor)
+            plan = self._plan(query, request, actor, **asked)
             try:
                 lease.enter_context(self._kept(plan))
             except NotFound:  # a file was removed since: with what is there now
-                plan = self._plan(query, request, actor, anew=True)
+                plan = self._plan(query, request, actor, anew=True, **asked)
                 lease.enter_context(self._kept(plan))
             intent = self._append(query, EntryKind.USE_INTENT, self._intent(query, request, actor, plan))
             use = _Use(query=query, actor=actor, plan=plan, began=time.monotonic(), entries=[intent])
@@ -283,7 +400,7 @@ class Gateway:
             return nullcontext()
         return self._leases.reading({file for table in plan.tables for file in table.files})
 
-    def _settle(self, use: _Use, *, rows: int, result_hash: str) -> None:
+    def settle(self, use: _Use, *, rows: int, result_hash: str) -> None:
         """Write what came of the use; only after this may anything leave."""
         self._end(use, {"rows": rows, "result_hash": result_hash})
 
@@ -323,20 +440,33 @@ class Gateway:
 
     # --- the steps ----------------------------------------------------------------------------------------------------
 
-    def _plan(self, query: str, request: QueryRequest, actor: Actor, *, anew: bool = False) -> Plan:
+    def _plan(
+        self,
+        query: str,
+        request: QueryRequest,
+        actor: Actor,
+        *,
+        anew: bool = False,
+        maximum_rows: int | None = None,
+        grant: str | None = None,
+        piecemeal: bool = False,
+    ) -> Plan:
         """A verified plan, from the cache when nothing that it rests on has changed. Refusals are recorded here."""
         at = self._clock()
         text = hashlib.sha256(request.sql.encode("utf-8", "surrogatepass")).digest()
-        key = (text, request.purpose, actor.office, self._epoch.policy_epoch())
+        maximum = self._limits.maximum_rows if maximum_rows is None else maximum_rows
+        key = (text, request.purpose, actor.office, self._epoch.policy_epoch(), maximum, grant, piecemeal)
         kept = None if anew else self._plans.get(key)
         if kept is not None and fault_of_actor(actor) is None and self._still_holds(kept, at):
             return kept
-        considered = self._consider(request, actor, at)
+        considered = self._consider(request, actor, at, grant=grant)
         reasons = considered.reasons
         plan: Plan | None = None
+        if not reasons and piecemeal:
+            reasons = _against_single_rows(considered.decision)
         if not reasons and considered.resolution is not None:
             try:
-                plan = self._rewrite(considered)
+                plan = self._rewrite(considered, maximum_rows=maximum)
             except HuitongError as refusal:
                 reasons = refusal.reasons
             except Exception as error:
@@ -364,7 +494,13 @@ class Gateway:
         if ended:
             raise Refused(*(Reason("grant-ended-meanwhile", {"grant": part.grant.id, "dataset": part.dataset}) for part in ended))
 
-    def _consider(self, request: QueryRequest, actor: Actor, at: datetime) -> _Considered:
+    def refuse_if_ended(self, request: QueryRequest, plan: Plan, actor: Actor, *, grant: str | None) -> None:
+        """Raise Refused if what stands now would not let this use begin: a grant ended, a grade was raised, a post changed."""
+        self._refuse_if_ended(plan, actor)
+        if reasons := self.standing(request, actor=actor, grant=grant):
+            raise Refused(*reasons)
+
+    def _consider(self, request: QueryRequest, actor: Actor, at: datetime, *, grant: str | None = None) -> _Considered:
         """Parse, resolve, authorise: everything that can be said against a statement before it is rewritten."""
         nothing = Decision({}, ())
         about_person = tuple(
@@ -376,10 +512,11 @@ class Gateway:
         except HuitongError as refusal:
             return _Considered(tuple(dict.fromkeys(about_person + refusal.reasons)), None, nothing, {}, {})
         there = {name: dataset for name in sorted(names) if (dataset := self._catalogue.dataset(name)) is not None}
-        grants = tuple(self._grants.grants_of_office(actor.office, tuple(there)))
+        held = self._grants.grants_of_office(actor.office, tuple(there))
+        grants = tuple(one for one in held if grant is None or one.id == grant)
         # An entry that the office may not know of is one that does not exist, unless the office holds a grant over it: who was
         # granted the use knows of it, and is told why when that use ends.
-        granted = {grant.dataset for grant in grants}
+        granted = {one.dataset for one in grants}
         datasets = {name: one for name, one in there.items() if one.is_known_to(actor.office) or name in granted}
         first = self._first_choice(actor, request.purpose, datasets, grants, at)
         try:
@@ -393,7 +530,7 @@ class Gateway:
                 at=at,
                 scheme=self._scheme,
             )
-            if decision.allowed and any(first[name] is not grant for name, grant in decision.grants.items()):
+            if decision.allowed and any(first[name] is not one for name, one in decision.grants.items()):
                 resolution = resolve(parse(request.sql, self._caps), datasets=datasets, grants=decision.grants, caps=self._caps)
         except Exception as error:
             _LOG.error("a statement could not be resolved: %s", type(error).__name__)
@@ -421,7 +558,7 @@ class Gateway:
             found.update(decision.grants)
         return found
 
-    def _rewrite(self, considered: _Considered) -> Plan:
+    def _rewrite(self, considered: _Considered, *, maximum_rows: int) -> Plan:
         """Governed SQL over random names, checked by a second parser."""
         assert considered.resolution is not None
         parts: dict[str, DatasetPlan] = {}
@@ -444,7 +581,7 @@ class Gateway:
             considered.resolution,
             parts,
             side_files=self._side_tables.files,
-            maximum_rows=self._limits.maximum_rows + 1,
+            maximum_rows=maximum_rows + 1,
             caps=self._caps,
         )
         verify(plan, self._second_parser)
@@ -527,6 +664,12 @@ def new_query_number() -> str:
     return "q-" + secrets.token_hex(8)
 
 
+def _against_single_rows(decision: Decision) -> tuple[Reason, ...]:
+    """Why rows may not leave one by one: a grant whose mode gives other answers than rows."""
+    others = [grant for grant in decision.grants.values() if grant.terms.mode is not Mode.ROWS]
+    return tuple(Reason("rows-alone", {"grant": one.id, "dataset": one.dataset, "mode": one.terms.mode.value}) for one in others)
+
+
 def mask_of(grant: Grant, item: str) -> Mask | None:
     """The mask of an item of a grant, whatever the letter case."""
     return next((term.mask for term in grant.terms.items if term.item.lower() == item.lower()), None)
@@ -545,7 +688,7 @@ def _without_engine_words(failure: BaseException, query: str) -> BaseException:
     if isinstance(failure, Refused):
         failure.query = query
         return failure
-    if isinstance(failure, Unavailable | InputInvalid) or not isinstance(failure, Exception):
+    if isinstance(failure, Unavailable | InputInvalid | Conflict) or not isinstance(failure, Exception):
         return failure
     refusal = Refused.because("query-failed", query=query)
     if isinstance(refusal, Refused):

@@ -32,6 +32,18 @@ def gate(table: pa.Table, *, maximum_rows: int, ordered: bool) -> Passed:
     return Passed(table if ordered else _by_value(table), tuple(notices))
 
 
+def gate_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """One batch of rows that leave piece by piece: no note of the engine's leaves with them. Their order was stated, so nothing is
+    sorted, and whoever counts them refuses more than may leave."""
+    plain = pa.schema([pa.field(field.name, _known(field.type), field.nullable) for field in batch.schema])
+    return batch.cast(plain) if batch.schema.types != plain.types else pa.RecordBatch.from_arrays(batch.columns, schema=plain)
+
+
+def _known(kind: pa.DataType) -> pa.DataType:
+    """The same values in a type that every reader knows."""
+    return pa.string() if pa.types.is_string_view(kind) or pa.types.is_large_string(kind) else kind
+
+
 def _by_value(table: pa.Table) -> pa.Table:
     """The rows by their values, column by column from the left; types that have no order are left out."""
     keys = {str(position): column for position, column in enumerate(table.columns) if _sortable(column.type)}

@@ -1,5 +1,7 @@
 """A verified plan: governed SQL over stand-in names, what it rests on, and the cache of plans."""
 
+import hashlib
+import json
 import secrets
 import threading
 from collections import OrderedDict
@@ -42,7 +44,15 @@ class Plan:
     ordered: bool = False
     """Whether the statement says in which order its rows come."""
 
-    def governed(self, query: str, limits: EngineLimits) -> GovernedQuery:
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, of all that its rows follow from: the governed SQL and the files behind each table, whatever the names of
+        this plan. Two plans of one fingerprint give the same rows."""
+        tables = [[table.name, list(table.files), sorted(table.columns.items())] for table in self.tables]
+        text = json.dumps([self.sql, tables], ensure_ascii=False).replace(self.stand_in, "")
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def governed(self, query: str, limits: EngineLimits, *, stream: bool = False) -> GovernedQuery:
         """What the engine runs this time: the same SQL under names that nobody has seen before."""
         fresh = secrets.token_hex(len(self.stand_in) // 2)
         tables = tuple(
@@ -50,7 +60,8 @@ class Plan:
             for table in self.tables
         )
         needed = {part.dataset: part.sandbox_level for part in self.datasets if part.sandbox_level}
-        return GovernedQuery(query=query, sql=self.sql.replace(self.stand_in, fresh), tables=tables, limits=limits, sandbox=needed)
+        sql = self.sql.replace(self.stand_in, fresh)
+        return GovernedQuery(query=query, sql=sql, tables=tables, limits=limits, sandbox=needed, stream=stream)
 
 
 class PlanCache:

@@ -48,6 +48,8 @@ class GovernedQuery:
     limits: EngineLimits
     sandbox: Mapping[str, int] = field(default_factory=dict)
     """Dataset -> the sandbox level that the storage rule of its grade asks for; an engine below it refuses."""
+    stream: bool = False
+    """Whether the rows are taken away piece by piece, so that many more bytes may come than of an answer that is held as a whole."""
 
 
 @dataclass(frozen=True)
