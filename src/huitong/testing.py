@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from types import EllipsisType
 from typing import Any, TypeVar
 
 from huitong.catalog.divisions import Divisions
@@ -24,9 +25,9 @@ from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.ledger import Checkpoint, EntryKind, Promise
 from huitong.model.notice import Notice, NoticeKind
 from huitong.model.party import Actor, Division, DivisionLevel, Office, Role
-from huitong.model.policy import Grant, GrantState
+from huitong.model.policy import Grant, GrantEvent, GrantEventKind, GrantState, beginning_of
 from huitong.model.quality import GradingSuggestion, QualityReport, SuggestionState
-from huitong.model.sharing import Request, RequestEvent, RequestState
+from huitong.model.sharing import OPEN_STATES, Delegation, Request, RequestEvent, RequestEventKind, RequestState
 from huitong.sharing.ports import Side
 
 Undo = Callable[[], object]
@@ -283,6 +284,12 @@ class MemoryPartyStore(_Store):
         held = self._actors.values()
         return {name: frozenset(one.person for one in held if one.office == name and one.has(Role.REVIEWER)) for name in offices}
 
+    def regulators_of(self, divisions: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+        """The offices of each of these divisions in which somebody holds the role of regulator."""
+        held = {one.office for one in self._actors.values() if one.has(Role.REGULATOR)}
+        offices = [self._offices[name] for name in sorted(held) if name in self._offices]
+        return {division: tuple(one.id for one in offices if one.division == division) for division in divisions}
+
     def move_posts(self, office: str, successor: str, *, at: datetime) -> Sequence[tuple[str, str]]:  # noqa: ARG002
         """End the posts of the office and open them in the successor; pairs of old and new post."""
         moved = []
@@ -338,6 +345,9 @@ class MemorySharingStore(_Store):
         self._numbers: dict[str, int] = {}
         self._requests: dict[str, Request] = {}
         self._grants: dict[str, Grant] = {}
+        self._versions: dict[str, tuple[Grant, ...]] = {}
+        self._grant_events: dict[str, tuple[GrantEvent, ...]] = {}
+        self._delegations: dict[str, Delegation] = {}
 
     def next_number(self, series: str) -> int:
         """The next number of the series."""
@@ -354,12 +364,29 @@ class MemorySharingStore(_Store):
         """The request with its events."""
         return self._requests.get(request_id)
 
-    def append_event(self, request_id: str, event: RequestEvent, *, expected_events: int) -> None:
+    def append_event(
+        self, request_id: str, event: RequestEvent, *, expected_events: int, answer_due: date | EllipsisType | None = ...
+    ) -> None:
         """Add an event if none came in between."""
         request = self._requests[request_id]
         if len(request.events) != expected_events:
             raise Conflict.because("request-moved", request=request_id)
-        self._set(self._requests, request_id, replace(request, events=(*request.events, event)))
+        changed = replace(request, events=(*request.events, event))
+        if event.kind is RequestEventKind.SUPPLEMENTED and event.wish is not None:
+            changed = replace(changed, wish=event.wish)
+        if not isinstance(answer_due, EllipsisType):
+            changed = replace(changed, answer_due=answer_due)
+        self._set(self._requests, request_id, changed)
+
+    def open_requests(self, *, due_before: date | None = None, continuing: str | None = None) -> Sequence[Request]:
+        """Requests that are not answered, oldest first."""
+        return [
+            request
+            for request in self._requests.values()
+            if request.state in OPEN_STATES
+            and (due_before is None or (request.answer_due is not None and request.answer_due < due_before))
+            and (continuing is None or request.continues == continuing)
+        ]
 
     def requests_for(
         self,
@@ -379,25 +406,52 @@ class MemorySharingStore(_Store):
         ]
         return found[offset : offset + limit], len(found)
 
-    def add_grant(self, grant: Grant) -> None:
-        """Keep a new grant."""
+    def add_grant(self, grant: Grant, events: Sequence[GrantEvent] = ()) -> None:
+        """Keep a new grant with its events."""
         if grant.id in self._grants:
             raise Conflict.because("grant-exists", grant=grant.id)
         self._set(self._grants, grant.id, grant)
+        self._set(self._grant_events, grant.id, tuple(events) or beginning_of(grant))
 
     def grant(self, grant_id: str) -> Grant | None:
         """The grant of that id."""
         return self._grants.get(grant_id)
 
-    def update_grant_state(self, grant: Grant, *, expected_state: GrantState) -> None:
-        """Change the state if it still is what was expected."""
-        stored = self._grants[grant.id]
-        if stored.state is not expected_state:
+    def change_grant(self, grant: Grant, event: GrantEvent, *, expected_state: GrantState) -> None:
+        """Add the event that made the grant what `grant` says."""
+        stored = self._grants.get(grant.id)
+        extends = event.kind is GrantEventKind.EXTENDED
+        if stored is None or stored.state is not expected_state or stored.version != grant.version - extends:
             raise Conflict.because("grant-moved", grant=grant.id)
-        changed = replace(
-            stored, state=grant.state, revoked_at=grant.revoked_at, revoked_because=grant.revoked_because
-        )
+        changed = replace(stored, state=grant.state, revoked_at=grant.revoked_at, revoked_because=grant.revoked_because)
+        if extends:
+            self._set(self._versions, grant.id, (*self._versions.get(grant.id, ()), stored))
+            changed = grant
         self._set(self._grants, grant.id, changed)
+        self._set(self._grant_events, grant.id, (*self._grant_events[grant.id], event))
+
+    def grant_events(self, grant_id: str) -> Sequence[GrantEvent]:
+        """What happened to the grant, oldest first."""
+        return self._grant_events.get(grant_id, ())
+
+    def grant_versions(self, grant_id: str) -> Sequence[Grant]:
+        """The grant in each of its versions, oldest first."""
+        grant = self._grants.get(grant_id)
+        return [] if grant is None else [*self._versions.get(grant_id, ()), grant]
+
+    def grants_ending(self, start: datetime, end: datetime) -> Sequence[Grant]:
+        """Grants that were not revoked and whose term ends in [start, end), the first to end first."""
+        found = [one for one in self._grants.values() if one.state is not GrantState.REVOKED and start <= one.terms.valid_until < end]
+        return sorted(found, key=lambda one: (one.terms.valid_until, one.id))
+
+    def put_delegation(self, delegation: Delegation) -> None:
+        """Add it, or replace the one of the same id."""
+        self._set(self._delegations, delegation.id, delegation)
+
+    def delegations(self, office: str) -> Sequence[Delegation]:
+        """All of the office, newest first."""
+        found = [one for one in self._delegations.values() if one.office == office]
+        return sorted(found, key=lambda one: (one.made_at, one.id), reverse=True)
 
     def grants_of_office(self, office: str, datasets: Collection[str] | None = None) -> Sequence[Grant]:
         """Grants that the office uses, newest first."""
@@ -427,7 +481,7 @@ class MemorySharingStore(_Store):
         """Open requests that the office has to answer or has made become the successor's; their ids, in order."""
         moved = []
         for request in sorted(self._requests.values(), key=lambda one: one.id):
-            if request.state is RequestState.UNDER_REVIEW and office in (request.provider, request.applicant_office):
+            if request.state in OPEN_STATES and office in (request.provider, request.applicant_office):
                 changed = replace(
                     request,
                     provider=successor if request.provider == office else request.provider,

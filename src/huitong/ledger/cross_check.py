@@ -83,6 +83,9 @@ REQUEST_STATES = {
     EntryKind.REQUEST_APPROVED: "granted",
     EntryKind.REQUEST_REFUSED: "refused",
     EntryKind.REQUEST_WITHDRAWN: "withdrawn",
+    EntryKind.REQUEST_SUPPLEMENT_ASKED: "supplement-asked",
+    EntryKind.REQUEST_SUPPLEMENTED: "under-review",
+    EntryKind.REQUEST_LAPSED: "lapsed",
 }
 
 
@@ -124,7 +127,8 @@ class _Told:
     def take(self, promise: Promise) -> None:
         """One more entry; one that cannot be read is the audit's to name."""
         kind = promise.kind
-        if kind not in (*GRANTS_BEGIN, EntryKind.OFFICE_SUCCEEDED, EntryKind.SNAPSHOT_TAKEN, *GRANT_STATES, *REQUEST_STATES):
+        others = (EntryKind.GRANT_EXTENDED, EntryKind.OFFICE_SUCCEEDED, EntryKind.SNAPSHOT_TAKEN)
+        if kind not in (*GRANTS_BEGIN, *GRANT_STATES, *REQUEST_STATES, *others):
             return
         try:
             body: dict[str, Any] = json.loads(promise.payload)["body"]
@@ -135,6 +139,9 @@ class _Told:
                     self.origins[body["grant"]] = body["moved_from"]
             elif kind is EntryKind.OFFICE_SUCCEEDED:
                 self.successions.add((body["succeeded"], body["successor"]))
+            elif kind is EntryKind.GRANT_EXTENDED:
+                self.grants[body["grant"]] = (body["terms_hash"], self.grants[body["grant"]][1])
+                self.agreed[body["grant"]] = _agreed(body)
             elif kind in GRANT_STATES:
                 self.grants[body["grant"]] = (body["terms_hash"], GRANT_STATES[kind])
             elif kind in REQUEST_STATES:

@@ -1,6 +1,6 @@
 """On what terms: purposes, masks, grants and the decision about one use (odrl:Agreement, odrl:purpose)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -62,10 +62,93 @@ class DivisionRows:
     division: str
 
 
+class Comparator(StrEnum):
+    """How a predicate compares an item. A missing value satisfies none of them but `missing`: unknown is never yes."""
+
+    IN = "in"
+    NOT_IN = "not-in"
+    AT_LEAST = "at-least"
+    MORE_THAN = "more-than"
+    AT_MOST = "at-most"
+    LESS_THAN = "less-than"
+    KNOWN = "known"
+    MISSING = "missing"
+
+    @property
+    def values(self) -> tuple[int, int | None]:
+        """How many values it takes, at least and at most (None: as many as one likes)."""
+        if self in (Comparator.KNOWN, Comparator.MISSING):
+            return 0, 0
+        return (1, None) if self in (Comparator.IN, Comparator.NOT_IN) else (1, 1)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One comparison of an item with values, e.g. `salary at-least 3000`. Values are text in the form of the item's type: digits of a
+    number, an ISO day, `true`; of `in` and `not-in` they are sorted and each stands once, so that equal predicates have equal hashes."""
+
+    item: str
+    comparator: Comparator
+    values: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        least, most = self.comparator.values
+        if len(self.values) < least or (most is not None and len(self.values) > most):
+            raise InputInvalid.because("comparison-values", item=self.item, comparator=self.comparator.value, values=len(self.values))
+        if self.comparator in (Comparator.IN, Comparator.NOT_IN):
+            object.__setattr__(self, "values", tuple(sorted(set(self.values))))
+
+
+@dataclass(frozen=True)
+class SubjectRows:
+    """Rows whose `item` holds one of a list of identifiers, e.g. the persons of a case file. The identifiers themselves never stand in
+    terms, requests or the ledger: `subjects` names the list in the lake, `digest` is a keyed hash of it, `count` its length."""
+
+    item: str
+    subjects: str
+    digest: str
+    count: int
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise InputInvalid.because("subjects-empty", item=self.item)
+
+
 class Mode(StrEnum):
-    """What kind of answers a grant allows."""
+    """What kind of answers a grant allows, the widest first."""
 
     ROWS = "rows"
+    AGGREGATE_ONLY = "aggregate-only"
+    """Totals over groups of at least k distinct entities; no row leaves."""
+
+
+class QuotaPeriod(StrEnum):
+    """After which time the counting of a quota begins anew: days and months are those of the instance's time zone."""
+
+    DAY = "day"
+    MONTH = "month"
+    GRANT = "grant"
+    """Never: it is for the whole life of the grant, all its versions together."""
+
+
+@dataclass(frozen=True)
+class Quota:
+    """How much may be used in a period; None: that is not limited. Reserved when a use begins, settled when it ends."""
+
+    period: QuotaPeriod
+    rows: int | None = None
+    """Rows that leave."""
+    queries: int | None = None
+    """Statements that run."""
+    calls: int | None = None
+    """Calls of the other doors: records, deliveries of files."""
+
+    def __post_init__(self) -> None:
+        limits = [limit for limit in (self.rows, self.queries, self.calls) if limit is not None]
+        if not limits:
+            raise InputInvalid.because("quota-empty", period=self.period.value)
+        if any(limit < 1 for limit in limits):
+            raise InputInvalid.because("quota-not-positive", period=self.period.value)
 
 
 @dataclass(frozen=True)
@@ -80,10 +163,19 @@ class Terms:
     """Grants of one group share pseudonyms, so their results can be joined; default `office:purpose`."""
     valid_from: datetime
     valid_until: datetime
+    condition: tuple[Comparison, ...] = ()
+    """Only rows for which every comparison holds."""
+    subjects: SubjectRows | None = None
+    """Only rows about the entities of a list."""
+    k: int | None = None
+    """In mode *aggregate-only*: the least number of distinct entities of a group that is told."""
+    quota: Quota | None = None
 
     def __post_init__(self) -> None:
         if not self.items:
             raise InputInvalid.because("terms-without-items")
+        if (self.mode is Mode.AGGREGATE_ONLY) != (self.k is not None) or (self.k is not None and self.k < 2):
+            raise InputInvalid.because("terms-k-wrong", mode=self.mode.value, k=self.k or 0)
         names = [term.item for term in self.items]
         if len(set(names)) != len(names):
             raise InputInvalid.because("terms-item-twice")
@@ -92,13 +184,18 @@ class Terms:
         if self.valid_until <= self.valid_from:
             raise InputInvalid.because("terms-end-before-start")
 
+    @property
+    def cuts_rows(self) -> bool:
+        """Whether some rows are left out by a rule of the terms."""
+        return self.rows is not None or bool(self.condition) or self.subjects is not None
+
     def mask_of(self, item: str) -> Mask | None:
         """The mask of a granted item; None if the item is not granted."""
         return next((term.mask for term in self.items if term.item == item), None)
 
 
 class GrantState(StrEnum):
-    """The stored state; expiry is not stored, it follows from the clock."""
+    """The stored state: the fold of the grant's events (`GrantEvent`). Expiry is not stored, it follows from the clock."""
 
     PREPARING = "preparing"
     """Agreed, but pseudonym side tables are still being built: no use yet."""
@@ -131,6 +228,67 @@ class Grant:
     def valid_at(self, instant: datetime) -> bool:
         """Whether it is active and `instant` lies in [valid_from, valid_until)."""
         return self.state is GrantState.ACTIVE and self.terms.valid_from <= instant < self.terms.valid_until
+
+
+class GrantEventKind(StrEnum):
+    """What can happen to a grant."""
+
+    MADE = "made"
+    ACTIVATED = "activated"
+    """It may be used: its side tables stand, or it needs none."""
+    EXTENDED = "extended"
+    """Another version of the terms took effect, agreed by the same two offices."""
+    REVOKED = "revoked"
+    """The providing office ended it."""
+    GIVEN_BACK = "given-back"
+    """The using office ended it."""
+    MOVED = "moved"
+    """It ended because another took its place, with the successor of one of its offices."""
+
+
+ENDINGS = frozenset({GrantEventKind.REVOKED, GrantEventKind.GIVEN_BACK, GrantEventKind.MOVED})
+
+
+@dataclass(frozen=True)
+class GrantEvent:
+    """One thing that happened to a grant, by whom, when; never changed afterwards. `actor` is a person, or `rule`."""
+
+    kind: GrantEventKind
+    at: datetime
+    actor: str
+    office: str
+    version: int
+    """The version of the terms that is in force after it."""
+    words: str | None = None
+
+
+def grant_state(events: Iterable[GrantEvent]) -> GrantState:
+    """The state that the events lead to; what comes after an ending changes nothing any more.
+
+    Raises InputInvalid `grant-without-beginning` if the first of them is not that it was made."""
+    state: GrantState | None = None
+    for event in events:
+        if state is None:
+            if event.kind is not GrantEventKind.MADE:
+                raise InputInvalid.because("grant-without-beginning", event=event.kind.value)
+            state = GrantState.PREPARING
+        elif state is GrantState.REVOKED or event.kind in ENDINGS:
+            state = GrantState.REVOKED
+        elif event.kind is GrantEventKind.ACTIVATED:
+            state = GrantState.ACTIVE
+    if state is None:
+        raise InputInvalid.because("grant-without-beginning", event="-")
+    return state
+
+
+def beginning_of(grant: Grant, *, actor: str = "rule") -> tuple[GrantEvent, ...]:
+    """The events that make a grant what it is when it is first kept: made, and active, or ended."""
+    made = GrantEvent(GrantEventKind.MADE, grant.granted_at, actor, grant.provider, grant.version)
+    active = GrantEvent(GrantEventKind.ACTIVATED, grant.granted_at, actor, grant.provider, grant.version)
+    if grant.state is GrantState.REVOKED:
+        at, words = grant.revoked_at or grant.granted_at, grant.revoked_because
+        return made, active, GrantEvent(GrantEventKind.REVOKED, at, actor, grant.provider, grant.version, words)
+    return (made, active) if grant.state is GrantState.ACTIVE else (made,)
 
 
 @dataclass(frozen=True)

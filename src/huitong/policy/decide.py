@@ -1,9 +1,9 @@
 """The decision about one use: which grant carries each dataset, or every reason why not, in one answer.
 
 Pure: same arguments, same decision. Nothing is granted by absence; a dataset without a faultless grant is refused. When several
-grants carry a use, the widest is taken (no cut of rows before a cut, fewer masks on the items used, then the newest), so that the
-choice never depends on the order in which they are stored. When none does, the grant with the fewest faults is the one whose
-faults are told, because it is the one nearest to a yes."""
+grants carry a use, the widest is taken (rows before totals, no cut of rows before a cut, no quota before a quota, fewer masks on the
+items used, then the newest), so that the choice never depends on the order in which they are stored. When none does, the grant with
+the fewest faults is the one whose faults are told, because it is the one nearest to a yes."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from datetime import datetime
 from huitong.errors import Reason
 from huitong.model.catalog import Dataset, Sharing
 from huitong.model.party import Actor, Role
-from huitong.model.policy import Decision, Grant, GrantState, MaskKind
+from huitong.model.policy import Decision, Grant, GrantState, MaskKind, Mode
 from huitong.policy.schemes import GradingScheme
 from huitong.policy.schemes import scheme as shipped_scheme
 
@@ -83,10 +83,14 @@ def decide(
 
 def _left_aside(best: Grant, faultless: Sequence[Grant]) -> tuple[Reason, ...]:
     """One grant carries a use; that others with other rows stand is said, or a narrower answer would pass for the whole."""
-    others = sorted(grant.id for grant in faultless if best.terms.rows is not None and grant.terms.rows != best.terms.rows)
+    others = sorted(grant.id for grant in faultless if best.terms.cuts_rows and _rows_of(grant) != _rows_of(best))
     if not others:
         return ()
     return (Reason("other-grants-stand", {"dataset": best.dataset, "grant": best.id, "others": ", ".join(others)}),)
+
+
+def _rows_of(grant: Grant) -> tuple[object, ...]:
+    return grant.terms.rows, grant.terms.condition, grant.terms.subjects
 
 
 def _without_grant(actor: Actor, dataset: Dataset) -> Reason:
@@ -152,7 +156,11 @@ def _instant(instant: datetime) -> str:
     return instant.isoformat(timespec="minutes")
 
 
-def _width(grant: Grant, items: frozenset[str]) -> tuple[bool, int, float, str]:
+_MODES = tuple(Mode)
+
+
+def _width(grant: Grant, items: frozenset[str]) -> tuple[int, bool, bool, int, float, str]:
     """Sort key of a usable grant, the widest first; the id last, so that the choice is always the same."""
-    masked = sum(1 for term in grant.terms.items if term.item.lower() in items and term.mask.kind is not MaskKind.CLEAR)
-    return (grant.terms.rows is not None, masked, -grant.granted_at.timestamp(), grant.id)
+    terms = grant.terms
+    masked = sum(1 for term in terms.items if term.item.lower() in items and term.mask.kind is not MaskKind.CLEAR)
+    return (_MODES.index(terms.mode), terms.cuts_rows, terms.quota is not None, masked, -grant.granted_at.timestamp(), grant.id)

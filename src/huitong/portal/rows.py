@@ -1,8 +1,9 @@
 """Nouns to rows and back: the one place that knows how a frozen noun lies in its table."""
 
 from collections.abc import Sequence
+from copy import copy
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from django.db.models import QuerySet
 
@@ -25,7 +26,24 @@ from huitong.model.catalog import (
 )
 from huitong.model.ledger import Checkpoint, EntryKind, Promise
 from huitong.model.party import Actor, Division, DivisionLevel, Office, Role
-from huitong.model.policy import DivisionRows, Grant, GrantState, ItemTerm, Mask, MaskKind, Mode, Purpose, Terms
+from huitong.model.policy import (
+    Comparator,
+    Comparison,
+    DivisionRows,
+    Grant,
+    GrantEvent,
+    GrantEventKind,
+    GrantState,
+    ItemTerm,
+    Mask,
+    MaskKind,
+    Mode,
+    Purpose,
+    Quota,
+    QuotaPeriod,
+    SubjectRows,
+    Terms,
+)
 from huitong.model.quality import (
     Drift,
     DriftKind,
@@ -36,7 +54,7 @@ from huitong.model.quality import (
     QualityReport,
     SuggestionState,
 )
-from huitong.model.sharing import Request, RequestEvent, RequestEventKind, Wish
+from huitong.model.sharing import Delegation, Linkage, Request, RequestEvent, RequestEventKind, RequestKind, Wish
 from huitong.model.text import BilingualText
 from huitong.portal.accounts import models as parties
 from huitong.portal.audit import models as audit
@@ -103,6 +121,9 @@ def wish_to_json(wish: Wish) -> JSON:
         "rows": None if wish.rows is None else {"item": wish.rows.item, "division": wish.rows.division},
         "mode": wish.mode.value,
         "until": wish.until.isoformat(),
+        "kind": wish.kind.value,
+        "linkage": str(wish.linkage),
+        **rules_to_json(condition=wish.condition, subjects=wish.subjects, k=wish.k, quota=wish.quota),
     }
 
 
@@ -115,6 +136,56 @@ def wish_from_json(value: JSON) -> Wish:
         rows=None if value["rows"] is None else DivisionRows(value["rows"]["item"], value["rows"]["division"]),
         mode=Mode(value["mode"]),
         until=date.fromisoformat(value["until"]),
+        kind=RequestKind(value.get("kind", RequestKind.SHARING)),
+        linkage=_linkage_of(value.get("linkage", Linkage.PURPOSE)),
+        **rules_from_json(value),
+    )
+
+
+def _linkage_of(written: str) -> Linkage | str:
+    return next((known for known in Linkage if known == written), written)
+
+
+def rules_to_json(
+    *, condition: Sequence[Comparison], subjects: SubjectRows | None, k: int | None, quota: Quota | None
+) -> dict[str, JSON]:
+    """The terms that came after the first; those that say nothing are left out."""
+    written: dict[str, JSON] = {}
+    if condition:
+        written["condition"] = [
+            {"item": one.item, "comparator": one.comparator.value, "values": list(one.values)} for one in condition
+        ]
+    if subjects is not None:
+        written["subjects"] = {
+            "item": subjects.item, "subjects": subjects.subjects, "digest": subjects.digest, "count": subjects.count
+        }
+    if k is not None:
+        written["k"] = k
+    if quota is not None:
+        limits = {"rows": quota.rows, "queries": quota.queries, "calls": quota.calls}
+        written["quota"] = {"period": quota.period.value, **{name: limit for name, limit in limits.items() if limit is not None}}
+    return written
+
+
+class Rules(TypedDict):
+    """The terms that came after the first, as keywords of `Wish` and `Terms`."""
+
+    condition: tuple[Comparison, ...]
+    subjects: SubjectRows | None
+    k: int | None
+    quota: Quota | None
+
+
+def rules_from_json(value: JSON) -> Rules:
+    """The other way."""
+    subjects, quota = value.get("subjects"), value.get("quota")
+    return Rules(
+        condition=tuple(
+            Comparison(one["item"], Comparator(one["comparator"]), tuple(one["values"])) for one in value.get("condition", ())
+        ),
+        subjects=None if subjects is None else SubjectRows(**subjects),
+        k=value.get("k"),
+        quota=None if quota is None else Quota(**{**quota, "period": QuotaPeriod(quota["period"])}),
     )
 
 
@@ -306,6 +377,8 @@ def event_row(request_id: str, sequence: int, event: RequestEvent) -> sharing.Re
         reason=event.reason,
         words=event.words,
         wish=None if event.wish is None else wish_to_json(event.wish),
+        on_behalf_of=event.on_behalf_of,
+        due=event.due,
     )
 
 
@@ -326,10 +399,13 @@ def request_of(row: sharing.Request) -> Request:
                 reason=event.reason,
                 words=event.words,
                 wish=None if event.wish is None else wish_from_json(event.wish),
+                on_behalf_of=event.on_behalf_of,
+                due=event.due,
             )
             for event in sorted(row.events.all(), key=lambda event: event.sequence)
         ),
         answer_due=row.answer_due,
+        continues=row.continues_id,
     )
 
 
@@ -352,6 +428,7 @@ def grant_row(grant: Grant) -> sharing.Grant:
         linkage_group=terms.linkage_group,
         valid_from=terms.valid_from,
         valid_until=terms.valid_until,
+        rules=rules_to_json(condition=terms.condition, subjects=terms.subjects, k=terms.k, quota=terms.quota),
         terms_hash=grant.terms_hash,
         state=grant.state.value,
         granted_at=grant.granted_at,
@@ -379,6 +456,7 @@ def grant_of(row: sharing.Grant) -> Grant:
             linkage_group=row.linkage_group,
             valid_from=row.valid_from,
             valid_until=row.valid_until,
+            **rules_from_json(row.rules),
         ),
         terms_hash=row.terms_hash,
         state=GrantState(row.state),
@@ -386,6 +464,79 @@ def grant_of(row: sharing.Grant) -> Grant:
         revoked_at=row.revoked_at,
         revoked_because=row.revoked_because,
         moved_from=row.moved_from_id,
+    )
+
+
+def grant_event_row(grant_id: str, sequence: int, event: GrantEvent) -> sharing.GrantEvent:
+    """An event as a row."""
+    return sharing.GrantEvent(
+        grant_id=grant_id,
+        sequence=sequence,
+        kind=event.kind.value,
+        at=event.at,
+        actor=event.actor,
+        office_id=event.office,
+        version=event.version,
+        words=event.words,
+    )
+
+
+def grant_event_of(row: sharing.GrantEvent) -> GrantEvent:
+    """The other way."""
+    return GrantEvent(
+        kind=GrantEventKind(row.kind), at=row.at, actor=row.actor, office=row.office_id, version=row.version, words=row.words
+    )
+
+
+VERSION_COLUMNS = (
+    "version", "request_id", "signed_by_id", "purpose", "legal_basis", "items", "rows_item", "rows_division", "mode",
+    "linkage_group", "valid_from", "valid_until", "rules", "terms_hash",
+)  # fmt: skip
+"""What a grant's version fixes; the rest of its row is the same for all of them."""
+
+
+def version_row(row: sharing.Grant) -> sharing.GrantVersion:
+    """The version in force of a grant's row, to be kept when another takes its place."""
+    return sharing.GrantVersion(grant_id=row.id, **{name: getattr(row, name) for name in VERSION_COLUMNS})
+
+
+def grant_of_version(row: sharing.Grant, version: sharing.GrantVersion) -> Grant:
+    """The grant as it was in an earlier version: its terms then, its state of now."""
+    then = copy(row)
+    for name in VERSION_COLUMNS:
+        setattr(then, name, getattr(version, name))
+    return grant_of(then)
+
+
+def delegation_row(delegation: Delegation) -> sharing.Delegation:
+    """A delegation as a row."""
+    return sharing.Delegation(
+        id=delegation.id,
+        office_id=delegation.office,
+        principal_id=delegation.principal,
+        delegate_id=delegation.delegate,
+        role=delegation.role.value,
+        valid_from=delegation.valid_from,
+        valid_until=delegation.valid_until,
+        made_by=delegation.made_by,
+        made_at=delegation.made_at,
+        ended_at=delegation.ended_at,
+    )
+
+
+def delegation_of(row: sharing.Delegation) -> Delegation:
+    """The other way."""
+    return Delegation(
+        id=row.id,
+        office=row.office_id,
+        principal=row.principal_id,
+        delegate=row.delegate_id,
+        role=Role(row.role),
+        valid_from=row.valid_from,
+        valid_until=row.valid_until,
+        made_by=row.made_by,
+        made_at=row.made_at,
+        ended_at=row.ended_at,
     )
 
 
@@ -424,6 +575,7 @@ def has_its_hash(row: sharing.Grant) -> bool:
         row.linkage_group,
         row.valid_from,
         row.valid_until,
+        repr(row.rules),
     )
     if key in _with_their_hash:
         return True

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from types import EllipsisType
 from typing import Any, TypeVar
 
 from django.db import DataError, IntegrityError, connections, transaction
@@ -31,22 +32,28 @@ from huitong.ledger.log import LedgerStore
 from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.ledger import Checkpoint, Promise
 from huitong.model.party import Actor, Division, DivisionLevel, Office, Role
-from huitong.model.policy import Grant, GrantState
+from huitong.model.policy import Grant, GrantEvent, GrantEventKind, GrantState, beginning_of
 from huitong.model.quality import GradingSuggestion, QualityReport, SuggestionState
-from huitong.model.sharing import Request, RequestEvent, RequestState
+from huitong.model.sharing import OPEN_STATES, Delegation, Request, RequestEvent, RequestEventKind, RequestState
 from huitong.portal.accounts import models as parties
 from huitong.portal.audit import models as audit
 from huitong.portal.catalog import models as catalog
 from huitong.portal.catalog import search_index
 from huitong.portal.rows import (
+    VERSION_COLUMNS,
     actor_of,
     checkpoint_of,
     dataset_of,
     dataset_row,
+    delegation_of,
+    delegation_row,
     division_of,
     division_row,
     event_row,
+    grant_event_of,
+    grant_event_row,
     grant_of,
+    grant_of_version,
     grant_row,
     has_its_hash,
     item_row,
@@ -65,6 +72,7 @@ from huitong.portal.rows import (
     suggestion_of,
     suggestion_row,
     terms_hash_of,
+    version_row,
     wish_to_json,
 )
 from huitong.portal.sharing import models as sharing
@@ -312,6 +320,17 @@ class DjangoPartyStore:
             found[office].add(person)
         return {office: frozenset(persons) for office, persons in found.items()}
 
+    def regulators_of(self, divisions: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+        """The offices of each of these divisions in which somebody holds the role of regulator now; in one statement."""
+        wanted = [division for division in divisions if _storable(division)]
+        posts = parties.Post.objects.using(self.using).filter(
+            office__division_id__in=wanted, ended_at=None, account__is_active=True, roles__role=Role.REGULATOR.value
+        )
+        found: dict[str, set[str]] = {division: set() for division in divisions}
+        for division, office in posts.values_list("office__division_id", "office_id"):
+            found[division].add(office)
+        return {division: tuple(sorted(offices)) for division, offices in found.items()}
+
     def move_posts(self, office: str, successor: str, *, at: datetime) -> Sequence[tuple[str, str]]:
         """End every open post of the office and give its roles to a post in the successor; pairs of old and new, by old post."""
         posts = parties.Post.objects.using(self.using)
@@ -406,6 +425,7 @@ class DjangoSharingStore:
             submitted_at=request.events[0].at,
             state=request.state.value,
             event_count=len(request.events),
+            continues_id=request.continues,
         )
         self._insert(row, Conflict.because("request-exists", request=request.id))
         sharing.RequestEvent.objects.using(self.using).bulk_create(
@@ -417,16 +437,34 @@ class DjangoSharingStore:
         row = _one(self._requests(), id=request_id)
         return None if row is None else request_of(row)
 
-    def append_event(self, request_id: str, event: RequestEvent, *, expected_events: int) -> None:
+    def append_event(
+        self, request_id: str, event: RequestEvent, *, expected_events: int, answer_due: date | EllipsisType | None = ...
+    ) -> None:
         """Add an event to a request that has exactly `expected_events` so far; of two at once, one wins."""
         request = self.request(request_id)
         if request is None:
             raise NotFound.because("request-unknown", request=request_id)
-        state = replace(request, events=(*request.events, event)).state
+        changed: dict[str, Any] = {
+            "event_count": expected_events + 1,
+            "state": replace(request, events=(*request.events, event)).state.value,
+        }
+        if event.kind is RequestEventKind.SUPPLEMENTED and event.wish is not None:
+            changed["wish"] = wish_to_json(event.wish)
+        if not isinstance(answer_due, EllipsisType):
+            changed["answer_due"] = answer_due
         rows = sharing.Request.objects.using(self.using).filter(id=request_id, event_count=expected_events)
-        if not rows.update(event_count=expected_events + 1, state=state.value):
+        if not rows.update(**changed):
             raise Conflict.because("request-moved", request=request_id)
         event_row(request_id, expected_events, event).save(using=self.using, force_insert=True)
+
+    def open_requests(self, *, due_before: date | None = None, continuing: str | None = None) -> Sequence[Request]:
+        """Requests that are not answered, oldest first: those that were due before that day, those that would continue that grant."""
+        rows = self._requests().filter(state__in=[state.value for state in OPEN_STATES])
+        if due_before is not None:
+            rows = rows.filter(answer_due__lt=due_before)
+        if continuing is not None:
+            rows = rows.filter(continues_id=continuing)
+        return [request_of(row) for row in rows.order_by("submitted_at", _by_bytes("id", self.using))]
 
     def requests_for(
         self,
@@ -444,20 +482,73 @@ class DjangoSharingStore:
         rows = rows.order_by("-submitted_at", _by_bytes("id", self.using).desc())
         return [request_of(row) for row in rows[offset : offset + limit]], rows.count()
 
-    def add_grant(self, grant: Grant) -> None:
-        """Keep a new grant."""
-        self._insert(grant_row(grant), Conflict.because("grant-exists", grant=grant.id))
+    def add_grant(self, grant: Grant, events: Sequence[GrantEvent] = ()) -> None:
+        """Keep a new grant with its events."""
+        given = tuple(events) or beginning_of(grant)
+        row = grant_row(grant)
+        row.event_count = len(given)
+        self._insert(row, Conflict.because("grant-exists", grant=grant.id))
+        sharing.GrantEvent.objects.using(self.using).bulk_create(
+            grant_event_row(grant.id, sequence, event) for sequence, event in enumerate(given)
+        )
 
     def grant(self, grant_id: str) -> Grant | None:
         """The grant of that id, in any state."""
         row = _one(sharing.Grant.objects.using(self.using), id=grant_id)
         return None if row is None else grant_of(row)
 
-    def update_grant_state(self, grant: Grant, *, expected_state: GrantState) -> None:
-        """Replace state, revoked_at and revoked_because, if the state still is what was expected; nothing else ever changes."""
-        rows = sharing.Grant.objects.using(self.using).filter(id=grant.id, state=expected_state.value)
-        if not rows.update(state=grant.state.value, revoked_at=grant.revoked_at, revoked_because=grant.revoked_because):
+    def change_grant(self, grant: Grant, event: GrantEvent, *, expected_state: GrantState) -> None:
+        """Add the event that made the grant what `grant` says, if state and version still are what was expected."""
+        rows = sharing.Grant.objects.using(self.using)
+        extends = event.kind is GrantEventKind.EXTENDED
+        before = rows.filter(id=grant.id, state=expected_state.value, version=grant.version - extends).first()
+        if before is None:
             raise Conflict.because("grant-moved", grant=grant.id)
+        changed: dict[str, Any] = {
+            "state": grant.state.value,
+            "revoked_at": grant.revoked_at,
+            "revoked_because": grant.revoked_because,
+            "event_count": before.event_count + 1,
+        }
+        if extends:
+            version_row(before).save(using=self.using, force_insert=True)
+            after = grant_row(grant)
+            changed |= {name: getattr(after, name) for name in VERSION_COLUMNS}
+        if not rows.filter(id=grant.id, state=before.state, event_count=before.event_count).update(**changed):
+            raise Conflict.because("grant-moved", grant=grant.id)
+        grant_event_row(grant.id, before.event_count, event).save(using=self.using, force_insert=True)
+
+    def grant_events(self, grant_id: str) -> Sequence[GrantEvent]:
+        """What happened to the grant, oldest first."""
+        if not _storable(grant_id):
+            return []
+        rows = sharing.GrantEvent.objects.using(self.using).filter(grant_id=grant_id).order_by("sequence")
+        return [grant_event_of(row) for row in rows]
+
+    def grant_versions(self, grant_id: str) -> Sequence[Grant]:
+        """The grant in each of its versions, oldest first."""
+        row = _one(sharing.Grant.objects.using(self.using), id=grant_id)
+        if row is None:
+            return []
+        earlier = sharing.GrantVersion.objects.using(self.using).filter(grant_id=grant_id).order_by("version")
+        return [*(grant_of_version(row, version) for version in earlier), grant_of(row)]
+
+    def grants_ending(self, start: datetime, end: datetime) -> Sequence[Grant]:
+        """Grants that were not revoked and whose term ends in [start, end), the first to end first."""
+        rows = sharing.Grant.objects.using(self.using).exclude(state=GrantState.REVOKED.value)
+        rows = rows.filter(valid_until__gte=start, valid_until__lt=end)
+        return [grant_of(row) for row in rows.order_by("valid_until", _by_bytes("id", self.using))]
+
+    def put_delegation(self, delegation: Delegation) -> None:
+        """Add it, or replace the one of the same id."""
+        _upsert(sharing.Delegation, [delegation_row(delegation)], self.using)
+
+    def delegations(self, office: str) -> Sequence[Delegation]:
+        """All of the office, newest first."""
+        if not _storable(office):
+            return []
+        rows = sharing.Delegation.objects.using(self.using).filter(office_id=office)
+        return [delegation_of(row) for row in rows.order_by("-made_at", _by_bytes("id", self.using).desc())]
 
     def grants_of_office(self, office: str, datasets: Collection[str] | None = None) -> Sequence[Grant]:
         """All grants, in every state, that the office uses (of these datasets); newest first.
@@ -486,7 +577,7 @@ class DjangoSharingStore:
 
     def move_requests(self, office: str, successor: str) -> Sequence[str]:
         """Open requests that the office has to answer or has made become the successor's; their ids, in order."""
-        rows = sharing.Request.objects.using(self.using).filter(state=RequestState.UNDER_REVIEW.value)
+        rows = sharing.Request.objects.using(self.using).filter(state__in=[state.value for state in OPEN_STATES])
         moved = set(rows.select_for_update().filter(Q(provider=office) | Q(applicant_office=office)).values_list("id", flat=True))
         for ids in _parts(sorted(moved)):
             rows.filter(id__in=ids, provider=office).update(provider=successor)

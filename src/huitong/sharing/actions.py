@@ -16,7 +16,7 @@ from huitong.errors import Conflict, InputInvalid, NotFound, Reason, Refused
 from huitong.model.catalog import Dataset, Sharing, Snapshot
 from huitong.model.ledger import EntryKind
 from huitong.model.party import Actor, Role
-from huitong.model.policy import Grant, GrantState, Mode
+from huitong.model.policy import Grant, GrantEvent, GrantEventKind, GrantState, Mode, beginning_of
 from huitong.model.sharing import Request, RequestEvent, RequestEventKind, RequestState, Wish
 from huitong.policy.grading import (
     BelowDefault,
@@ -294,7 +294,8 @@ class SharingActions:
                 if self.catalog.current_snapshot(dataset.id) != snapshot:
                     continue
                 active = replace(grant, state=GrantState.ACTIVE)
-                self.sharing.update_grant_state(active, expected_state=GrantState.PREPARING)
+                event = GrantEvent(GrantEventKind.ACTIVATED, self.clock(), RULE, grant.provider, grant.version)
+                self.sharing.change_grant(active, event, expected_state=GrantState.PREPARING)
                 self._write(EntryKind.GRANT_ACTIVATED, _about(active), by=None)
                 return active
 
@@ -369,8 +370,10 @@ class SharingActions:
             if not gives_back and _written(words) is None:
                 raise InputInvalid.because("revocation-words-missing", grant=grant.id)
             revoked = replace(grant, state=GrantState.REVOKED, revoked_at=self.clock(), revoked_because=_written(words))
-            self.sharing.update_grant_state(revoked, expected_state=grant.state)
             side = Side.PROVIDER if as_provider else Side.APPLICANT
+            kind = GrantEventKind.REVOKED if as_provider else GrantEventKind.GIVEN_BACK
+            event = GrantEvent(kind, self.clock(), by.person, by.office, grant.version, _written(words))
+            self.sharing.change_grant(revoked, event, expected_state=grant.state)
             self._write(EntryKind.GRANT_REVOKED, {**_about(revoked), "side": side.value}, by=by)
             return revoked
 
@@ -633,7 +636,7 @@ class SharingActions:
         request = self._append(request, event)
         number = self._number("grant", "G", local_day(now, self.time_zone))
         grant = grant_of(request, agreed, grant_id=number, now=now, time_zone=self.time_zone)
-        self.sharing.add_grant(grant)
+        self.sharing.add_grant(grant, beginning_of(grant, actor=event.actor))
         body = {
             "request": request.id,
             "grant": grant.id,

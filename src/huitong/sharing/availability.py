@@ -180,7 +180,7 @@ def grade_by_default(
 ) -> EffectiveGrade | None:
     """The grade of all that may leave, each item through its default mask; None if the grades of its items let nothing leave in
     a mode that can be asked for."""
-    askable = {mode.value for mode in Mode}
+    askable = {Mode.ROWS.value}
     grades = item_grades(dataset, sources=sources, scheme=scheme)
     leaving = [item for item in dataset.items if scheme.at(grades[item.name]).modes & askable]
     if not leaving:

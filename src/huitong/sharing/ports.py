@@ -2,26 +2,29 @@
 `huitong.testing`.
 """
 
-from collections.abc import Collection, Sequence
-from datetime import date
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, datetime
 from enum import StrEnum
+from types import EllipsisType
 from typing import Protocol
 
 from huitong.catalog.ports import CatalogStore, Clock, EntryLog, PartyStore, PolicyEpoch, Transactions
 from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.notice import Notice
-from huitong.model.policy import Grant, GrantState
-from huitong.model.sharing import Request, RequestEvent, RequestState
+from huitong.model.policy import Grant, GrantEvent, GrantState
+from huitong.model.sharing import Delegation, Request, RequestEvent, RequestState
 
 __all__ = [
     "CatalogStore",
     "Clock",
+    "DelegationStore",
     "DivisionTree",
     "EntryLog",
     "NoBoard",
     "NoticeBoard",
     "PartyStore",
     "PolicyEpoch",
+    "RegulatorRoll",
     "SharingStore",
     "Side",
     "SideTableBuilder",
@@ -53,8 +56,11 @@ class SharingStore(Protocol):
         """The request with all its events, oldest first."""
         ...
 
-    def append_event(self, request_id: str, event: RequestEvent, *, expected_events: int) -> None:
-        """Add an event to a request that has exactly `expected_events` so far.
+    def append_event(
+        self, request_id: str, event: RequestEvent, *, expected_events: int, answer_due: date | EllipsisType | None = ...
+    ) -> None:
+        """Add an event to a request that has exactly `expected_events` so far, with the day on which the answer is due from now on
+        (`...`: as before); a supplement's wish takes the place of the request's.
 
         Raises Conflict `request-moved` (parameter `request`) if it has another number: somebody else was faster. The store
         decides this inside the transaction (row lock or unique position), so of two answers at once one wins."""
@@ -72,18 +78,37 @@ class SharingStore(Protocol):
         """Requests that the office made or has to answer, newest submission first; and how many in all."""
         ...
 
-    def add_grant(self, grant: Grant) -> None:
-        """Keep a new grant. Raises Conflict `grant-exists` if the id is taken."""
+    def open_requests(self, *, due_before: date | None = None, continuing: str | None = None) -> Sequence[Request]:
+        """Requests that are not answered (`OPEN_STATES`), oldest first: those whose answer was due before that day, those that
+        would continue that grant; without either, all."""
+        ...
+
+    def add_grant(self, grant: Grant, events: Sequence[GrantEvent] = ()) -> None:
+        """Keep a new grant with its events (none given: `beginning_of`). Raises Conflict `grant-exists` if the id is taken."""
         ...
 
     def grant(self, grant_id: str) -> Grant | None:
-        """The grant of that id, in any state."""
+        """The grant of that id, in any state, in the version in force."""
         ...
 
-    def update_grant_state(self, grant: Grant, *, expected_state: GrantState) -> None:
-        """Replace state, revoked_at and revoked_because of the stored grant by those of `grant`; nothing else ever changes.
+    def change_grant(self, grant: Grant, event: GrantEvent, *, expected_state: GrantState) -> None:
+        """Add the event that made the grant what `grant` says: its state and revocation, or (`EXTENDED`) its next version, whose
+        terms take the place of those in force, which are kept. Nothing else ever changes.
 
-        Raises Conflict `grant-moved` (parameter `grant`) if the stored state is not `expected_state`."""
+        Raises Conflict `grant-moved` (parameter `grant`) if the stored state is not `expected_state`, or the version is another
+        than the one before it."""
+        ...
+
+    def grant_events(self, grant_id: str) -> Sequence[GrantEvent]:
+        """What happened to the grant, oldest first."""
+        ...
+
+    def grant_versions(self, grant_id: str) -> Sequence[Grant]:
+        """The grant in each of its versions, oldest first."""
+        ...
+
+    def grants_ending(self, start: datetime, end: datetime) -> Sequence[Grant]:
+        """Grants that were not revoked and whose term ends in [start, end), the first to end first."""
         ...
 
     def grants_of_office(self, office: str, datasets: Collection[str] | None = None) -> Sequence[Grant]:
@@ -104,6 +129,26 @@ class SharingStore(Protocol):
 
     def grants_in_state(self, state: GrantState, *, limit: int = 100) -> Sequence[Grant]:
         """The oldest grants in that state."""
+        ...
+
+
+class DelegationStore(Protocol):
+    """Who answers in whose place."""
+
+    def put_delegation(self, delegation: Delegation) -> None:
+        """Add it, or replace the one of the same id."""
+        ...
+
+    def delegations(self, office: str) -> Sequence[Delegation]:
+        """All of the office, newest first."""
+        ...
+
+
+class RegulatorRoll(Protocol):
+    """Who regulates (the portal's posts)."""
+
+    def regulators_of(self, divisions: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+        """The offices of each of these divisions in which somebody holds the role of regulator now; in one statement."""
         ...
 
 

@@ -18,7 +18,7 @@ from huitong.errors import Conflict, InputInvalid, NotFound, Reason, Refused
 from huitong.model.catalog import Dataset
 from huitong.model.ledger import EntryKind
 from huitong.model.party import Actor, Division, Office, Role
-from huitong.model.policy import Grant, GrantState
+from huitong.model.policy import Grant, GrantEvent, GrantEventKind, GrantState
 from huitong.model.sharing import Request, RequestEventKind
 from huitong.sharing.deadline import local_day
 from huitong.sharing.ports import (
@@ -293,7 +293,8 @@ class SuccessionActions:
 
     def _revoke(self, grant: Grant, *, because: str, succession: str, now: datetime, by: Actor) -> None:
         revoked = replace(grant, state=GrantState.REVOKED, revoked_at=now, revoked_because=because)
-        self.sharing.update_grant_state(revoked, expected_state=grant.state)
+        event = GrantEvent(GrantEventKind.MOVED, now, by.person, by.office, grant.version, because)
+        self.sharing.change_grant(revoked, event, expected_state=grant.state)
         body = {
             "grant": grant.id,
             "version": grant.version,

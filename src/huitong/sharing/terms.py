@@ -6,21 +6,44 @@ from typing import Any
 
 from huitong.catalog.canonical import canonical_hash, plain
 from huitong.model.policy import Grant, GrantState, MaskKind, Terms
-from huitong.model.sharing import Request, Wish
+from huitong.model.sharing import Linkage, Request, Wish
 from huitong.sharing.deadline import end_of_day
 
 
-def terms_of(agreed: Wish, *, using_office: str, now: datetime, time_zone: str) -> Terms:
-    """The terms of what was agreed: valid from now until 24:00 of its last day; pseudonyms are shared per office and purpose."""
+def linkage_group(agreed: Wish, *, using_office: str, grant_id: str) -> str:
+    """The group whose grants share pseudonyms. It always begins with the using office: no two offices can share one."""
+    if agreed.linkage == Linkage.PURPOSE:
+        return f"{using_office}:{agreed.purpose.code}"
+    if agreed.linkage == Linkage.ALONE:
+        return f"{using_office}:={grant_id}"
+    return f"{using_office}:+{agreed.linkage}"
+
+
+def terms_of(agreed: Wish, *, using_office: str, grant_id: str, now: datetime, time_zone: str) -> Terms:
+    """The terms of what was agreed: valid from now until 24:00 of its last day."""
     return Terms(
         purpose=agreed.purpose,
         items=tuple(sorted(agreed.items, key=lambda term: term.item)),
         rows=agreed.rows,
         mode=agreed.mode,
-        linkage_group=f"{using_office}:{agreed.purpose.code}",
+        linkage_group=linkage_group(agreed, using_office=using_office, grant_id=grant_id),
         valid_from=now,
         valid_until=end_of_day(agreed.until, time_zone),
+        condition=tuple(sorted(agreed.condition, key=lambda one: (one.item, one.comparator, one.values))),
+        subjects=agreed.subjects,
+        k=agreed.k,
+        quota=agreed.quota,
     )
+
+
+LATER_TERMS = ("condition", "subjects", "k", "quota")
+"""Terms that came after the first: left out of the canonical form where they say nothing, so that hashes made before them stand."""
+
+
+def canonical_of(terms: Terms) -> dict[str, Any]:
+    """The terms as plain values."""
+    written: dict[str, Any] = plain(terms)
+    return {name: value for name, value in written.items() if name not in LATER_TERMS or value not in (None, [])}
 
 
 def canonical_terms(
@@ -33,7 +56,7 @@ def canonical_terms(
         "using_office": using_office,
         "signed_by": signed_by,
         "version": version,
-        "terms": plain(terms),
+        "terms": canonical_of(terms),
     }
 
 
@@ -48,7 +71,7 @@ def hash_of_terms(terms: Terms, *, dataset: str, provider: str, using_office: st
 
 def grant_of(request: Request, agreed: Wish, *, grant_id: str, now: datetime, time_zone: str) -> Grant:
     """The grant that a request becomes. With pseudonyms it is still being prepared; else it may be used at once."""
-    terms = terms_of(agreed, using_office=request.applicant_office, now=now, time_zone=time_zone)
+    terms = terms_of(agreed, using_office=request.applicant_office, grant_id=grant_id, now=now, time_zone=time_zone)
     version = 1
     return Grant(
         id=grant_id,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from django.db import IntegrityError, connections, transaction
@@ -10,11 +10,26 @@ from tests.portal.examples import CIVIL, HOUSEHOLDS, MEDICAL, NOON, Example, ans
 from tests.portal.threads import at_once
 
 from huitong.errors import Conflict, InputInvalid, NotFound
-from huitong.model.policy import DivisionRows, GrantState
-from huitong.model.sharing import RequestEventKind, RequestState
+from huitong.model.party import Role
+from huitong.model.policy import (
+    Comparator,
+    Comparison,
+    DivisionRows,
+    GrantEvent,
+    GrantEventKind,
+    GrantState,
+    Quota,
+    QuotaPeriod,
+    grant_state,
+)
+from huitong.model.sharing import Delegation, RequestEventKind, RequestState
 from huitong.portal.sharing import models
 from huitong.portal.stores import Stores
 from huitong.sharing.ports import Side
+
+
+def happened(kind: GrantEventKind) -> GrantEvent:
+    return GrantEvent(kind, NOON, "shen", CIVIL.id, version=1)
 
 
 @pytest.fixture
@@ -108,14 +123,17 @@ def test_a_grant_comes_out_as_it_was_put_in(asked: Stores) -> None:
 def test_the_state_of_a_grant_moves_and_nothing_else(asked: Stores) -> None:
     with asked.atomic():
         asked.sharing.add_grant(grant(state=GrantState.PREPARING))
-        asked.sharing.update_grant_state(grant(), expected_state=GrantState.PREPARING)
+        asked.sharing.change_grant(grant(), happened(GrantEventKind.ACTIVATED), expected_state=GrantState.PREPARING)
     assert asked.sharing.grant("G-000001") == grant()
     revoked = replace(grant(), state=GrantState.REVOKED, revoked_at=NOON + timedelta(days=1), revoked_because="目的已完成。")
     with asked.atomic():
-        asked.sharing.update_grant_state(replace(revoked, terms_hash="c" * 64, version=7), expected_state=GrantState.ACTIVE)
+        asked.sharing.change_grant(
+            replace(revoked, terms_hash="c" * 64), happened(GrantEventKind.REVOKED), expected_state=GrantState.ACTIVE
+        )
     assert asked.sharing.grant("G-000001") == revoked
+    assert grant_state(asked.sharing.grant_events("G-000001")) is GrantState.REVOKED
     with pytest.raises(Conflict) as caught, asked.atomic():
-        asked.sharing.update_grant_state(grant(), expected_state=GrantState.ACTIVE)
+        asked.sharing.change_grant(grant(), happened(GrantEventKind.ACTIVATED), expected_state=GrantState.ACTIVE)
     assert caught.value.reasons[0].code == "grant-moved"
 
 
@@ -123,9 +141,83 @@ def test_a_grant_is_revoked_once(asked: Stores, using: str) -> None:
     with asked.atomic():
         asked.sharing.add_grant(grant())
     revoked = replace(grant(), state=GrantState.REVOKED, revoked_at=NOON, revoked_because="a")
-    act = lambda: asked.sharing.update_grant_state(revoked, expected_state=GrantState.ACTIVE)  # noqa: E731
+    act = lambda: asked.sharing.change_grant(  # noqa: E731
+        revoked, happened(GrantEventKind.REVOKED), expected_state=GrantState.ACTIVE
+    )
     outcomes = at_once(using, act, act, act)
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict", "Conflict", "NoneType"]
+
+
+def test_a_grant_is_extended_by_a_version_and_the_earlier_one_is_kept(asked: Stores) -> None:
+    first = grant()
+    quota = Quota(QuotaPeriod.DAY, rows=500, queries=20)
+    condition = (Comparison("members", Comparator.AT_LEAST, ("3",)),)
+    terms = replace(first.terms, valid_until=first.terms.valid_until + timedelta(days=90), quota=quota, condition=condition)
+    second = replace(first, version=2, terms=terms, terms_hash="d" * 64)
+    with asked.atomic():
+        asked.sharing.add_grant(first)
+        asked.sharing.change_grant(second, replace(happened(GrantEventKind.EXTENDED), version=2), expected_state=GrantState.ACTIVE)
+    assert asked.sharing.grant(first.id) == second
+    assert asked.sharing.grant_versions(first.id) == [first, second]
+    assert [event.kind for event in asked.sharing.grant_events(first.id)] == [
+        GrantEventKind.MADE, GrantEventKind.ACTIVATED, GrantEventKind.EXTENDED,
+    ]  # fmt: skip
+    with pytest.raises(Conflict), asked.atomic():
+        asked.sharing.change_grant(second, replace(happened(GrantEventKind.EXTENDED), version=2), expected_state=GrantState.ACTIVE)
+
+
+def test_grants_that_end_soon_are_found_in_order(asked: Stores) -> None:
+    with asked.atomic():
+        for number in range(1, 5):
+            one = grant(number)
+            later = replace(one.terms, valid_until=one.terms.valid_until + timedelta(days=5 - number))
+            asked.sharing.add_grant(replace(one, terms=later))
+    start = grant().terms.valid_until
+    assert [one.id[-1] for one in asked.sharing.grants_ending(start, start + timedelta(days=4))] == ["4", "3", "2"]
+
+
+def test_open_requests_are_found_by_the_day_they_were_due_and_by_the_grant_they_continue(asked: Stores) -> None:
+    with asked.atomic():
+        asked.sharing.add_grant(grant())
+        asked.sharing.add_request(replace(request(2), continues="G-000001", answer_due=date(2026, 11, 2)))
+        asked.sharing.append_event(
+            "R-000002", answer(RequestEventKind.SUPPLEMENT_ASKED), expected_events=1, answer_due=None
+        )
+    found = asked.sharing.open_requests(continuing="G-000001")
+    assert [one.id for one in found] == ["R-000002"]
+    assert found[0].state is RequestState.SUPPLEMENT_ASKED and found[0].answer_due is None
+    first = asked.sharing.request("R-000001")
+    assert first is not None and first.answer_due is not None
+    assert [one.id for one in asked.sharing.open_requests(due_before=first.answer_due + timedelta(days=1))] == ["R-000001"]
+    assert asked.sharing.open_requests(due_before=first.answer_due) == []
+
+
+def test_a_supplement_changes_what_is_asked(asked: Stores) -> None:
+    first = asked.sharing.request("R-000001")
+    assert first is not None
+    wish = replace(first.wish, until=first.wish.until - timedelta(days=10))
+    with asked.atomic():
+        asked.sharing.append_event("R-000001", answer(RequestEventKind.SUPPLEMENT_ASKED), expected_events=1, answer_due=None)
+        told = replace(answer(RequestEventKind.SUPPLEMENTED), wish=wish)
+        asked.sharing.append_event("R-000001", told, expected_events=2, answer_due=date(2026, 12, 24))
+    after = asked.sharing.request("R-000001")
+    assert after is not None and after.wish == wish and after.answer_due == date(2026, 12, 24)
+    assert after.state is RequestState.UNDER_REVIEW
+
+
+def test_delegations_come_out_as_they_were_put_in(asked: Stores) -> None:
+    one = Delegation(
+        id="D-2026-000001", office=CIVIL.id, principal="li.na", delegate="wang.wei", role=Role.REVIEWER,
+        valid_from=date(2026, 12, 1), valid_until=date(2026, 12, 5), made_by="li.na", made_at=NOON,
+    )  # fmt: skip
+    with asked.atomic():
+        asked.sharing.put_delegation(one)
+    assert asked.sharing.delegations(CIVIL.id) == [one]
+    ended = replace(one, ended_at=NOON + timedelta(days=1))
+    with asked.atomic():
+        asked.sharing.put_delegation(ended)
+    assert asked.sharing.delegations(CIVIL.id) == [ended]
+    assert asked.sharing.delegations(MEDICAL.id) == []
 
 
 def test_grants_are_listed_in_one_statement(asked: Stores, queries: Callable[[], int]) -> None:

@@ -26,7 +26,7 @@ from tests.portal.examples import (
 
 from huitong.model.catalog import Grade, Item, ItemType, Openness, ResourceFormat, SharingManner, Visibility
 from huitong.model.party import Actor, Role
-from huitong.model.policy import GrantState
+from huitong.model.policy import GrantEvent, GrantEventKind, GrantState
 from huitong.model.sharing import RequestEventKind, RequestState
 from huitong.model.text import BilingualText
 from huitong.portal.accounts.models import Account, Post
@@ -172,7 +172,8 @@ def test_a_grant_moves_once_and_both_stand_for_the_request(both: list[Any]) -> N
             stores.sharing.add_request(request())
             stores.sharing.add_grant(old)
             gone = replace(old, state=GrantState.REVOKED, revoked_at=NOON, revoked_because="succession")
-            stores.sharing.update_grant_state(gone, expected_state=GrantState.ACTIVE)
+            event = GrantEvent(GrantEventKind.MOVED, NOON, "rule", CIVIL.id, version=1)
+            stores.sharing.change_grant(gone, event, expected_state=GrantState.ACTIVE)
             stores.sharing.add_grant(moved)
         assert stores.sharing.grant(old.id) == gone
         assert stores.sharing.grant(moved.id) == moved

@@ -33,7 +33,7 @@ WISH = Wish(
 
 
 def hashed(wish: Wish = WISH, now: datetime = NOW, **parties: str | int) -> str:
-    terms = terms_of(wish, using_office="b", now=now, time_zone="Asia/Shanghai")
+    terms = terms_of(wish, using_office="b", grant_id="G-2026-000001", now=now, time_zone="Asia/Shanghai")
     return hash_of_terms(terms, **{**PARTIES, **parties})
 
 
@@ -62,7 +62,7 @@ def test_whatever_is_changed_changes_the_hash(changed) -> None:
 
 
 def test_the_canonical_form_is_plain_json() -> None:
-    terms = terms_of(WISH, using_office="b", now=NOW, time_zone="Asia/Shanghai")
+    terms = terms_of(WISH, using_office="b", grant_id="G-2026-000001", now=NOW, time_zone="Asia/Shanghai")
     written = json.loads(canonical_bytes(canonical_terms(terms, **PARTIES)))
     assert written["terms"]["valid_from"] == "2026-11-02T04:00:00.000000Z"
     assert written["terms"]["linkage_group"] == "b:statistics"

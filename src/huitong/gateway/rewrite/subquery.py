@@ -12,7 +12,7 @@ from huitong.gateway.plan import DatasetPlan
 from huitong.gateway.resolve import TableUse
 from huitong.masks import engine_type, needs_token, sql_mask
 from huitong.model.catalog import Item, ItemType
-from huitong.model.policy import Mask
+from huitong.model.policy import Mask, Mode
 from huitong.model.query import GovernedTable
 
 SIDE_COLUMNS: Mapping[str, str] = {"identifier": "VARCHAR", "token": "BIGINT"}
@@ -62,6 +62,9 @@ class Physical:
 
 def governed_subquery(use: TableUse, part: DatasetPlan, physical: Physical, caps: Caps) -> exp.Subquery:
     """The subquery for one mention of a dataset, under the alias that the resolver gave the mention."""
+    terms = part.grant.terms
+    if terms.condition or terms.subjects is not None or terms.quota is not None or terms.mode is not Mode.ROWS:
+        raise Refused.because("rewrite-failed")  # a term that this rewriter does not know is not left out
     table = physical.of_dataset(part)
     masks = {term.item.lower(): term.mask for term in part.grant.terms.items}
     shown: list[exp.Expr] = []

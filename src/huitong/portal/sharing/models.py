@@ -5,12 +5,15 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import F, Q
 
-from huitong.model.policy import GrantState, Mode
+from huitong.model.party import Role
+from huitong.model.policy import GrantEventKind, GrantState, Mode
 from huitong.model.sharing import RequestEventKind, RequestState
 
 STATES = [(value.value, value.value) for value in RequestState]
 KINDS = [(value.value, value.value) for value in RequestEventKind]
 GRANT_STATES = [(value.value, value.value) for value in GrantState]
+GRANT_KINDS = [(value.value, value.value) for value in GrantEventKind]
+ROLES = [(value.value, value.value) for value in Role]
 MODES = [(value.value, value.value) for value in Mode]
 
 
@@ -27,6 +30,7 @@ class Request(models.Model):
     submitted_at = models.DateTimeField()
     state = models.CharField(max_length=16, choices=STATES)
     event_count = models.PositiveIntegerField()
+    continues = models.ForeignKey("Grant", on_delete=models.PROTECT, null=True, related_name="continued_by")
 
     class Meta:
         constraints: ClassVar = [
@@ -36,6 +40,7 @@ class Request(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["provider", "state", "submitted_at"], name="request_provider_state"),
             models.Index(fields=["applicant_office", "state", "submitted_at"], name="request_applicant_state"),
+            models.Index(fields=["state", "answer_due"], name="request_state_due"),
         ]
 
     def __str__(self) -> str:
@@ -54,6 +59,8 @@ class RequestEvent(models.Model):
     reason = models.TextField(null=True)
     words = models.TextField(null=True)
     wish = models.JSONField(null=True)
+    on_behalf_of = models.CharField(max_length=64, null=True)
+    due = models.DateField(null=True)
 
     class Meta:
         constraints: ClassVar = [
@@ -69,7 +76,7 @@ class RequestEvent(models.Model):
 
 
 class Grant(models.Model):
-    """A grant. Only its state and what belongs to a revocation ever change."""
+    """A grant in the version in force; earlier ones stand in `GrantVersion`. `state` and `event_count` follow from its events."""
 
     id = models.CharField(max_length=64, primary_key=True)
     version = models.PositiveIntegerField()
@@ -87,7 +94,9 @@ class Grant(models.Model):
     linkage_group = models.TextField()
     valid_from = models.DateTimeField()
     valid_until = models.DateTimeField()
+    rules = models.JSONField(default=dict)
     terms_hash = models.CharField(max_length=64)
+    event_count = models.PositiveIntegerField(default=0)
     state = models.CharField(max_length=10, choices=GRANT_STATES)
     granted_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True)
@@ -118,7 +127,84 @@ class Grant(models.Model):
             models.Index(fields=["provider", "granted_at"], name="grant_provider_granted"),
             models.Index(fields=["dataset", "state"], name="grant_dataset_state"),
             models.Index(fields=["state", "granted_at"], name="grant_state_granted"),
+            models.Index(fields=["state", "valid_until"], name="grant_state_until"),
         ]
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class GrantVersion(models.Model):
+    """Terms that were in force before the grant's present ones; never changed."""
+
+    grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="versions")
+    version = models.PositiveIntegerField()
+    request = models.ForeignKey(Request, on_delete=models.PROTECT, related_name="+")
+    signed_by = models.ForeignKey("accounts.Account", on_delete=models.PROTECT, to_field="username", related_name="+")
+    purpose = models.TextField()
+    legal_basis = models.TextField()
+    items = models.JSONField()
+    rows_item = models.CharField(max_length=63, null=True)
+    rows_division = models.CharField(max_length=12, null=True)
+    mode = models.CharField(max_length=16, choices=MODES)
+    linkage_group = models.TextField()
+    valid_from = models.DateTimeField()
+    valid_until = models.DateTimeField()
+    rules = models.JSONField(default=dict)
+    terms_hash = models.CharField(max_length=64)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["grant", "version"], name="grant_version_once")]
+
+    def __str__(self) -> str:
+        return f"{self.grant_id} {self.version}"
+
+
+class GrantEvent(models.Model):
+    """One thing that happened to a grant; never changed."""
+
+    grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="events")
+    sequence = models.PositiveIntegerField()
+    kind = models.CharField(max_length=16, choices=GRANT_KINDS)
+    at = models.DateTimeField()
+    actor = models.CharField(max_length=64)
+    office = models.ForeignKey("accounts.Office", on_delete=models.PROTECT, related_name="+")
+    version = models.PositiveIntegerField()
+    words = models.TextField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["grant", "sequence"], name="grant_event_sequence_once"),
+            models.CheckConstraint(condition=Q(kind__in=[value for value, _ in GRANT_KINDS]), name="grant_event_kind_known"),
+            models.CheckConstraint(
+                condition=~Q(kind=GrantEventKind.MADE.value) | Q(sequence=0), name="grant_event_made_first"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.grant_id} {self.sequence}: {self.kind}"
+
+
+class Delegation(models.Model):
+    """Who answers in whose place, on which days."""
+
+    id = models.CharField(max_length=64, primary_key=True)
+    office = models.ForeignKey("accounts.Office", on_delete=models.PROTECT, related_name="+")
+    principal = models.ForeignKey("accounts.Account", on_delete=models.PROTECT, to_field="username", related_name="+")
+    delegate = models.ForeignKey("accounts.Account", on_delete=models.PROTECT, to_field="username", related_name="+")
+    role = models.CharField(max_length=16, choices=ROLES)
+    valid_from = models.DateField()
+    valid_until = models.DateField()
+    made_by = models.CharField(max_length=64)
+    made_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=~Q(principal=F("delegate")), name="delegation_to_another"),
+            models.CheckConstraint(condition=Q(valid_until__gte=F("valid_from")), name="delegation_ends_after_start"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["office", "delegate"], name="delegation_office_delegate")]
 
     def __str__(self) -> str:
         return self.id
