@@ -3,15 +3,12 @@
 Every check that a change rests on is made inside its transaction, and the store compares the state it finds with the state the
 check saw; of two answers at once one wins and the other meets a Conflict."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any
 
 from huitong.catalog.canonical import plain
 from huitong.catalog.publish import refuse_unless_officer
-from huitong.catalog.succession import refuse_if_closed
 from huitong.errors import Conflict, InputInvalid, NotFound, Reason, Refused
 from huitong.model.catalog import Dataset, Sharing, Snapshot
 from huitong.model.ledger import EntryKind
@@ -21,29 +18,17 @@ from huitong.model.sharing import Request, RequestEvent, RequestEventKind, Reque
 from huitong.policy.grading import (
     BelowDefault,
     EffectiveGrade,
-    GradingScheme,
     effective_grade,
     grade_of_terms,
     grants_below,
     mode_fault,
-    scheme,
     sources_of,
 )
-from huitong.sharing.availability import Availability, ReviewerRoll, availability
-from huitong.sharing.deadline import WorkingDays, answer_working_days, local_day, working_days
+from huitong.sharing.availability import Availability, availability
+from huitong.sharing.deadline import answer_working_days, local_day
+from huitong.sharing.parts import RULE, SharingParts, about_grant, role_missing, written
 from huitong.sharing.ports import (
-    CatalogStore,
-    Clock,
-    DivisionTree,
-    EntryLog,
-    NoBoard,
-    NoticeBoard,
-    PartyStore,
-    PolicyEpoch,
-    SharingStore,
     Side,
-    SideTableBuilder,
-    Transactions,
 )
 from huitong.sharing.purposes import NOT_SHARED, refusal_reasons
 from huitong.sharing.terms import canonical_terms, grant_of, pseudonym_items
@@ -57,31 +42,10 @@ from huitong.sharing.wishes import (
     weaker_than_default,
 )
 
-RULE = "rule"
-"""Who answers when no person does."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class SharingActions:
+class SharingActions(SharingParts):
     """The life of a request and of a grant."""
-
-    catalog: CatalogStore
-    parties: PartyStore
-    sharing: SharingStore
-    transactions: Transactions
-    epoch: PolicyEpoch
-    ledger: EntryLog
-    divisions: DivisionTree
-    side_tables: SideTableBuilder
-    clock: Clock
-    time_zone: str
-    calendar: WorkingDays = field(default_factory=working_days)
-    grading: GradingScheme = field(default_factory=scheme)
-    """The scheme in force: default masks, reviewers, modes."""
-    roll: ReviewerRoll | None = None
-    """Who could answer, for availability; without it nobody is missed."""
-    notices: NoticeBoard = field(default_factory=NoBoard)
-    """Where each change tells of itself, inside its transaction."""
 
     # Asking
 
@@ -119,7 +83,7 @@ class SharingActions:
         the default of a dataset that is shared without condition; InputInvalid with everything that is wrong with the wish; NotFound
         `dataset-unknown`, also for a dataset that the office may not know of; Conflict `office-closed`."""
         if not by.has(Role.ANALYST):
-            raise Refused(_role_missing(by, Role.ANALYST))
+            raise Refused(role_missing(by, Role.ANALYST))
         with self._change():
             now = self.clock()
             today = local_day(now, self.time_zone)
@@ -170,9 +134,9 @@ class SharingActions:
             if request.applicant_office != by.office:
                 raise Refused.because("only-applicant", request=request.id, applicant=request.applicant_office, office=by.office)
             if not by.has(Role.ANALYST):
-                raise Refused(_role_missing(by, Role.ANALYST))
+                raise Refused(role_missing(by, Role.ANALYST))
             event = RequestEvent(
-                kind=RequestEventKind.WITHDRAWN, at=self.clock(), actor=by.person, office=by.office, words=_written(words)
+                kind=RequestEventKind.WITHDRAWN, at=self.clock(), actor=by.person, office=by.office, words=written(words)
             )
             request = self._append(request, event)
             self._write(EntryKind.REQUEST_WITHDRAWN, {"request": request.id, "dataset": request.dataset}, by=by)
@@ -251,10 +215,10 @@ class SharingActions:
             if reviewers > 1 and endorsed is None:
                 if self._endorsement(request) is not None:
                     raise Refused.because("review-twice", request=request.id, person=by.person)
-                return self._endorse(request, agreed, by=by, now=now, words=_written(words), weaker=weaker, grade=grade)
+                return self._endorse(request, agreed, by=by, now=now, words=written(words), weaker=weaker, grade=grade)
             first = endorsed.actor if endorsed is not None else None
             return self._grant(
-                request, agreed, by=by, now=now, words=_written(words), weaker=weaker, grade=grade, endorsed_by=first
+                request, agreed, by=by, now=now, words=written(words), weaker=weaker, grade=grade, endorsed_by=first
             )
 
     def refuse(self, request_id: str, *, by: Actor, reason: str, words: str | None = None) -> Request:
@@ -266,9 +230,9 @@ class SharingActions:
             self._refuse_unless_reviewer(request, by)
             if reason not in refusal_reasons():
                 raise InputInvalid.because("refusal-reason-unknown", reason=reason, reasons=", ".join(refusal_reasons()))
-            if refusal_reasons()[reason] and _written(words) is None:
+            if refusal_reasons()[reason] and written(words) is None:
                 raise InputInvalid.because("refusal-words-missing", reason=reason)
-            return self._refuse(request, by=by, now=self.clock(), reason=reason, words=_written(words))
+            return self._refuse(request, by=by, now=self.clock(), reason=reason, words=written(words))
 
     # Using, and ending
 
@@ -296,7 +260,7 @@ class SharingActions:
                 active = replace(grant, state=GrantState.ACTIVE)
                 event = GrantEvent(GrantEventKind.ACTIVATED, self.clock(), RULE, grant.provider, grant.version)
                 self.sharing.change_grant(active, event, expected_state=GrantState.PREPARING)
-                self._write(EntryKind.GRANT_ACTIVATED, _about(active), by=None)
+                self._write(EntryKind.GRANT_ACTIVATED, about_grant(active), by=None)
                 return active
 
     def prepare_waiting(self, *, limit: int = 100) -> Sequence[Grant]:
@@ -364,40 +328,26 @@ class SharingActions:
             as_provider = grant.provider == by.office and by.has(Role.REVIEWER)
             gives_back = grant.using_office == by.office and by.has(Role.ANALYST)
             if not as_provider and not gives_back:
-                raise Refused(_role_missing(by, Role.REVIEWER if grant.provider == by.office else Role.ANALYST))
+                raise Refused(role_missing(by, Role.REVIEWER if grant.provider == by.office else Role.ANALYST))
             if grant.state is GrantState.REVOKED:
                 raise Conflict.because("grant-already-revoked", grant=grant.id)
-            if not gives_back and _written(words) is None:
+            if not gives_back and written(words) is None:
                 raise InputInvalid.because("revocation-words-missing", grant=grant.id)
-            revoked = replace(grant, state=GrantState.REVOKED, revoked_at=self.clock(), revoked_because=_written(words))
+            revoked = replace(grant, state=GrantState.REVOKED, revoked_at=self.clock(), revoked_because=written(words))
             side = Side.PROVIDER if as_provider else Side.APPLICANT
             kind = GrantEventKind.REVOKED if as_provider else GrantEventKind.GIVEN_BACK
-            event = GrantEvent(kind, self.clock(), by.person, by.office, grant.version, _written(words))
+            event = GrantEvent(kind, self.clock(), by.person, by.office, grant.version, written(words))
             self.sharing.change_grant(revoked, event, expected_state=grant.state)
-            self._write(EntryKind.GRANT_REVOKED, {**_about(revoked), "side": side.value}, by=by)
+            self._write(EntryKind.GRANT_REVOKED, {**about_grant(revoked), "side": side.value}, by=by)
             return revoked
 
     # Looking
-
-    def request(self, request_id: str, *, by: Actor) -> Request:
-        """A request that the actor's office made or has to answer. Raises NotFound `request-unknown` for all others."""
-        request = self.sharing.request(request_id)
-        if request is None or by.office not in (request.applicant_office, request.provider):
-            raise NotFound.because("request-unknown", request=request_id)
-        return request
 
     def requests(
         self, *, by: Actor, side: Side, states: Collection[RequestState] | None = None, limit: int = 50, offset: int = 0
     ) -> tuple[Sequence[Request], int]:
         """The requests of the actor's office on one side, newest first, and how many in all."""
         return self.sharing.requests_for(by.office, side=side, states=states, limit=limit, offset=offset)
-
-    def grant(self, grant_id: str, *, by: Actor) -> Grant:
-        """A grant that the actor's office uses or provides. Raises NotFound `grant-unknown` for all others."""
-        grant = self.sharing.grant(grant_id)
-        if grant is None or by.office not in (grant.using_office, grant.provider):
-            raise NotFound.because("grant-unknown", grant=grant_id)
-        return grant
 
     def grants(self, *, by: Actor, side: Side = Side.APPLICANT) -> Sequence[Grant]:
         """The grants that the actor's office uses, or provides, newest first."""
@@ -527,29 +477,6 @@ class SharingActions:
 
     # Inside a transaction
 
-    @contextmanager
-    def _change(self) -> Iterator[None]:
-        """One transaction. The epoch is bumped first: its row is locked, so that changes of rules run one after the other and
-        what a check has read still holds when the change is written."""
-        with self.transactions.atomic():
-            self.epoch.bump()
-            yield
-
-    def _dataset(self, dataset_id: str) -> Dataset:
-        dataset = self.catalog.dataset(dataset_id)
-        if dataset is None:
-            raise NotFound.because("dataset-unknown", dataset=dataset_id)
-        return dataset
-
-    def _known_dataset(self, dataset_id: str, by: Actor) -> Dataset:
-        dataset = self._dataset(dataset_id)
-        if not dataset.is_known_to(by.office):
-            raise NotFound.because("dataset-unknown", dataset=dataset_id)
-        return dataset
-
-    def _refuse_if_closed(self, by: Actor, today: date) -> None:
-        refuse_if_closed(self.parties.office(by.office), today)
-
     def _endorsement(self, request: Request, *, besides: str | None = None) -> RequestEvent | None:
         """The word of a first reviewer that still stands, of another person than `besides`; one who has come to serve in the office
         that asks does not stand for it any more."""
@@ -559,33 +486,6 @@ class SharingActions:
                 if own_dataset or not self._serves_in(event.actor, request.applicant_office):
                     return event
         return None
-
-    def _open_request(self, request_id: str, by: Actor) -> Request:
-        request = self.request(request_id, by=by)
-        if request.state is not RequestState.UNDER_REVIEW:
-            raise Conflict.because("request-answered", request=request.id, state=request.state.value)
-        return request
-
-    def _refuse_unless_reviewer(self, request: Request, by: Actor) -> None:
-        reasons = []
-        if request.provider != by.office:
-            reasons.append(Reason("only-provider", {"request": request.id, "provider": request.provider, "office": by.office}))
-        if not by.has(Role.REVIEWER):
-            reasons.append(_role_missing(by, Role.REVIEWER))
-        if request.applicant == by.person:
-            reasons.append(Reason("review-own-request", {"request": request.id}))
-        elif request.applicant_office != request.provider and self._serves_in(by.person, request.applicant_office):
-            reasons.append(Reason("review-own-office", {"request": request.id, "applicant": request.applicant_office}))
-        if reasons:
-            raise Refused(*reasons)
-
-    def _serves_in(self, person: str, office: str) -> bool:
-        """Whether the person holds a post there now, in whichever post they act: nobody stands on both sides of a request."""
-        return any(post.office == office for post in self.parties.actors_of(person))
-
-    def _append(self, request: Request, event: RequestEvent) -> Request:
-        self.sharing.append_event(request.id, event, expected_events=len(request.events))
-        return replace(request, events=(*request.events, event))
 
     def _endorse(
         self,
@@ -671,30 +571,3 @@ class SharingActions:
         self._write(EntryKind.REQUEST_REFUSED, {"request": request.id, "dataset": request.dataset, "reason": reason}, by=by)
         return request
 
-    def _number(self, series: str, letter: str, today: date) -> str:
-        return f"{letter}-{today.year}-{self.sharing.next_number(series):06d}"
-
-    def _write(self, kind: EntryKind, body: Mapping[str, Any], *, by: Actor | None) -> None:
-        """The ledger entry; what people wrote beside an answer stays out of it, since it may speak of persons."""
-        who = {"actor": by.person, "office": by.office, "post": by.post} if by else {"actor": RULE}
-        self.ledger.append(kind=kind, body={**body, **who})
-
-
-def _about(grant: Grant) -> dict[str, Any]:
-    return {
-        "grant": grant.id,
-        "version": grant.version,
-        "terms_hash": grant.terms_hash,
-        "dataset": grant.dataset,
-        "provider": grant.provider,
-        "using_office": grant.using_office,
-    }
-
-
-def _role_missing(by: Actor, role: Role) -> Reason:
-    return Reason("role-missing", {"role": role.value, "post": by.post, "office": by.office})
-
-
-def _written(words: str | None) -> str | None:
-    """What was written, without blanks around it; None if nothing was."""
-    return (words or "").strip() or None
