@@ -54,6 +54,23 @@ class Settings:
     `tls=off` after a blank; empty means none."""
     source_certificates: str = ""
     """PEM file of the authorities by which database servers prove their names; empty: those of the machine."""
+    webhook_hosts: str = ""
+    """Hosts that webhooks of offices may go to: `host:port` with commas between, each with `tls=verify` (the rule), `tls=encrypt` or
+    `tls=off` after a blank; empty means none."""
+    smtp_host: str = ""
+    """Mail server that notices are given to; empty: no e-mail leaves, notices stay in the in-boxes."""
+    smtp_port: int = 587
+    """Port of the mail server."""
+    smtp_tls: str = "starttls"
+    """How the way to the mail server is protected: `starttls`, `tls` (from the first byte) or `off`."""
+    smtp_user: str = ""
+    """Name to sign in with at the mail server; its password is kept by `huitong notice smtp-password`. Empty: none is asked for."""
+    smtp_from: str = ""
+    """Address that notices come from, e.g. `huitong@data.example.gov.cn`."""
+    mail_domains: str = ""
+    """Domains that notices may be mailed to, with commas between; empty: that of `smtp_from` alone."""
+    notice_certificates: str = ""
+    """PEM file of the authorities by which receivers of webhooks and the mail server prove their names; empty: those of the machine."""
     ledger_alarm_seconds: int = 10
     """An entry that waits longer to be folded raises an alarm."""
     ledger_stop_seconds: int = 300

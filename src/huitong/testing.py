@@ -23,7 +23,16 @@ from huitong.errors import Conflict, NotFound
 from huitong.intake.plans import LoadPlan, LoadRun, RunState
 from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.ledger import Checkpoint, EntryKind, Promise
-from huitong.model.notice import Notice, NoticeKind
+from huitong.model.notice import (
+    Delivery,
+    DeliveryState,
+    InboxLine,
+    MailChoice,
+    Notice,
+    NoticeKind,
+    Webhook,
+    WebhookState,
+)
 from huitong.model.party import Actor, Division, DivisionLevel, Office, Role
 from huitong.model.policy import Grant, GrantEvent, GrantEventKind, GrantState, beginning_of
 from huitong.model.quality import GradingSuggestion, QualityReport, SuggestionState
@@ -289,6 +298,10 @@ class MemoryPartyStore(_Store):
         held = {one.office for one in self._actors.values() if one.has(Role.REGULATOR)}
         offices = [self._offices[name] for name in sorted(held) if name in self._offices]
         return {division: tuple(one.id for one in offices if one.division == division) for division in divisions}
+
+    def holders(self, office: str, role: Role) -> Sequence[Actor]:
+        """Who holds the role in the office."""
+        return [actor for _, actor in sorted(self._actors.items()) if actor.office == office and actor.has(role)]
 
     def move_posts(self, office: str, successor: str, *, at: datetime) -> Sequence[tuple[str, str]]:  # noqa: ARG002
         """End the posts of the office and open them in the successor; pairs of old and new post."""
@@ -795,20 +808,102 @@ class MemoryEntryLog(_Store):
 
 
 class MemoryNoticeBoard(_Store):
-    """NoticeBoard that remembers what was posted, for whomever."""
+    """NoticeBoard that remembers what was posted, and NoticeStore of the portal over it. Sends nothing, hides nothing."""
 
-    def __init__(self, transactions: MemoryTransactions) -> None:
+    def __init__(self, transactions: MemoryTransactions, parties: MemoryPartyStore | None = None) -> None:
         super().__init__(transactions)
+        self._parties = parties or MemoryPartyStore(transactions)
         self.posted: list[Notice] = []
+        self._lines: list[tuple[str, InboxLine]] = []
+        self._read: dict[tuple[str, str], datetime] = {}
+        self._choices: dict[str, MailChoice] = {}
+        self._webhooks: dict[str, Webhook] = {}
+        self._deliveries: list[tuple[str, Delivery]] = []
 
     def post(self, notice: Notice) -> None:
         """Remember; undone with the transaction."""
         self._append(self.posted, notice)
+        identifier = f"{len(self.posted):032x}"
+        readers = {(actor.person, office) for office, role in notice.to_roles for actor in self._parties.holders(office, role)}
+        told = {person for person, _ in readers}
+        for person, office in sorted(readers) + [(person, None) for person in notice.to_persons if person not in told]:
+            line = InboxLine(id=identifier, kind=notice.kind, at=notice.at, about=notice.about, office=office)
+            self._append(self._lines, (person, line))
 
     @property
     def kinds(self) -> list[NoticeKind]:
         """What was told of, in order."""
         return [notice.kind for notice in self.posted]
+
+    def inbox(
+        self, person: str, office: str, *, unread: bool, limit: int, offset: int
+    ) -> tuple[Sequence[InboxLine], int, int]:
+        """What the person was told for the sake of that office, and as a person; newest first."""
+        lines = [
+            replace(line, read_at=self._read.get((person, line.id)))
+            for name, line in reversed(self._lines)
+            if name == person and line.office in (None, office)
+        ]
+        new = [line for line in lines if line.read_at is None]
+        wanted = new if unread else lines
+        return wanted[offset : offset + limit], len(wanted), len(new)
+
+    def mark_read(self, person: str, office: str, notices: Collection[str] | None, *, at: datetime) -> int:
+        """Note that these, or all, were read."""
+        new, _, _ = self.inbox(person, office, unread=True, limit=len(self._lines), offset=0)
+        read = [line for line in new if notices is None or line.id in notices]
+        for line in read:
+            self._set(self._read, (person, line.id), at)
+        return len(read)
+
+    def mail_choice(self, person: str) -> MailChoice:
+        """What the person chose; off if nothing."""
+        return self._choices.get(person, MailChoice())
+
+    def choose_mail(self, person: str, choice: MailChoice, *, at: datetime) -> None:  # noqa: ARG002
+        """Keep the choice."""
+        self._set(self._choices, person, choice)
+
+    def webhooks(self, office: str) -> Sequence[Webhook]:
+        """Those of the office that are not removed, oldest first."""
+        own = [one for one in self._webhooks.values() if one.office == office and one.state is not WebhookState.REMOVED]
+        return sorted(own, key=lambda one: (one.created_at, one.id))
+
+    def webhook(self, webhook: str) -> Webhook | None:
+        """The webhook of that id, unless it is removed."""
+        found = self._webhooks.get(webhook)
+        return None if found is None or found.state is WebhookState.REMOVED else found
+
+    def put_webhook(self, webhook: Webhook) -> None:
+        """Keep a new webhook."""
+        self._set(self._webhooks, webhook.id, webhook)
+
+    def end_webhook(self, webhook: str, *, state: WebhookState, at: datetime) -> None:  # noqa: ARG002
+        """It is told no more."""
+        self._set(self._webhooks, webhook, replace(self._webhooks[webhook], state=state))
+
+    def note_rotation(self, webhook: str, *, until: datetime) -> None:
+        """Its secret before this one signs until then."""
+        self._set(self._webhooks, webhook, replace(self._webhooks[webhook], rotated_until=until))
+
+    def post_to(self, webhook: str, notice: Notice) -> Delivery:
+        """A message that waits for ever."""
+        made = Delivery(
+            id=f"{len(self._deliveries) + 1:032x}",
+            kind=notice.kind,
+            about=notice.about,
+            state=DeliveryState.WAITING,
+            attempts=0,
+            created_at=notice.at,
+            due_at=notice.at,
+        )
+        self._append(self._deliveries, (webhook, made))
+        return made
+
+    def deliveries(self, webhook: str, *, limit: int, offset: int) -> tuple[Sequence[Delivery], int]:
+        """The messages to it, newest first, and how many in all."""
+        own = [one for name, one in reversed(self._deliveries) if name == webhook]
+        return own[offset : offset + limit], len(own)
 
 
 class MemoryStores:
@@ -826,7 +921,8 @@ class MemoryStores:
         self.ledger = MemoryLedgerStore(self.transactions)
         self.uses = MemoryUses(self.transactions)
         self.side_tables = MemorySideTables()
-        self.notices = MemoryNoticeBoard(self.transactions)
+        self.notices = MemoryNoticeBoard(self.transactions, self.parties)
+        self.notice_store = self.notices
 
     def atomic(self) -> AbstractContextManager[None]:
         """A transaction over all of them."""

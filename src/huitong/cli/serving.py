@@ -34,6 +34,8 @@ SWEEP_SECONDS = 3600.0
 """Between two sweeps for snapshots whose time is over: retention is in days."""
 TIDY_SECONDS = 60.0
 """Between two rounds that fold new postings of the search index."""
+CLOCK_SECONDS = 60.0
+"""Between two looks at what happens by the clock alone: deadlines and ends are to the day."""
 LOAD_STOP_SECONDS = 5.0
 MOST_RESTARTS = 5
 """Within a minute; a part that dies more often than that cannot be helped by starting it again."""
@@ -315,6 +317,8 @@ def serve(operator: str, host: str | None, port: int | None, web: int) -> None:
 @operator_option
 @click.option("--lifeline", is_flag=True, hidden=True)
 def worker(operator: str, lifeline: bool) -> None:
+    from huitong.portal.notices.sending import send_notices
+
     settings = existing(settings_here())
     inside = open_inside(settings)
     record(inside, operator, "worker")
@@ -334,6 +338,8 @@ def worker(operator: str, lifeline: bool) -> None:
         threads = [
             threading.Thread(target=fold, name="sequencer"),
             threading.Thread(target=load_by_plan, args=(inside, stop), name="loads", daemon=True),
+            threading.Thread(target=send_notices, args=(inside, stop), name="notices", daemon=True),
+            threading.Thread(target=keep_clock, args=(inside, stop), name="clock", daemon=True),
         ]
         for thread in threads:
             thread.start()
@@ -368,6 +374,16 @@ def load_by_plan(inside: Any, stop: threading.Event) -> None:
         if time.monotonic() - swept >= SWEEP_SECONDS:
             swept = time.monotonic()
             _try(log, "old snapshots could not be removed", inside.platform.intake.retain)
+
+
+def keep_clock(inside: Any, stop: threading.Event) -> None:
+    """What happens to requests and grants by the clock alone: overdue, lapsed, about to end, ended."""
+    keep = getattr(inside.platform.sharing, "keep_clock", None)
+    log = logging.getLogger("huitong.worker")
+    while keep is not None:
+        _try(log, "deadlines could not be looked at", keep)
+        if stop.wait(CLOCK_SECONDS):
+            return
 
 
 def _try(log: logging.Logger, failed: str, what: Callable[[], object]) -> None:

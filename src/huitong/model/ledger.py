@@ -45,6 +45,8 @@ class EntryKind(StrEnum):
     PERSON_ERASED = "person-erased"
     CREDENTIAL_KEPT = "credential-kept"
     LOAD_PLANNED = "load-planned"
+    NOTICE_WAY_CHANGED = "notice-way-changed"
+    """A webhook was added, removed, given a new secret or stopped; or a person chose when to get e-mail."""
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ class NoticeKind(StrEnum):
     REIDENTIFICATION_ANSWERED = "reidentification-answered"
     EXTRACT_READY = "extract-ready"
     LOAD_FAILED = "load-failed"
+    WEBHOOK_FAILED = "webhook-failed"
+    """A system of the office could not be told, or wants to be told no more."""
     TEST = "test"
     """Sent on demand, to try a way by which notices go out."""
 
@@ -47,6 +49,11 @@ class NoticeKind(StrEnum):
     def type(self) -> str:
         """The same as the type of a message between systems: `grant.made`, `quota.nearly_used`."""
         return self.value.replace("-", ".", 1).replace("-", "_")
+
+    @property
+    def is_for_systems(self) -> bool:
+        """Whether systems of offices are told too; that one of them fails is for persons alone."""
+        return self is not NoticeKind.WEBHOOK_FAILED
 
 
 ABOUT = frozenset(
@@ -87,3 +94,94 @@ class Notice:
     def offices(self) -> tuple[str, ...]:
         """The offices whose systems are told, each once, in the order in which they are named."""
         return tuple(dict.fromkeys((*(office for office, _ in self.to_roles), *self.to_offices)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class InboxLine:
+    """A notice in the in-box of a person."""
+
+    id: str
+    kind: NoticeKind
+    at: datetime
+    about: Mapping[str, str]
+    office: str | None
+    """For whose sake the person got it; None if it is for the person alone."""
+    read_at: datetime | None = None
+
+
+class MailWhen(StrEnum):
+    """When a person gets notices by e-mail."""
+
+    OFF = "off"
+    AT_ONCE = "at-once"
+    DAILY = "daily"
+    """Once a day, what was not read yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MailChoice:
+    """When and where a person gets notices by e-mail, in which language."""
+
+    address: str = ""
+    wanted: MailWhen = MailWhen.OFF
+    language: str = "en"
+
+
+class WebhookState(StrEnum):
+    """Whether messages go to a system of an office."""
+
+    ACTIVE = "active"
+    STOPPED = "stopped"
+    """It answered that it wants no more (410 Gone)."""
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Webhook:
+    """Where an office wants its system to be told, and of what; without its secret."""
+
+    id: str
+    office: str
+    url: str
+    kinds: tuple[NoticeKind, ...]
+    """None named means all."""
+    state: WebhookState
+    created_at: datetime
+    created_by: str
+    rotated_until: datetime | None = None
+    """Until when the secret before this one signs too."""
+    failures: int = 0
+    """Attempts that failed in a row."""
+    rests_until: datetime | None = None
+    outcome: str = ""
+    """What came of the last attempt: a code with words; empty while there was none."""
+
+
+class DeliveryState(StrEnum):
+    """Where a message to one receiver stands."""
+
+    WAITING = "waiting"
+    SENDING = "sending"
+    SENT = "sent"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    """Nobody is there to take it any more, or may not know of it any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """One message to one webhook."""
+
+    id: str
+    kind: NoticeKind
+    about: Mapping[str, str]
+    state: DeliveryState
+    attempts: int
+    created_at: datetime
+    due_at: datetime | None
+    """When it is tried next; None when nothing is tried any more."""
+    tried_at: datetime | None = None
+    outcome: str = ""
+    """What came of the last attempt: a code with words."""
+    status: int | None = None
+    """What the receiver answered, in the numbers of HTTP."""

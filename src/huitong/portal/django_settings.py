@@ -29,6 +29,7 @@ INSTALLED_APPS = [
     "huitong.portal.catalog",
     "huitong.portal.sharing",
     "huitong.portal.audit",
+    "huitong.portal.notices",
     "huitong.portal.pages",
 ]
 

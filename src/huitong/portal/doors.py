@@ -26,6 +26,8 @@ from huitong.model.sharing import Request
 from huitong.platform import Platform, lineage_of
 from huitong.policy.grading import EffectiveGrade, GradingScheme, effective_grade
 from huitong.portal.accounts.tokens import Scope
+from huitong.portal.notices.actions import Notices
+from huitong.portal.notices.opening import open_notices
 from huitong.sharing.actions import SharingActions
 from huitong.sharing.ports import Side
 from huitong.sharing.succession import SuccessionActions
@@ -60,6 +62,7 @@ class Doors:
     ledger: Ledger
     uses: Uses
     accounts: Tokens
+    notices: Notices
     clock: Callable[[], datetime]
     _kept: dict[str, tuple[int, Any]] = field(default_factory=dict)
 
@@ -198,6 +201,7 @@ def doors_of(platform: Platform, stores: Any, *, accounts: Tokens, clock: Callab
         ledger=platform.ledger,
         uses=stores.uses,
         accounts=accounts,
+        notices=open_notices(platform.settings, stores, platform.ledger, clock),
         clock=clock,
     )
 

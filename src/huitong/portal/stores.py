@@ -39,6 +39,9 @@ from huitong.portal.accounts import models as parties
 from huitong.portal.audit import models as audit
 from huitong.portal.catalog import models as catalog
 from huitong.portal.catalog import search_index
+from huitong.portal.notices.board import DjangoNoticeBoard
+from huitong.portal.notices.ports import NoticeStore
+from huitong.portal.notices.store import DjangoNoticeStore
 from huitong.portal.rows import (
     VERSION_COLUMNS,
     actor_of,
@@ -76,7 +79,7 @@ from huitong.portal.rows import (
     wish_to_json,
 )
 from huitong.portal.sharing import models as sharing
-from huitong.sharing.ports import NoBoard, NoticeBoard, SharingStore, Side
+from huitong.sharing.ports import NoticeBoard, SharingStore, Side
 
 Row = TypeVar("Row", bound=Model)
 LONGEST_POST = 130
@@ -947,7 +950,8 @@ class Stores:
         self.ledger: LedgerStore = DjangoLedgerStore(using)
         self.uses: Uses = DjangoUses(using)
         self.records: Records = DjangoRecords(using)
-        self.notices: NoticeBoard = NoBoard()
+        self.notices: NoticeBoard = DjangoNoticeBoard(using, self.catalog)
+        self.notice_store: NoticeStore = DjangoNoticeStore(using)
 
     def atomic(self) -> AbstractContextManager[None]:
         """A transaction over all of them."""
