@@ -27,6 +27,7 @@ from huitong.model.query import EngineLimits
 from huitong.policy.grading import GradingScheme, effective_grade, floor_faults, scheme_in_force, sources_of, storage_rule
 from huitong.settings import Settings
 from huitong.sharing.actions import SharingActions
+from huitong.sharing.calendar import CalendarActions, CalendarStore, InstanceCalendar
 from huitong.sharing.ports import NoticeBoard
 from huitong.sharing.succession import SuccessionActions
 
@@ -39,6 +40,7 @@ class Stores(Protocol):
     catalog: CatalogStore
     parties: Any
     sharing: Any
+    calendar: CalendarStore
     ledger: LedgerStore
     uses: Uses
     divisions: Any
@@ -54,6 +56,7 @@ class Platform:
     settings: Settings
     catalog: CatalogActions
     sharing: SharingActions
+    calendar: CalendarActions
     succession: SuccessionActions
     intake: IntakeActions
     plans: PlanActions
@@ -113,6 +116,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         side_tables=side_tables,
         clock=clock,
         time_zone=settings.time_zone,
+        calendar=InstanceCalendar(stores.calendar),
         grading=grading,
         roll=stores.parties,
         notices=stores.notices,
@@ -178,6 +182,14 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         settings=settings,
         catalog=catalog,
         sharing=sharing,
+        calendar=CalendarActions(
+            store=stores.calendar,
+            transactions=stores.transactions,
+            epoch=stores.epoch,
+            ledger=ledger,
+            clock=clock,
+            time_zone=settings.time_zone,
+        ),
         succession=succession,
         intake=intake,
         plans=PlanActions(

@@ -37,6 +37,7 @@ from huitong.model.party import Actor, Division, DivisionLevel, Office, Role
 from huitong.model.policy import Grant, GrantEvent, GrantEventKind, GrantState, beginning_of
 from huitong.model.quality import GradingSuggestion, QualityReport, SuggestionState
 from huitong.model.sharing import OPEN_STATES, Delegation, Request, RequestEvent, RequestEventKind, RequestState
+from huitong.sharing.deadline import CalendarYear
 from huitong.sharing.ports import Side
 
 Undo = Callable[[], object]
@@ -906,6 +907,22 @@ class MemoryNoticeBoard(_Store):
         return own[offset : offset + limit], len(own)
 
 
+class MemoryCalendarStore(_Store):
+    """CalendarStore."""
+
+    def __init__(self, transactions: MemoryTransactions) -> None:
+        super().__init__(transactions)
+        self._years: dict[int, CalendarYear] = {}
+
+    def years(self) -> Sequence[CalendarYear]:
+        """In order."""
+        return [year for _, year in sorted(self._years.items())]
+
+    def put_year(self, year: CalendarYear) -> None:
+        """Add or replace."""
+        self._set(self._years, year.year, year)
+
+
 class MemoryStores:
     """One of each over one transaction log."""
 
@@ -918,6 +935,7 @@ class MemoryStores:
         self.quality = MemoryQualityStore(self.transactions)
         self.loads = MemoryLoadStore(self.transactions)
         self.sharing = MemorySharingStore(self.transactions)
+        self.calendar = MemoryCalendarStore(self.transactions)
         self.ledger = MemoryLedgerStore(self.transactions)
         self.uses = MemoryUses(self.transactions)
         self.side_tables = MemorySideTables()

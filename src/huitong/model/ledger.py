@@ -47,6 +47,7 @@ class EntryKind(StrEnum):
     LOAD_PLANNED = "load-planned"
     NOTICE_WAY_CHANGED = "notice-way-changed"
     """A webhook was added, removed, given a new secret or stopped; or a person chose when to get e-mail."""
+    CALENDAR_CHANGED = "calendar-changed"
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from huitong.portal.accounts.tokens import Scope
 from huitong.portal.notices.actions import Notices
 from huitong.portal.notices.opening import open_notices
 from huitong.sharing.actions import SharingActions
+from huitong.sharing.calendar import CalendarActions
 from huitong.sharing.ports import Side
 from huitong.sharing.succession import SuccessionActions
 
@@ -52,6 +53,7 @@ class Doors:
     division_tree: Callable[[], Divisions]
     """The divisions of now, and those that were; another process may change them."""
     sharing: SharingActions
+    calendar: CalendarActions
     succession: SuccessionActions
     intake: IntakeActions
     plans: PlanActions
@@ -191,6 +193,7 @@ def doors_of(platform: Platform, stores: Any, *, accounts: Tokens, clock: Callab
         parties=stores.parties,
         division_tree=stores.divisions.tree,
         sharing=platform.sharing,
+        calendar=platform.calendar,
         succession=platform.succession,
         intake=platform.intake,
         plans=platform.plans,

@@ -79,6 +79,8 @@ from huitong.portal.rows import (
     wish_to_json,
 )
 from huitong.portal.sharing import models as sharing
+from huitong.portal.working_days import DjangoCalendarStore
+from huitong.sharing.calendar import CalendarStore
 from huitong.sharing.ports import NoticeBoard, SharingStore, Side
 
 Row = TypeVar("Row", bound=Model)
@@ -947,6 +949,7 @@ class Stores:
         self.quality: QualityStore = DjangoQualityStore(using)
         self.loads: LoadStore = DjangoLoadStore(using)
         self.sharing: SharingStore = DjangoSharingStore(using)
+        self.calendar: CalendarStore = DjangoCalendarStore(using)
         self.ledger: LedgerStore = DjangoLedgerStore(using)
         self.uses: Uses = DjangoUses(using)
         self.records: Records = DjangoRecords(using)

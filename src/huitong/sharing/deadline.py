@@ -1,30 +1,87 @@
 """The working-day clock: when an answer is due, when the last day of a grant ends. Pure functions of dates and a calendar."""
 
+import hashlib
+import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from huitong.errors import InputInvalid
+from huitong.errors import HuitongError, InputInvalid, Reason
 
 ONE_DAY = timedelta(days=1)
+SATURDAY = 5
 LATEST_DAY = date(9998, 12, 31)
 """The instants of a later day cannot be written in every time zone."""
 
 
 @dataclass(frozen=True)
+class FreeDays:
+    """A stretch of free days, both ends included."""
+
+    name: str
+    first: date
+    last: date
+
+    def days(self) -> Iterator[date]:
+        """Each of them."""
+        day = self.first
+        while day <= self.last:
+            yield day
+            day += ONE_DAY
+
+
+@dataclass(frozen=True)
 class CalendarYear:
-    """What the notice of one year says."""
+    """What the notice of one year says; until there is one, what is thought (`provisional`)."""
 
     year: int
-    holidays: frozenset[date]
+    free: tuple[FreeDays, ...]
     workdays: frozenset[date]
+    """Saturdays and Sundays that are worked in exchange."""
     source: str
     provisional: bool
+
+    def __post_init__(self) -> None:
+        if faults := tuple(self._faults()):
+            raise InputInvalid(*faults)
+
+    def _faults(self) -> Iterator[Reason]:
+        about = {"year": self.year}
+        for stretch in self.free:
+            if stretch.last < stretch.first:
+                yield Reason("calendar-stretch-ends-before-start", {**about, "name": stretch.name})
+                return
+        for day in sorted({day for stretch in self.free for day in (stretch.first, stretch.last)} | self.workdays):
+            if day.year != self.year:
+                yield Reason("calendar-day-outside", {**about, "day": day.isoformat()})
+                return
+        for day in sorted(self.workdays):
+            if day.weekday() < SATURDAY:
+                yield Reason("calendar-workday-no-weekend", {**about, "day": day.isoformat()})
+        for day in sorted(self.holidays & self.workdays):
+            yield Reason("calendar-day-free-and-worked", {**about, "day": day.isoformat()})
+
+    @cached_property
+    def holidays(self) -> frozenset[date]:
+        """All its free days that have a name; other Saturdays and Sundays are free too."""
+        return frozenset(day for stretch in self.free for day in stretch.days())
+
+    def is_working_day(self, day: date) -> bool:
+        """Whether offices work on that day of the year."""
+        return day in self.workdays or (day.weekday() < SATURDAY and day not in self.holidays)
+
+    def differences(self, other: "CalendarYear | None") -> Iterator[date]:
+        """The days on which this year is worked and the other is not, or the other way round. None: weekends only."""
+        start = date(self.year, 1, 1)
+        for number in range((date(self.year + 1, 1, 1) - start).days):
+            day = start + timedelta(days=number)
+            if self.is_working_day(day) != (day.weekday() < SATURDAY if other is None else other.is_working_day(day)):
+                yield day
 
 
 @dataclass(frozen=True)
@@ -39,20 +96,34 @@ class WorkingDays:
     """A calendar of working days."""
 
     def __init__(self, years: Iterable[CalendarYear]) -> None:
-        self._years = {year.year: year for year in years}
+        self._years: dict[int, CalendarYear] = {}
+        for year in years:
+            if year.year in self._years:
+                raise InputInvalid.because("calendar-year-twice", year=year.year)
+            self._years[year.year] = year
+
+    @property
+    def years(self) -> Mapping[int, CalendarYear]:
+        """What is known of which year."""
+        return self._years
+
+    @property
+    def edition(self) -> str:
+        """SHA-256, in hex, of everything on which a count depends: two calendars of one edition give the same deadlines."""
+        written = [
+            [number, [str(day) for day in sorted(year.holidays)], [str(day) for day in sorted(year.workdays)], year.provisional]
+            for number, year in sorted(self.years.items())
+        ]
+        return hashlib.sha256(json.dumps(written, separators=(",", ":")).encode()).hexdigest()
 
     def is_working_day(self, day: date) -> bool:
         """Whether offices work on that day."""
-        year = self._years.get(day.year)
-        if year is not None and day in year.holidays:
-            return False
-        if year is not None and day in year.workdays:
-            return True
-        return day.weekday() < 5
+        year = self.years.get(day.year)
+        return day.weekday() < SATURDAY if year is None else year.is_working_day(day)
 
     def is_provisional(self, day: date) -> bool:
         """Whether the notice for that day's year is still missing."""
-        year = self._years.get(day.year)
+        year = self.years.get(day.year)
         return year is None or year.provisional
 
     def after(self, received: date, working_days: int) -> Deadline:
@@ -66,32 +137,76 @@ class WorkingDays:
             working_days -= self.is_working_day(day)
         return Deadline(day=day, provisional=provisional)
 
+    def with_years(self, years: Iterable[CalendarYear]) -> "WorkingDays":
+        """The same calendar, these years in the place of what it knew of them."""
+        return WorkingDays({**self.years, **{year.year: year for year in years}}.values())
+
 
 def read_working_days(text: str) -> WorkingDays:
-    """A calendar from TOML in the form of `working_days.toml`. Raises InputInvalid `calendar-invalid` naming the year."""
+    """A calendar from TOML in the form of `working_days.toml`.
+
+    Raises InputInvalid `calendar-unreadable`, `calendar-field-invalid`, or what is wrong with the days of a year."""
+    try:
+        written = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError):
+        raise InputInvalid.because("calendar-unreadable") from None
+    entries = written.get("year")
+    if not isinstance(entries, list) or not entries or set(written) != {"year"}:
+        raise InputInvalid.because("calendar-unreadable")
+    faults: list[Reason] = []
     years = []
-    for written in tomllib.loads(text)["year"]:
-        year = CalendarYear(
-            year=written["year"],
-            holidays=frozenset(day for stretch in written["holidays"] for day in _stretch(stretch)),
-            workdays=frozenset(written["workdays"]),
-            source=written["source"],
-            provisional=written["provisional"],
-        )
-        days = year.holidays | year.workdays
-        if any(day.year != year.year for day in days) or year.holidays & year.workdays or any(
-            day.weekday() < 5 for day in year.workdays
-        ):
-            raise InputInvalid.because("calendar-invalid", year=year.year)
-        years.append(year)
+    for place, entry in enumerate(entries, start=1):
+        try:
+            years.append(_year(entry, place))
+        except InputInvalid as error:
+            faults += error.reasons
+    if faults:
+        raise InputInvalid(*faults)
     return WorkingDays(years)
 
 
-def _stretch(written: Mapping[str, Any]) -> Iterable[date]:
-    day = written["from"]
-    while day <= written["to"]:
-        yield day
-        day += ONE_DAY
+FIRST_YEAR, LAST_YEAR = 1950, 2100
+"""The years that a calendar can hold."""
+LONGEST_NAME = 40
+LONGEST_SOURCE = 1000
+
+
+def _year(written: Any, place: int) -> CalendarYear:
+    def wrong(field: str, wanted: str) -> HuitongError:
+        return InputInvalid.because("calendar-field-invalid", entry=place, field=field, wanted=wanted)
+
+    fields = {"year", "provisional", "source", "holidays", "workdays"}
+    if not isinstance(written, dict) or set(written) != fields:
+        raise wrong("[[year]]", ", ".join(sorted(fields)))
+    year, source, holidays, workdays = (written[name] for name in ("year", "source", "holidays", "workdays"))
+    if type(year) is not int or not FIRST_YEAR <= year <= LAST_YEAR:
+        raise wrong("year", f"{FIRST_YEAR} … {LAST_YEAR}")
+    if not isinstance(written["provisional"], bool):
+        raise wrong("provisional", "true | false")
+    if not isinstance(source, str) or not source.strip() or len(source) > LONGEST_SOURCE:
+        raise wrong("source", '"…"')
+    if not isinstance(workdays, list) or not all(type(day) is date for day in workdays):
+        raise wrong("workdays", f"[{year}-02-14]")
+    if not isinstance(holidays, list) or not all(_is_stretch(stretch) for stretch in holidays):
+        raise wrong("holidays", f'{{ name = "…", from = {year}-10-01, to = {year}-10-07 }}')
+    return CalendarYear(
+        year=year,
+        free=tuple(FreeDays(name=one["name"], first=one["from"], last=one["to"]) for one in holidays),
+        workdays=frozenset(workdays),
+        source=source.strip(),
+        provisional=written["provisional"],
+    )
+
+
+def _is_stretch(written: Any) -> bool:
+    return (
+        isinstance(written, dict)
+        and set(written) == {"name", "from", "to"}
+        and isinstance(written["name"], str)
+        and 0 < len(written["name"].strip()) <= LONGEST_NAME
+        and type(written["from"]) is date
+        and type(written["to"]) is date
+    )
 
 
 @cache

@@ -1,5 +1,6 @@
 """The working-day clock."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -72,19 +73,52 @@ def test_a_limit_ends_on_a_working_day_and_holds_so_many(received: date, days: i
     assert calendar.after(received + timedelta(days=1), days).day >= due, "later received is never earlier due"
 
 
+HEAD = 'source = "a notice"\nprovisional = true\n'
+
+
 @pytest.mark.parametrize(
-    "year",
+    ("years", "code"),
     [
-        'year = 2030\nsource = ""\nprovisional = true\nworkdays = [2030-01-02]\nholidays = []',
-        'year = 2030\nsource = ""\nprovisional = true\nworkdays = [2031-01-04]\nholidays = []',
-        'year = 2030\nsource = ""\nprovisional = true\nworkdays = [2030-01-05]\n'
-        "holidays = [{from = 2030-01-05, to = 2030-01-06}]",
+        (f"[[year]]\nyear = 2030\n{HEAD}workdays = [2030-01-02]\nholidays = []", "calendar-workday-no-weekend"),
+        (f"[[year]]\nyear = 2030\n{HEAD}workdays = [2031-01-04]\nholidays = []", "calendar-day-outside"),
+        (
+            f"[[year]]\nyear = 2030\n{HEAD}workdays = []\nholidays = [{{name = 'x', from = 2030-12-31, to = 9999-12-31}}]",
+            "calendar-day-outside",
+        ),
+        (
+            f"[[year]]\nyear = 2030\n{HEAD}workdays = [2030-01-05]\nholidays = [{{name = 'x', from = 2030-01-05, to = 2030-01-06}}]",
+            "calendar-day-free-and-worked",
+        ),
+        (
+            f"[[year]]\nyear = 2030\n{HEAD}workdays = []\nholidays = [{{name = 'x', from = 2030-01-06, to = 2030-01-05}}]",
+            "calendar-stretch-ends-before-start",
+        ),
+        (f"[[year]]\nyear = 2030\n{HEAD}workdays = []\nholidays = []\n" * 2, "calendar-year-twice"),
+        (f"[[year]]\nyear = '2030'\n{HEAD}workdays = []\nholidays = []", "calendar-field-invalid"),
+        (f"[[year]]\nyear = 99999\n{HEAD}workdays = []\nholidays = []", "calendar-field-invalid"),
+        (f"[[year]]\nyear = 2030\n{HEAD}workdays = ['2030-01-05']\nholidays = []", "calendar-field-invalid"),
+        (f"[[year]]\nyear = 2030\n{HEAD}workdays = []\nholidays = [2030-01-05]", "calendar-field-invalid"),
+        (f"[[year]]\nyear = 2030\n{HEAD}workdays = []", "calendar-field-invalid"),
+        ("[[year]]\nyear = 2030\nsource = ' '\nprovisional = false\nworkdays = []\nholidays = []", "calendar-field-invalid"),
+        ("year = 2030", "calendar-unreadable"),
+        ("not toml", "calendar-unreadable"),
+        ("", "calendar-unreadable"),
     ],
 )
-def test_a_calendar_that_contradicts_itself_is_refused(year: str) -> None:
+def test_a_calendar_that_contradicts_itself_is_refused(years: str, code: str) -> None:
     with pytest.raises(InputInvalid) as caught:
-        read_working_days("[[year]]\n" + year)
-    assert caught.value.reasons[0].code == "calendar-invalid"
+        read_working_days(years)
+    assert caught.value.reasons[0].code == code
+
+
+def test_the_edition_tells_whether_deadlines_may_differ() -> None:
+    calendar = working_days()
+    known = calendar.years[2026]
+    assert len(calendar.edition) == 64
+    assert calendar.with_years([replace(known, source="the same notice, at another address")]).edition == calendar.edition
+    assert calendar.with_years([replace(known, provisional=True)]).edition != calendar.edition
+    assert calendar.with_years([replace(known, workdays=frozenset())]).edition != calendar.edition
+    assert calendar.with_years([replace(known, year=2027, free=(), workdays=frozenset())]).edition != calendar.edition
 
 
 def test_a_day_ends_at_midnight_of_the_instance() -> None:

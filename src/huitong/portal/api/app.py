@@ -12,8 +12,8 @@ from ninja.operation import Operation
 from ninja.renderers import JSONRenderer
 
 from huitong.portal.api import problems, tables
-from huitong.portal.api.routes import catalog, intake, ledger, party, sharing, use
 from huitong.portal.api.results import form_of
+from huitong.portal.api.routes import catalog, intake, ledger, party, sharing, use
 from huitong.portal.api.schemas import Problem
 
 VERSION = "1"

@@ -348,3 +348,16 @@ class LoadRun(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class CalendarYear(models.Model):
+    """A year of the calendar of working days that the instance has put in the place of the one that ships."""
+
+    year = models.PositiveSmallIntegerField(primary_key=True)
+    free = models.JSONField(default=list)
+    workdays = models.JSONField(default=list)
+    source = models.TextField()
+    provisional = models.BooleanField()
+
+    def __str__(self) -> str:
+        return str(self.year)
