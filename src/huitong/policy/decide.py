@@ -162,5 +162,6 @@ _MODES = tuple(Mode)
 def _width(grant: Grant, items: frozenset[str]) -> tuple[int, bool, bool, int, float, str]:
     """Sort key of a usable grant, the widest first; the id last, so that the choice is always the same."""
     terms = grant.terms
-    masked = sum(1 for term in terms.items if term.item.lower() in items and term.mask.kind is not MaskKind.CLEAR)
+    used = {item.lower() for item in items}
+    masked = sum(1 for term in terms.items if term.item.lower() in used and term.mask.kind is not MaskKind.CLEAR)
     return (_MODES.index(terms.mode), terms.cuts_rows, terms.quota is not None, masked, -grant.granted_at.timestamp(), grant.id)
