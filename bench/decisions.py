@@ -201,11 +201,11 @@ def run(*, quick: bool) -> dict[str, Any]:
             actor=question.actor, purpose=question.purpose, uses=question.uses, at=NOW
         )
 
-    def ready(question: Question) -> Mapping[str, Grant]:
+    def ready(question: Question) -> Mapping[str, object]:
         decision = rights.decide(actor=question.actor, purpose=question.purpose, uses=question.uses, at=NOW)
         return {name: evidence_of(grant) for name, grant in decision.grants.items()}
 
-    def plain(question: Question) -> Mapping[str, Grant]:
+    def plain(question: Question) -> Mapping[str, object]:
         decision = decide(
             actor=question.actor, purpose=question.purpose, uses=question.uses, datasets=datasets, grants=question.grants, at=NOW
         )

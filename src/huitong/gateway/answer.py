@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, tzinfo
 from typing import Any, Protocol
 
@@ -31,7 +31,8 @@ from huitong.model.ledger import EntryKind, Promise
 from huitong.model.party import Actor
 from huitong.model.policy import Decision, DivisionRows, Grant, Mask, Mode
 from huitong.model.query import Answer, EngineLimits, GovernedQuery, QueryRequest
-from huitong.policy.decide import decide, fault_of_actor, fault_of_purpose
+from huitong.policy.compiled import Decider, evidence_of
+from huitong.policy.decide import fault_of_actor, fault_of_purpose
 from huitong.policy.schemes import GradingScheme
 
 _LOG = logging.getLogger("huitong.gateway")
@@ -158,6 +159,8 @@ class _Considered:
     decision: Decision
     datasets: Mapping[str, Dataset]
     snapshots: Mapping[str, Snapshot]
+    first: Mapping[str, Grant] = field(default_factory=dict)
+    """The grant that a star stands for, dataset by dataset, before it is known which items are named."""
 
 
 @dataclass(kw_only=True)
@@ -290,7 +293,7 @@ class Gateway:
         self._statement_key = hmac.digest(statement_key, b"huitong/statement/1", hashlib.sha256)
         self._time_zone = time_zone
         self._leases = leases
-        self._scheme = scheme
+        self._decider = Decider(grants, scheme=scheme)
         self._sandbox_level = sandbox_level
         self._caps = caps or read_caps()
         self._plans = PlanCache(self._caps.cached_plans)
@@ -417,10 +420,8 @@ class Gateway:
         uses: list[DatasetUse] = []
         items_of = considered.resolution.uses() if considered.resolution else {}
         # Where the whole is refused, each dataset still shows the grant that stands, so that a person sees what is missing.
-        held = self._grants.grants_of_office(actor.office, tuple(items_of))
-        standing = self._first_choice(actor, request.purpose, considered.datasets, held, at)
         for dataset_id in sorted(items_of):
-            grant = considered.decision.grants.get(dataset_id) or standing.get(dataset_id)
+            grant = considered.decision.grants.get(dataset_id) or considered.first.get(dataset_id)
             snapshot = considered.snapshots.get(dataset_id)
             names = tuple(sorted(items_of[dataset_id]))
             masks = tuple(ItemUse(name, mask) for name in names if grant and (mask := mask_of(grant, name)) is not None)
@@ -512,24 +513,16 @@ class Gateway:
         except HuitongError as refusal:
             return _Considered(tuple(dict.fromkeys(about_person + refusal.reasons)), None, nothing, {}, {})
         there = {name: dataset for name in sorted(names) if (dataset := self._catalogue.dataset(name)) is not None}
-        held = self._grants.grants_of_office(actor.office, tuple(there))
-        grants = tuple(one for one in held if grant is None or one.id == grant)
+        rights = self._decider.rights(actor.office, there, epoch=self._epoch.policy_epoch())
+        rights = rights if grant is None else rights.only(actor.office, grant)
         # An entry that the office may not know of is one that does not exist, unless the office holds a grant over it: who was
         # granted the use knows of it, and is told why when that use ends.
-        granted = {one.dataset for one in grants}
+        granted = rights.granted(actor.office, there)
         datasets = {name: one for name, one in there.items() if one.is_known_to(actor.office) or name in granted}
-        first = self._first_choice(actor, request.purpose, datasets, grants, at)
+        first = rights.first_choice(actor=actor, purpose=request.purpose, datasets=datasets, at=at)
         try:
             resolution = resolve(tree, datasets=datasets, grants=first, caps=self._caps)
-            decision = decide(
-                actor=actor,
-                purpose=request.purpose,
-                uses=resolution.named_uses(),
-                datasets=datasets,
-                grants=grants,
-                at=at,
-                scheme=self._scheme,
-            )
+            decision = rights.decide(actor=actor, purpose=request.purpose, uses=resolution.named_uses(), at=at)
             if decision.allowed and any(first[name] is not one for name, one in decision.grants.items()):
                 resolution = resolve(parse(request.sql, self._caps), datasets=datasets, grants=decision.grants, caps=self._caps)
         except Exception as error:
@@ -543,20 +536,7 @@ class Gateway:
                 snapshots[name] = snapshot
             elif decision.allowed:
                 reasons.append(Reason("dataset-without-snapshot", {"dataset": name, "provider": datasets[name].provider}))
-        return _Considered(tuple(reasons), resolution, decision, datasets, snapshots)
-
-    def _first_choice(
-        self, actor: Actor, purpose: str, datasets: Mapping[str, Dataset], grants: Sequence[Grant], at: datetime
-    ) -> Mapping[str, Grant]:
-        """The grant that a star stands for, dataset by dataset, before it is known which items are named."""
-        found: dict[str, Grant] = {}
-        for name in datasets:
-            use: Mapping[str, frozenset[str]] = {name: frozenset()}
-            decision = decide(
-                actor=actor, purpose=purpose, uses=use, datasets=datasets, grants=grants, at=at, scheme=self._scheme
-            )
-            found.update(decision.grants)
-        return found
+        return _Considered(tuple(reasons), resolution, decision, datasets, snapshots, first)
 
     def _rewrite(self, considered: _Considered, *, maximum_rows: int) -> Plan:
         """Governed SQL over random names, checked by a second parser."""
@@ -601,16 +581,7 @@ class Gateway:
             "post": actor.post,
             "purpose": request.purpose,
             "legal_basis": "; ".join(bases),
-            "grants": [
-                {
-                    "grant": part.grant.id,
-                    "version": part.grant.version,
-                    "terms_hash": part.grant.terms_hash,
-                    "dataset": part.dataset,
-                    "snapshot": part.snapshot,
-                }
-                for part in plan.datasets
-            ],
+            "grants": [{**evidence_of(part.grant), "snapshot": part.snapshot} for part in plan.datasets],
             "statement_hash": self._statement_hash(request),
         }
 

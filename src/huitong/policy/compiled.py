@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from huitong.model.catalog import Dataset
 from huitong.model.party import Actor
 from huitong.model.policy import Decision, Grant
-from huitong.policy.decide import _faults, _width, decide, fault_of_actor, fault_of_purpose
+from huitong.policy.decide import _faults, _left_aside, _width, decide, fault_of_actor, fault_of_purpose
 from huitong.policy.schemes import GradingScheme
 from huitong.policy.schemes import scheme as shipped_scheme
 
@@ -125,6 +125,26 @@ class Rights:
         """All grants of the office over the dataset; None if nothing was taken in for them."""
         return self._grants.get((office, dataset))
 
+    def only(self, office: str, grant: str) -> "Rights":
+        """What the office may do under that grant of its own alone."""
+        narrowed = Rights(scheme=self._scheme)
+        narrowed._datasets = self._datasets
+        for (holder, name), grants in self._grants.items():
+            if holder == office:
+                narrowed._grants[holder, name] = tuple(one for one in grants if one.id == grant)
+        return narrowed
+
+    def granted(self, office: str, datasets: Iterable[str]) -> frozenset[str]:
+        """Those of these datasets over which the office holds a grant, whatever its state."""
+        return frozenset(name for name in datasets if self._grants.get((office, name)))
+
+    def first_choice(self, *, actor: Actor, purpose: str, datasets: Iterable[str], at: datetime) -> Mapping[str, Grant]:
+        """Dataset by dataset the grant that carries a use that names no item, where there is one."""
+        found: dict[str, Grant] = {}
+        for name in datasets:
+            found.update(self.decide(actor=actor, purpose=purpose, uses={name: _NO_ITEM}, at=at).grants)
+        return found
+
     def carried(self, actor: Actor, purpose: str, dataset: str, items: frozenset[str], at: datetime) -> Carried | None:
         """The grant that carries this use, if it is a plain yes: one grant, nothing to be noticed. Otherwise ask `decide`."""
         one = self._ready.get((actor.office, purpose, dataset))
@@ -141,10 +161,8 @@ class Rights:
         valid = one._others.valid(_small(items), at)
         if not valid or fault_of_actor(actor) is not None:
             return None
-        rows = valid[0].grant.terms.rows
-        if rows is not None and any(one.grant.terms.rows != rows for one in valid):
-            return None  # that other rows are granted too is a notice
-        return valid[0]
+        best = valid[0]
+        return None if _left_aside(best.grant, [one.grant for one in valid]) else best
 
     def decide(self, *, actor: Actor, purpose: str, uses: Mapping[str, frozenset[str]], at: datetime) -> Decision:
         """What `policy.decide.decide` says with the grants of the actor's office and these datasets: same grants, same reasons,

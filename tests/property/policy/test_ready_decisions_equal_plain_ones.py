@@ -10,7 +10,7 @@ from tests.spec.governed.governed_world import ANALYST, CLEAR, HIDE, NANMING, NO
 
 from huitong.model.catalog import Dataset, Grade, Sharing
 from huitong.model.party import Actor, Role
-from huitong.model.policy import Decision, Grant, GrantState
+from huitong.model.policy import Comparator, Comparison, Decision, Grant, GrantState, Mode, Quota, QuotaPeriod
 from huitong.policy.compiled import ORDERS_OF_A_PURPOSE, PARTS_OF_A_PROCESS, Carried, Decider, Rights, _Several, evidence_of
 from huitong.policy.decide import decide
 from huitong.policy.schemes import scheme, scheme_ids
@@ -50,6 +50,14 @@ def grants(draw: st.DrawFn) -> Sequence[Grant]:
             valid_until=begins + timedelta(days=draw(st.integers(1, 4))),
             granted_at=NOW - timedelta(days=draw(st.integers(1, 3))),
         )
+        mode = draw(st.sampled_from((Mode.ROWS, Mode.ROWS, *Mode)))
+        more = {
+            "mode": mode,
+            "k": 5 if mode is Mode.AGGREGATE_ONLY else None,
+            "condition": draw(st.sampled_from(((), (), (Comparison("note", Comparator.IN, ("x",)),)))),
+            "quota": draw(st.sampled_from((None, None, Quota(QuotaPeriod.DAY, calls=9)))),
+        }
+        granted = replace(granted, terms=replace(granted.terms, **more))
         state = draw(st.sampled_from((GrantState.ACTIVE, GrantState.ACTIVE, *GrantState)))
         found.append(replace(granted, state=state, revoked_at=NOW if state is GrantState.REVOKED else None))
     return found
@@ -81,7 +89,7 @@ def test_every_question_has_the_same_answer(
 ) -> None:
     rights = Rights.of(held, found, scheme=scheme(name))
     kept = Decider(_Held(held), scheme=scheme(name))
-    for actor, purpose, uses, at in questions * 2:
+    for actor, purpose, uses, at in (*questions, *questions):
         own = [grant for grant in held if grant.using_office == actor.office]
         plain = decide(actor=actor, purpose=purpose, uses=uses, datasets=found, grants=own, at=at, scheme=scheme(name))
         for ready in (rights, kept.rights(actor.office, dict(found), epoch=1)):
