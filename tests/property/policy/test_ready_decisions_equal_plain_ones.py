@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.spec.governed.governed_world import ANALYST, CLEAR, HIDE, NANMING, NOW, SURNAME_ONLY, YUNYAN, dataset, item, make_grant
@@ -79,6 +80,7 @@ QUESTIONS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=600, deadline=None, derandomize=True)
 @given(found=entries(), held=grants(), questions=QUESTIONS, name=st.sampled_from(scheme_ids()))
 def test_every_question_has_the_same_answer(
