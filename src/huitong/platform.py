@@ -119,6 +119,8 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         calendar=InstanceCalendar(stores.calendar),
         grading=grading,
         roll=stores.parties,
+        delegates=stores.sharing,
+        regulators=stores.parties,
         notices=stores.notices,
     )
 

@@ -294,11 +294,15 @@ class MemoryPartyStore(_Store):
         held = self._actors.values()
         return {name: frozenset(one.person for one in held if one.office == name and one.has(Role.REVIEWER)) for name in offices}
 
-    def regulators_of(self, divisions: Collection[str]) -> Mapping[str, tuple[str, ...]]:
-        """The offices of each of these divisions in which somebody holds the role of regulator."""
+    def regulators_above(self, division: str) -> tuple[str, ...]:
+        """The offices of the division, or of the nearest above it that has any, in which somebody is a regulator."""
         held = {one.office for one in self._actors.values() if one.has(Role.REGULATOR)}
-        offices = [self._offices[name] for name in sorted(held) if name in self._offices]
-        return {division: tuple(one.id for one in offices if one.division == division) for division in divisions}
+        for digits in (12, 9, 6, 4, 2):
+            code = division[:digits].ljust(12, "0")
+            found = tuple(sorted(name for name in held if name in self._offices and self._offices[name].division == code))
+            if found:
+                return found
+        return ()
 
     def holders(self, office: str, role: Role) -> Sequence[Actor]:
         """Who holds the role in the office."""
@@ -453,9 +457,15 @@ class MemorySharingStore(_Store):
         grant = self._grants.get(grant_id)
         return [] if grant is None else [*self._versions.get(grant_id, ()), grant]
 
-    def grants_ending(self, start: datetime, end: datetime) -> Sequence[Grant]:
-        """Grants that were not revoked and whose term ends in [start, end), the first to end first."""
-        found = [one for one in self._grants.values() if one.state is not GrantState.REVOKED and start <= one.terms.valid_until < end]
+    def grants_ending(self, start: datetime, end: datetime, *, without: GrantEventKind | None = None) -> Sequence[Grant]:
+        """Grants that were not revoked and whose term ends in [start, end) (without such an event), the first to end first."""
+        found = [
+            one
+            for one in self._grants.values()
+            if one.state is not GrantState.REVOKED
+            and start <= one.terms.valid_until < end
+            and not any(event.kind is without and event.version == one.version for event in self._grant_events[one.id])
+        ]
         return sorted(found, key=lambda one: (one.terms.valid_until, one.id))
 
     def put_delegation(self, delegation: Delegation) -> None:

@@ -210,6 +210,7 @@ class Grant:
     id: str
     version: int
     request: str
+    """The request that it came of; later versions came of requests that continue it."""
     dataset: str
     provider: str
     using_office: str
@@ -244,6 +245,10 @@ class GrantEventKind(StrEnum):
     """The using office ended it."""
     MOVED = "moved"
     """It ended because another took its place, with the successor of one of its offices."""
+    EXPIRING = "expiring"
+    """Both offices were told that the term of this version ends soon; it changes nothing."""
+    EXPIRED = "expired"
+    """The term of this version is over, and both offices were told. A trace: the clock ends the use, not this event."""
 
 
 ENDINGS = frozenset({GrantEventKind.REVOKED, GrantEventKind.GIVEN_BACK, GrantEventKind.MOVED})

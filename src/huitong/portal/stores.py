@@ -325,16 +325,19 @@ class DjangoPartyStore:
             found[office].add(person)
         return {office: frozenset(persons) for office, persons in found.items()}
 
-    def regulators_of(self, divisions: Collection[str]) -> Mapping[str, tuple[str, ...]]:
-        """The offices of each of these divisions in which somebody holds the role of regulator now; in one statement."""
-        wanted = [division for division in divisions if _storable(division)]
+    def regulators_above(self, division: str) -> tuple[str, ...]:
+        """The offices of the division, or of the nearest above it that has any, in which somebody is a regulator now."""
+        divisions = parties.Division.objects.using(self.using)
         posts = parties.Post.objects.using(self.using).filter(
-            office__division_id__in=wanted, ended_at=None, account__is_active=True, roles__role=Role.REGULATOR.value
+            ended_at=None, account__is_active=True, roles__role=Role.REGULATOR.value
         )
-        found: dict[str, set[str]] = {division: set() for division in divisions}
-        for division, office in posts.values_list("office__division_id", "office_id"):
-            found[division].add(office)
-        return {division: tuple(sorted(offices)) for division, offices in found.items()}
+        code: str | None = division
+        while code is not None:
+            found = posts.filter(office__division_id=code, office__valid_to=None).values_list("office_id", flat=True).distinct()
+            if offices := tuple(sorted(found)):
+                return offices
+            code = divisions.filter(code=code).values_list("parent_id", flat=True).first()
+        return ()
 
     def move_posts(self, office: str, successor: str, *, at: datetime) -> Sequence[tuple[str, str]]:
         """End every open post of the office and give its roles to a post in the successor; pairs of old and new, by old post."""
@@ -538,10 +541,15 @@ class DjangoSharingStore:
         earlier = sharing.GrantVersion.objects.using(self.using).filter(grant_id=grant_id).order_by("version")
         return [*(grant_of_version(row, version) for version in earlier), grant_of(row)]
 
-    def grants_ending(self, start: datetime, end: datetime) -> Sequence[Grant]:
-        """Grants that were not revoked and whose term ends in [start, end), the first to end first."""
+    def grants_ending(self, start: datetime, end: datetime, *, without: GrantEventKind | None = None) -> Sequence[Grant]:
+        """Grants that were not revoked and whose term ends in [start, end) (without such an event), the first to end first."""
         rows = sharing.Grant.objects.using(self.using).exclude(state=GrantState.REVOKED.value)
         rows = rows.filter(valid_until__gte=start, valid_until__lt=end)
+        if without is not None:
+            told = sharing.GrantEvent.objects.using(self.using).filter(
+                grant=OuterRef("id"), kind=without.value, version=OuterRef("version")
+            )
+            rows = rows.exclude(Exists(told))
         return [grant_of(row) for row in rows.order_by("valid_until", _by_bytes("id", self.using))]
 
     def put_delegation(self, delegation: Delegation) -> None:

@@ -5,33 +5,28 @@ check saw; of two answers at once one wins and the other meets a Conflict."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date
 
-from huitong.catalog.canonical import plain
 from huitong.catalog.publish import refuse_unless_officer
 from huitong.errors import Conflict, InputInvalid, NotFound, Reason, Refused
 from huitong.model.catalog import Dataset, Sharing, Snapshot
 from huitong.model.ledger import EntryKind
+from huitong.model.notice import NoticeKind
 from huitong.model.party import Actor, Role
-from huitong.model.policy import Grant, GrantEvent, GrantEventKind, GrantState, Mode, beginning_of
+from huitong.model.policy import Grant, GrantEvent, GrantEventKind, GrantState, Mode
 from huitong.model.sharing import Request, RequestEvent, RequestEventKind, RequestState, Wish
-from huitong.policy.grading import (
-    BelowDefault,
-    EffectiveGrade,
-    effective_grade,
-    grade_of_terms,
-    grants_below,
-    mode_fault,
-    sources_of,
-)
+from huitong.sharing.absence import Absence
 from huitong.sharing.availability import Availability, availability
+from huitong.sharing.continuing import Continuing
 from huitong.sharing.deadline import answer_working_days, local_day
-from huitong.sharing.parts import RULE, SharingParts, about_grant, role_missing, written
+from huitong.sharing.judging import shared_as
+from huitong.sharing.parts import RULE, about_grant, role_missing, written
 from huitong.sharing.ports import (
     Side,
 )
-from huitong.sharing.purposes import NOT_SHARED, refusal_reasons
-from huitong.sharing.terms import canonical_terms, grant_of, pseudonym_items
+from huitong.sharing.purposes import refusal_reasons
+from huitong.sharing.terms import pseudonym_items
+from huitong.sharing.waiting import Waiting
 from huitong.sharing.wishes import (
     WishedItem,
     faults_of_narrowing,
@@ -44,7 +39,7 @@ from huitong.sharing.wishes import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class SharingActions(SharingParts):
+class SharingActions(Waiting, Continuing, Absence):
     """The life of a request and of a grant."""
 
     # Asking
@@ -82,55 +77,13 @@ class SharingActions(SharingParts):
         Raises Refused `role-missing`, `grade-lets-nothing-leave`, `mode-not-allowed`, or `mask-below-floor` for each mask weaker than
         the default of a dataset that is shared without condition; InputInvalid with everything that is wrong with the wish; NotFound
         `dataset-unknown`, also for a dataset that the office may not know of; Conflict `office-closed`."""
-        if not by.has(Role.ANALYST):
-            raise Refused(role_missing(by, Role.ANALYST))
         with self._change():
-            now = self.clock()
-            today = local_day(now, self.time_zone)
-            dataset = self._known_dataset(wish.dataset, by)
-            self._refuse_if_closed(by, today)
-            if faults := faults_of_wish(wish, dataset, divisions=self.divisions, today=today):
-                raise InputInvalid(*faults)
-            grade = self.grade_of_wish(wish, dataset, office=by.office)
-            refusals = self._refusals_of_grade(wish, dataset, grade)
-            if dataset.sharing is Sharing.UNCONDITIONAL:
-                refusals += self._below_floor(wish, dataset)
-            if refusals and dataset.sharing is not Sharing.NOT_SHARED:
-                raise Refused(*refusals)
-            at_once = dataset.sharing is Sharing.UNCONDITIONAL and self.grading.at(grade.grade).at_once
-            reviewed = dataset.sharing is not Sharing.NOT_SHARED and not at_once
-            due = self.calendar.after(today, answer_working_days()).day if reviewed else None
-            submitted = RequestEvent(kind=RequestEventKind.SUBMITTED, at=now, actor=by.person, office=by.office, wish=wish)
-            request = Request(
-                id=self._number("request", "R", today),
-                dataset=dataset.id,
-                provider=dataset.provider,
-                applicant=by.person,
-                applicant_office=by.office,
-                wish=wish,
-                events=(submitted,),
-                answer_due=due,
-            )
-            self.sharing.add_request(request)
-            body = {
-                "request": request.id,
-                "provider": request.provider,
-                "wish": plain(wish),
-                "sharing": dataset.sharing.value,
-                "grade": int(grade.grade),
-                "answer_due": due.isoformat() if due else None,
-            }
-            self._write(EntryKind.REQUEST_SUBMITTED, body, by=by)
-            if at_once:
-                request = self._grant(request, wish, by=None, now=now, words=None, weaker=(), grade=grade)
-            elif not reviewed:
-                request = self._refuse(request, by=None, now=now, reason=NOT_SHARED, words=dataset.sharing_basis)
-            return request
+            return self._submit(wish, by=by)
 
     def withdraw(self, request_id: str, *, by: Actor, words: str | None = None) -> Request:
         """Take an unanswered request back; an analyst of the office that asked may."""
         with self._change():
-            request = self._open_request(request_id, by)
+            request = self._open_request(request_id, by, RequestEventKind.WITHDRAWN)
             if request.applicant_office != by.office:
                 raise Refused.because("only-applicant", request=request.id, applicant=request.applicant_office, office=by.office)
             if not by.has(Role.ANALYST):
@@ -140,6 +93,7 @@ class SharingActions(SharingParts):
             )
             request = self._append(request, event)
             self._write(EntryKind.REQUEST_WITHDRAWN, {"request": request.id, "dataset": request.dataset}, by=by)
+            self._tell_of_request(NoticeKind.REQUEST_WITHDRAWN, request, provider=True)
             return request
 
     # Answering
@@ -157,7 +111,7 @@ class SharingActions(SharingParts):
         stays as it is there, masks too."""
         request = self.request(request_id, by=by)
         dataset = self._dataset(request.dataset)
-        endorsed = self._endorsement(request, besides=by.person)
+        endorsed = self._endorsement(request, besides={by.person})
         wish = endorsed.wish if endorsed is not None and endorsed.wish is not None else request.wish
         return narrow_wish(wish, dataset, items=items, division=division, until=until, masks=self.grading.masks)
 
@@ -183,14 +137,15 @@ class SharingActions(SharingParts):
             now = self.clock()
             today = local_day(now, self.time_zone)
             request = self._open_request(request_id, by)
-            self._refuse_unless_reviewer(request, by)
+            behalf = self._answers(request, by)
             self._refuse_if_closed(by, today)
             dataset = self._dataset(request.dataset)
-            if dataset.sharing is Sharing.NOT_SHARED:
+            if shared_as(dataset, request.wish.kind) is Sharing.NOT_SHARED:
                 raise Refused.because(
                     "dataset-not-shared", dataset=dataset.id, provider=dataset.provider, basis=dataset.sharing_basis
                 )
-            endorsed = self._endorsement(request, besides=by.person)
+            self._grant_to_extend(request)
+            endorsed = self._endorsement(request, besides={by.person, behalf})
             within = endorsed.wish if endorsed is not None and endorsed.wish is not None else request.wish
             agreed = within if narrowed is None else narrowed
             faults = [
@@ -202,9 +157,7 @@ class SharingActions(SharingParts):
             if faults:
                 raise InputInvalid(*dict.fromkeys(faults))
             grade = self.grade_of_wish(agreed, dataset, office=request.applicant_office)
-            refusals = self._refusals_of_grade(agreed, dataset, grade)
-            if dataset.sharing is Sharing.UNCONDITIONAL:
-                refusals += self._below_floor(agreed, dataset)
+            refusals = self._refusals_of_grade(agreed, dataset, grade) + self._refusals_of_masks(agreed, dataset)
             if refusals:
                 raise Refused(*refusals)
             weaker = weaker_than_default(agreed, dataset, self.grading.masks)
@@ -215,10 +168,12 @@ class SharingActions(SharingParts):
             if reviewers > 1 and endorsed is None:
                 if self._endorsement(request) is not None:
                     raise Refused.because("review-twice", request=request.id, person=by.person)
-                return self._endorse(request, agreed, by=by, now=now, words=written(words), weaker=weaker, grade=grade)
+                return self._endorse(
+                    request, agreed, by=by, behalf=behalf, now=now, words=written(words), weaker=weaker, grade=grade
+                )
             first = endorsed.actor if endorsed is not None else None
             return self._grant(
-                request, agreed, by=by, now=now, words=written(words), weaker=weaker, grade=grade, endorsed_by=first
+                request, agreed, by=by, now=now, words=written(words), weaker=weaker, grade=grade, behalf=behalf, endorsed_by=first
             )
 
     def refuse(self, request_id: str, *, by: Actor, reason: str, words: str | None = None) -> Request:
@@ -227,12 +182,12 @@ class SharingActions(SharingParts):
         Raises Refused as `approve` does; InputInvalid `refusal-reason-unknown`, `refusal-words-missing`."""
         with self._change():
             request = self._open_request(request_id, by)
-            self._refuse_unless_reviewer(request, by)
+            behalf = self._answers(request, by)
             if reason not in refusal_reasons():
                 raise InputInvalid.because("refusal-reason-unknown", reason=reason, reasons=", ".join(refusal_reasons()))
             if refusal_reasons()[reason] and written(words) is None:
                 raise InputInvalid.because("refusal-words-missing", reason=reason)
-            return self._refuse(request, by=by, now=self.clock(), reason=reason, words=written(words))
+            return self._refuse(request, by=by, now=self.clock(), reason=reason, words=written(words), behalf=behalf)
 
     # Using, and ending
 
@@ -261,6 +216,7 @@ class SharingActions(SharingParts):
                 event = GrantEvent(GrantEventKind.ACTIVATED, self.clock(), RULE, grant.provider, grant.version)
                 self.sharing.change_grant(active, event, expected_state=GrantState.PREPARING)
                 self._write(EntryKind.GRANT_ACTIVATED, about_grant(active), by=None)
+                self._tell_of_grant(NoticeKind.GRANT_READY, active)
                 return active
 
     def prepare_waiting(self, *, limit: int = 100) -> Sequence[Grant]:
@@ -339,6 +295,7 @@ class SharingActions(SharingParts):
             event = GrantEvent(kind, self.clock(), by.person, by.office, grant.version, written(words))
             self.sharing.change_grant(revoked, event, expected_state=grant.state)
             self._write(EntryKind.GRANT_REVOKED, {**about_grant(revoked), "side": side.value}, by=by)
+            self._tell_of_grant(NoticeKind.GRANT_REVOKED, revoked, provider=True)
             return revoked
 
     # Looking
@@ -360,12 +317,17 @@ class SharingActions(SharingParts):
         return self.grants_of([request]).get(request.id)
 
     def grants_of(self, requests: Sequence[Request]) -> Mapping[str, Grant]:
-        """The grants that requests became, by the requests' ids: the newest of the office that asked. One question for all of them."""
+        """The grants that requests became or extended, by the requests' ids: the newest of the office that asked. One question for all of
+        them, and one for each that was extended."""
         askers = {request.id: request.applicant_office for request in requests}
         found: dict[str, Grant] = {}
         for grant in self.sharing.grants_of_requests(list(askers)):
             if grant.using_office == askers[grant.request]:
                 found.setdefault(grant.request, grant)
+        for request in requests:
+            if request.continues is not None and request.id not in found and request.state is RequestState.GRANTED:
+                extended = self.sharing.grant(request.continues)
+                found |= {request.id: extended} if extended is not None else {}
         return found
 
     def availability(self, dataset: Dataset, *, actor: Actor) -> Availability:
@@ -402,172 +364,3 @@ class SharingActions(SharingParts):
             )
             for dataset in datasets
         }
-
-    # Grades
-
-    def effective_grade(self, dataset: Dataset) -> EffectiveGrade:
-        """The grade of the dataset as a whole, by its items, their lineage, what they are together, and its current snapshot. Its
-        reasons may name sources that not everybody may know of."""
-        rows = self._persons_at_most(dataset)
-        return effective_grade(dataset, sources=self._sources([dataset]), rows=rows, scheme=self.grading)
-
-    def grade_of_wish(self, wish: Wish, dataset: Dataset, *, office: str) -> EffectiveGrade:
-        """The grade of what the wish would let leave to the office, behind its masks: what reviewers and modes go by. What the office
-        holds of the dataset already counts towards combinations: asking part by part is asking for the whole."""
-        now = self.clock()
-        standing = [
-            term
-            for grant in self.sharing.grants_of_office(office, [dataset.id])
-            if grant.state is not GrantState.REVOKED and now < grant.terms.valid_until
-            for term in grant.terms.items
-        ]
-        return grade_of_terms(
-            dataset,
-            wish.items,
-            held=standing,
-            sources=self._sources([dataset]),
-            rows=self._persons_at_most(dataset),
-            scheme=self.grading,
-        )
-
-    def reviewers_of_wish(self, wish: Wish, *, office: str) -> int:
-        """How many different reviewers must agree to the wish of the office; 0 if it is granted, or refused, by rule."""
-        dataset = self._dataset(wish.dataset)
-        grade = self.grading.at(self.grade_of_wish(wish, dataset, office=office).grade)
-        by_rule = dataset.sharing is Sharing.NOT_SHARED or (dataset.sharing is Sharing.UNCONDITIONAL and grade.at_once)
-        return 0 if by_rule else grade.reviewers
-
-    def grants_below(self, dataset_id: str, *, by: Actor) -> tuple[BelowDefault, ...]:
-        """The standing grants over the dataset that show more of an item than its default mask of today, e.g. since its grade was
-        raised: for a data officer or reviewer of the managing office to look at. None is changed.
-
-        Raises NotFound `dataset-unknown`; Refused `role-missing`, `dataset-of-other-office`."""
-        dataset = self._known_dataset(dataset_id, by)
-        if by.office != dataset.provider or not by.has(Role.REVIEWER):
-            refuse_unless_officer(by, dataset.provider, dataset.id)
-        now = self.clock()
-        grants = self.sharing.grants_of_dataset(dataset.id, (GrantState.PREPARING, GrantState.ACTIVE))
-        return grants_below(dataset, [grant for grant in grants if now < grant.terms.valid_until], scheme=self.grading)
-
-    def _persons_at_most(self, dataset: Dataset) -> int | None:
-        """Rows of the current snapshot, where a scale of the scheme could be about it."""
-        meanings = {item.meaning for item in dataset.items}
-        if not any(scale.meanings & meanings for scale in self.grading.scales):
-            return None
-        snapshot = self.catalog.current_snapshot(dataset.id)
-        return snapshot.rows if snapshot is not None else None
-
-    def _sources(self, datasets: Sequence[Dataset]) -> Mapping[str, Dataset]:
-        """The entries that these were derived from, and theirs; one question for each step of lineage."""
-        found: dict[str, Dataset] = {}
-        wanted = {name for dataset in datasets for name in sources_of(dataset)}
-        while wanted:
-            step = self.catalog.datasets(sorted(wanted))
-            found.update(step)
-            wanted = {name for dataset in step.values() for name in sources_of(dataset)} - found.keys()
-        return found
-
-    def _refusals_of_grade(self, wish: Wish, dataset: Dataset, grade: EffectiveGrade) -> list[Reason]:
-        fault = mode_fault(grade, wish.mode, dataset.id, scheme=self.grading)
-        return [fault] if fault is not None else []
-
-    def _below_floor(self, wish: Wish, dataset: Dataset) -> tuple[Reason, ...]:
-        weaker = weaker_than_default(wish, dataset, self.grading.masks)
-        return reasons_for_weaker(weaker, "mask-below-floor", dataset, self.grading.masks)
-
-    # Inside a transaction
-
-    def _endorsement(self, request: Request, *, besides: str | None = None) -> RequestEvent | None:
-        """The word of a first reviewer that still stands, of another person than `besides`; one who has come to serve in the office
-        that asks does not stand for it any more."""
-        for event in reversed(request.events):
-            if event.kind is RequestEventKind.ENDORSED and event.actor != besides:
-                own_dataset = request.applicant_office == request.provider
-                if own_dataset or not self._serves_in(event.actor, request.applicant_office):
-                    return event
-        return None
-
-    def _endorse(
-        self,
-        request: Request,
-        agreed: Wish,
-        *,
-        by: Actor,
-        now: datetime,
-        words: str | None,
-        weaker: Sequence[str],
-        grade: EffectiveGrade,
-    ) -> Request:
-        """The first of two: nothing is granted yet, and the ledger says who agreed to what."""
-        event = RequestEvent(
-            kind=RequestEventKind.ENDORSED, at=now, actor=by.person, office=request.provider, words=words, wish=agreed
-        )
-        request = self._append(request, event)
-        body = {
-            "request": request.id,
-            "dataset": request.dataset,
-            "agreed": plain(agreed),
-            "weaker_masks": list(weaker),
-            "grade": int(grade.grade),
-        }
-        self._write(EntryKind.REQUEST_ENDORSED, body, by=by)
-        return request
-
-    def _grant(
-        self,
-        request: Request,
-        agreed: Wish,
-        *,
-        by: Actor | None,
-        now: datetime,
-        words: str | None,
-        weaker: Sequence[str],
-        grade: EffectiveGrade,
-        endorsed_by: str | None = None,
-    ) -> Request:
-        event = RequestEvent(
-            kind=RequestEventKind.APPROVED,
-            at=now,
-            actor=by.person if by else RULE,
-            office=request.provider,
-            words=words,
-            wish=agreed,
-        )
-        request = self._append(request, event)
-        number = self._number("grant", "G", local_day(now, self.time_zone))
-        grant = grant_of(request, agreed, grant_id=number, now=now, time_zone=self.time_zone)
-        self.sharing.add_grant(grant, beginning_of(grant, actor=event.actor))
-        body = {
-            "request": request.id,
-            "grant": grant.id,
-            "agreed": plain(agreed),
-            "weaker_masks": list(weaker),
-            "grade": int(grade.grade),
-            "endorsed_by": endorsed_by,
-        }
-        self._write(EntryKind.REQUEST_APPROVED, body, by=by)
-        terms = canonical_terms(
-            grant.terms,
-            dataset=grant.dataset,
-            provider=grant.provider,
-            using_office=grant.using_office,
-            signed_by=grant.signed_by,
-            version=grant.version,
-        )
-        body = {"grant": grant.id, "request": request.id, **terms, "terms_hash": grant.terms_hash, "state": grant.state.value}
-        self._write(EntryKind.GRANT_MADE, body, by=by)
-        return request
-
-    def _refuse(self, request: Request, *, by: Actor | None, now: datetime, reason: str, words: str | None) -> Request:
-        event = RequestEvent(
-            kind=RequestEventKind.REFUSED,
-            at=now,
-            actor=by.person if by else RULE,
-            office=request.provider,
-            reason=reason,
-            words=words,
-        )
-        request = self._append(request, event)
-        self._write(EntryKind.REQUEST_REFUSED, {"request": request.id, "dataset": request.dataset, "reason": reason}, by=by)
-        return request
-

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache, cached_property
@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from huitong.errors import HuitongError, InputInvalid, Reason
+from huitong.model.sharing import RequestEvent, RequestEventKind, RequestKind
 
 ONE_DAY = timedelta(days=1)
 SATURDAY = 5
@@ -215,14 +216,71 @@ def working_days() -> WorkingDays:
     return read_working_days((files(__package__) / "working_days.toml").read_text("utf-8"))
 
 
+@dataclass(frozen=True)
+class Limits:
+    """The numbers of `rules.toml`, each with its source there. Working days, but for those called days."""
+
+    answer: Mapping[RequestKind, int]
+    """Within how many the providing office must answer."""
+    extension: Mapping[RequestKind, int]
+    """By how many the answer may be put off, once; 0: it may not."""
+    supplement_asked_within: int
+    supplement_times: int
+    supplement_supplied_within: int
+    mediation: int
+    extension_asked_days: int
+    notice_days: int
+    delegation_longest_days: int
+
+    def __post_init__(self) -> None:
+        numbers = [*self.answer.values(), self.supplement_asked_within, self.supplement_supplied_within, self.mediation]
+        if any(number < 1 for number in numbers):
+            raise InputInvalid.because("calendar-invalid", year=0)
+
+
 @cache
-def answer_working_days() -> int:
-    """Within how many working days the providing office must answer (`rules.toml`, with its source)."""
+def limits() -> Limits:
+    """The limits that are shipped."""
     rules = tomllib.loads((files(__package__) / "rules.toml").read_text("utf-8"))
-    limit = rules["answer"]["working_days"]
-    if not isinstance(limit, int) or limit < 1:
-        raise InputInvalid.because("calendar-invalid", year=0)
-    return limit
+    return Limits(
+        answer={RequestKind.SHARING: rules["answer"]["working_days"], RequestKind.OPENING: rules["opening"]["working_days"]},
+        extension={RequestKind.SHARING: 0, RequestKind.OPENING: rules["opening"]["extension"]["working_days"]},
+        supplement_asked_within=rules["supplement"]["asked_within"],
+        supplement_times=rules["supplement"]["times"],
+        supplement_supplied_within=rules["supplement"]["supplied_within"],
+        mediation=rules["mediation"]["working_days"],
+        extension_asked_days=rules["grant"]["extension_asked_days"],
+        notice_days=rules["grant"]["notice_days"],
+        delegation_longest_days=rules["delegation"]["longest_days"],
+    )
+
+
+def answer_working_days(kind: RequestKind = RequestKind.SHARING) -> int:
+    """Within how many working days the providing office must answer (`rules.toml`, with its source)."""
+    return limits().answer[kind]
+
+
+def due_of(
+    events: Sequence[RequestEvent], *, kind: RequestKind, calendar: WorkingDays, time_zone: str, rules: Limits | None = None
+) -> Deadline | None:
+    """The last day on which the answer is due, after these events: a pure function of them, the calendar and the rules.
+
+    It counts from the day of submission, and anew from the day of a supplement; None while the applicant is asked for one. An
+    extension is added to the day that stood; a regulator's word is the day it names."""
+    rules = rules or limits()
+    due: Deadline | None = None
+    for event in events:
+        day = local_day(event.at, time_zone)
+        if event.kind in (RequestEventKind.SUBMITTED, RequestEventKind.SUPPLEMENTED):
+            due = calendar.after(day, rules.answer[kind])
+        elif event.kind is RequestEventKind.SUPPLEMENT_ASKED:
+            due = None
+        elif event.kind is RequestEventKind.EXTENDED and due is not None:
+            longer = calendar.after(due.day, rules.extension[kind])
+            due = Deadline(longer.day, due.provisional or longer.provisional)
+        elif event.kind is RequestEventKind.MEDIATED and event.due is not None:
+            due = Deadline(event.due, calendar.is_provisional(event.due))
+    return due
 
 
 def local_day(instant: datetime, time_zone: str) -> date:

@@ -1,6 +1,6 @@
 """What every verb of sharing is made of: the ports, one transaction for each change, and the checks that several verbs make."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -10,21 +10,25 @@ from huitong.catalog.succession import refuse_if_closed
 from huitong.errors import Conflict, NotFound, Reason, Refused
 from huitong.model.catalog import Dataset
 from huitong.model.ledger import EntryKind
+from huitong.model.notice import Notice, NoticeKind
 from huitong.model.party import Actor, Role
 from huitong.model.policy import Grant
-from huitong.model.sharing import Request, RequestEvent, RequestState
+from huitong.model.sharing import NEXT, OPEN_STATES, Request, RequestEvent, RequestEventKind, RequestState
 from huitong.policy.grading import GradingScheme, scheme
 from huitong.sharing.availability import ReviewerRoll
-from huitong.sharing.deadline import WorkingDays, working_days
+from huitong.sharing.deadline import WorkingDays, due_of, last_day, local_day, working_days
 from huitong.sharing.ports import (
     CatalogStore,
     Clock,
+    DelegationStore,
     DivisionTree,
     EntryLog,
     NoBoard,
+    NoDelegations,
     NoticeBoard,
     PartyStore,
     PolicyEpoch,
+    RegulatorRoll,
     SharingStore,
     SideTableBuilder,
     Transactions,
@@ -53,15 +57,21 @@ class SharingParts:
     """The scheme in force: default masks, reviewers, modes."""
     roll: ReviewerRoll | None = None
     """Who could answer, for availability; without it nobody is missed."""
+    delegates: DelegationStore = field(default_factory=NoDelegations)
+    """Who answers in whose place."""
+    regulators: RegulatorRoll | None = None
+    """Who is told when an answer is late; without it, no regulator is."""
     notices: NoticeBoard = field(default_factory=NoBoard)
     """Where each change tells of itself, inside its transaction."""
 
     # Looking
 
     def request(self, request_id: str, *, by: Actor) -> Request:
-        """A request that the actor's office made or has to answer. Raises NotFound `request-unknown` for all others."""
+        """A request that the actor's office made or has to answer, or whose provider the actor regulates. Raises NotFound
+        `request-unknown` for all others."""
         request = self.sharing.request(request_id)
-        if request is None or by.office not in (request.applicant_office, request.provider):
+        offices = () if request is None else (request.applicant_office, request.provider)
+        if request is None or (by.office not in offices and not self._regulates(by, request.provider)):
             raise NotFound.because("request-unknown", request=request_id)
         return request
 
@@ -97,32 +107,112 @@ class SharingParts:
     def _refuse_if_closed(self, by: Actor, today: date) -> None:
         refuse_if_closed(self.parties.office(by.office), today)
 
-    def _open_request(self, request_id: str, by: Actor) -> Request:
-        request = self.request(request_id, by=by)
-        if request.state is not RequestState.UNDER_REVIEW:
-            raise Conflict.because("request-answered", request=request.id, state=request.state.value)
-        return request
+    def _open_request(self, request_id: str, by: Actor, *kinds: RequestEventKind) -> Request:
+        """The request, if one of these things may happen to it now (none given: if it is under review).
 
-    def _refuse_unless_reviewer(self, request: Request, by: Actor) -> None:
+        Raises Conflict `request-answered`, or `request-waits-for-applicant` while the applicant is asked for a supplement."""
+        request = self.request(request_id, by=by)
+        if request.state is RequestState.UNDER_REVIEW if not kinds else any(kind in NEXT.get(request.state, {}) for kind in kinds):
+            return request
+        if request.state is RequestState.SUPPLEMENT_ASKED:
+            raise Conflict.because("request-waits-for-applicant", request=request.id)
+        if request.state is RequestState.UNDER_REVIEW:
+            raise Conflict.because("request-not-asked", request=request.id)
+        raise Conflict.because("request-answered", request=request.id, state=request.state.value)
+
+    def _answers(self, request: Request, by: Actor) -> str | None:
+        """Whom the actor stands in for in answering the request: None for a reviewer of their own right.
+
+        Raises Refused `only-provider`, `role-missing`, `review-own-request`, `review-own-office`: nobody stands on both sides of a
+        request, neither who answers nor in whose place."""
+        return self._reviewer(
+            by, provider=request.provider, applicant=request.applicant, applicant_office=request.applicant_office, about=request.id
+        )
+
+    def _reviewer(self, by: Actor, *, provider: str, applicant: str, applicant_office: str, about: str) -> str | None:
+        """The same for anything of the number `about` that an office asked of another."""
         reasons = []
-        if request.provider != by.office:
-            reasons.append(Reason("only-provider", {"request": request.id, "provider": request.provider, "office": by.office}))
-        if not by.has(Role.REVIEWER):
+        principals: Sequence[str] = ()
+        if provider != by.office:
+            reasons.append(Reason("only-provider", {"request": about, "provider": provider, "office": by.office}))
+        elif not by.has(Role.REVIEWER):
+            principals = self._principals(by)
+        if not by.has(Role.REVIEWER) and not principals:
             reasons.append(role_missing(by, Role.REVIEWER))
-        if request.applicant == by.person:
-            reasons.append(Reason("review-own-request", {"request": request.id}))
-        elif request.applicant_office != request.provider and self._serves_in(by.person, request.applicant_office):
-            reasons.append(Reason("review-own-office", {"request": request.id, "applicant": request.applicant_office}))
+        reasons += self._on_both_sides(by.person, provider, applicant, applicant_office, about)
+        free = [one for one in principals if not self._on_both_sides(one, provider, applicant, applicant_office, about)]
+        if principals and not free:
+            reasons += self._on_both_sides(principals[0], provider, applicant, applicant_office, about)
         if reasons:
-            raise Refused(*reasons)
+            raise Refused(*dict.fromkeys(reasons))
+        return free[0] if free else None
+
+    def _on_both_sides(self, person: str, provider: str, applicant: str, applicant_office: str, about: str) -> list[Reason]:
+        if applicant == person:
+            return [Reason("review-own-request", {"request": about})]
+        if applicant_office != provider and self._serves_in(person, applicant_office):
+            return [Reason("review-own-office", {"request": about, "applicant": applicant_office})]
+        return []
+
+    def _principals(self, by: Actor) -> Sequence[str]:
+        """The reviewers of the actor's office in whose place the actor answers today: each is a reviewer there still."""
+        today = local_day(self.clock(), self.time_zone)
+        standing = [one for one in self.delegates.delegations(by.office) if one.delegate == by.person and one.valid_at(today)]
+        found = [one.principal for one in standing if one.role is Role.REVIEWER and self._holds(one.principal, one.role, by.office)]
+        return sorted(set(found))
+
+    def _holds(self, person: str, role: Role, office: str) -> bool:
+        """Whether the person has the role in that office now."""
+        return any(post.office == office and post.has(role) for post in self.parties.actors_of(person))
+
+    def _regulates(self, by: Actor, office: str) -> bool:
+        """Whether the actor is a regulator in whose division the office lies."""
+        if not by.has(Role.REGULATOR):
+            return False
+        found = self.parties.office(office)
+        return found is not None and found.division in self.divisions.codes_under(by.division, local_day(self.clock(), self.time_zone))
 
     def _serves_in(self, person: str, office: str) -> bool:
         """Whether the person holds a post there now, in whichever post they act: nobody stands on both sides of a request."""
         return any(post.office == office for post in self.parties.actors_of(person))
 
     def _append(self, request: Request, event: RequestEvent) -> Request:
-        self.sharing.append_event(request.id, event, expected_events=len(request.events))
-        return replace(request, events=(*request.events, event))
+        """Add the event, and the day on which the answer is due after it; one that was answered keeps the day it had."""
+        after = replace(request, events=(*request.events, event))
+        if event.kind is RequestEventKind.SUPPLEMENTED and event.wish is not None:
+            after = replace(after, wish=event.wish)
+        if after.state in OPEN_STATES:
+            due = due_of(after.events, kind=after.wish.kind, calendar=self.calendar, time_zone=self.time_zone)
+            after = replace(after, answer_due=due.day if due else None)
+        self.sharing.append_event(request.id, event, expected_events=len(request.events), answer_due=after.answer_due)
+        return after
+
+    def _tell(self, kind: NoticeKind, about: Mapping[str, str | None], **to: Any) -> None:
+        """A notice of the change that this transaction makes."""
+        told = {name: value for name, value in about.items() if value is not None}
+        self.notices.post(Notice(kind=kind, at=self.clock(), about=told, **to))
+
+    def _tell_of_request(self, kind: NoticeKind, request: Request, *, applicant: bool = False, provider: bool = False) -> None:
+        about = {
+            "request": request.id,
+            "dataset": request.dataset,
+            "due": request.answer_due.isoformat() if request.answer_due else None,
+            "state": request.state.value,
+        }
+        roles = [(request.provider, Role.REVIEWER)] if provider else []
+        persons = [request.applicant] if applicant else []
+        offices = [request.applicant_office] if applicant else []
+        self._tell(kind, about, to_persons=tuple(persons), to_roles=tuple(roles), to_offices=tuple(offices))
+
+    def _tell_of_grant(self, kind: NoticeKind, grant: Grant, *, provider: bool = False) -> None:
+        about = {
+            "grant": grant.id,
+            "dataset": grant.dataset,
+            "until": last_day(grant.terms.valid_until, self.time_zone).isoformat(),
+            "state": grant.state.value,
+        }
+        roles = [(grant.using_office, Role.ANALYST)] + ([(grant.provider, Role.REVIEWER)] if provider else [])
+        self._tell(kind, about, to_roles=tuple(roles))
 
     def _number(self, series: str, letter: str, today: date) -> str:
         return f"{letter}-{today.year}-{self.sharing.next_number(series):06d}"

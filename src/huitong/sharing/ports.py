@@ -2,7 +2,7 @@
 `huitong.testing`.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from enum import StrEnum
 from types import EllipsisType
@@ -11,7 +11,7 @@ from typing import Protocol
 from huitong.catalog.ports import CatalogStore, Clock, EntryLog, PartyStore, PolicyEpoch, Transactions
 from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.notice import Notice
-from huitong.model.policy import Grant, GrantEvent, GrantState
+from huitong.model.policy import Grant, GrantEvent, GrantEventKind, GrantState
 from huitong.model.sharing import Delegation, Request, RequestEvent, RequestState
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "DivisionTree",
     "EntryLog",
     "NoBoard",
+    "NoDelegations",
     "NoticeBoard",
     "PartyStore",
     "PolicyEpoch",
@@ -107,8 +108,9 @@ class SharingStore(Protocol):
         """The grant in each of its versions, oldest first."""
         ...
 
-    def grants_ending(self, start: datetime, end: datetime) -> Sequence[Grant]:
-        """Grants that were not revoked and whose term ends in [start, end), the first to end first."""
+    def grants_ending(self, start: datetime, end: datetime, *, without: GrantEventKind | None = None) -> Sequence[Grant]:
+        """Grants that were not revoked and whose term ends in [start, end), the first to end first; `without`: of those whose
+        version in force has no event of that kind."""
         ...
 
     def grants_of_office(self, office: str, datasets: Collection[str] | None = None) -> Sequence[Grant]:
@@ -144,11 +146,22 @@ class DelegationStore(Protocol):
         ...
 
 
+class NoDelegations:
+    """Everybody answers for themselves."""
+
+    def put_delegation(self, delegation: Delegation) -> None:
+        """Nothing."""
+
+    def delegations(self, office: str) -> Sequence[Delegation]:  # noqa: ARG002
+        """None."""
+        return ()
+
+
 class RegulatorRoll(Protocol):
     """Who regulates (the portal's posts)."""
 
-    def regulators_of(self, divisions: Collection[str]) -> Mapping[str, tuple[str, ...]]:
-        """The offices of each of these divisions in which somebody holds the role of regulator now; in one statement."""
+    def regulators_above(self, division: str) -> tuple[str, ...]:
+        """The offices of the division, or of the nearest above it that has any, in which somebody is a regulator now."""
         ...
 
 

@@ -9,6 +9,8 @@ from huitong.model.text import BilingualText
 
 NOT_SHARED = "refused-not-shared"
 """The reason of the automatic refusal; a reviewer cannot choose it."""
+NOT_OPEN = "refused-not-open"
+"""The same for an application for data that are not open."""
 
 
 @cache

@@ -46,6 +46,7 @@ OFFICES = (
     office(CIVIL, "贵州省民政厅", "Department of Civil Affairs", 1),
     office(MEDICAL, "贵州省医疗保障局", "Healthcare Security Administration", 2),
     office(EDUCATION, "贵州省教育厅", "Department of Education", 3),
+    office("gz-data-bureau", "贵州省大数据发展管理局", "Big Data Administration", 4),
 )
 
 
@@ -64,6 +65,7 @@ MEDICAL_COLLEAGUE = person("liu", MEDICAL, Role.ANALYST)
 MEDICAL_REVIEWER = person("zhou", MEDICAL, Role.REVIEWER)
 EDUCATION_ANALYST = person("zhao", EDUCATION, Role.ANALYST)
 EDUCATION_REVIEWER = person("sun", EDUCATION, Role.REVIEWER)
+REGULATOR = person("he", "gz-data-bureau", Role.REGULATOR)
 OPERATOR = person("shi", EDUCATION, Role.OPERATOR)
 
 
@@ -135,7 +137,13 @@ class World:
         }
         self.catalog = CatalogActions(**common)
         self.sharing = SharingActions(
-            sharing=self.stores.sharing, divisions=self.divisions, side_tables=self.stores.side_tables, **common
+            sharing=self.stores.sharing,
+            divisions=self.divisions,
+            side_tables=self.stores.side_tables,
+            delegates=self.stores.sharing,
+            regulators=self.stores.parties,
+            notices=self.stores.notices,
+            **common,
         )
 
     def publish_all(self) -> "World":
@@ -151,6 +159,12 @@ class World:
         values = {"purpose": "social-assistance", "legal_basis": DUTY, "until": date(2026, 12, 31), **other}
         wish = self.sharing.wish(entry.id, items=wished, **values)
         return self.sharing.submit(wish, by=by)
+
+    def told(self) -> list[str]:
+        """The kinds of the notices that were put up since the last look."""
+        kinds = [notice.kind.value for notice in self.stores.notices.posted]
+        self.stores.notices.posted.clear()
+        return kinds
 
     def snapshot(self, entry: Dataset, version: int) -> Snapshot:
         """A snapshot as the lake would have written it."""

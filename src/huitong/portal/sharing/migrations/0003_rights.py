@@ -50,7 +50,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('sequence', models.PositiveIntegerField()),
-                ('kind', models.CharField(choices=[('made', 'made'), ('activated', 'activated'), ('extended', 'extended'), ('revoked', 'revoked'), ('given-back', 'given-back'), ('moved', 'moved')], max_length=16)),
+                ('kind', models.CharField(choices=[('made', 'made'), ('activated', 'activated'), ('extended', 'extended'), ('revoked', 'revoked'), ('given-back', 'given-back'), ('moved', 'moved'), ('expiring', 'expiring'), ('expired', 'expired')], max_length=16)),
                 ('at', models.DateTimeField()),
                 ('actor', models.CharField(max_length=64)),
                 ('version', models.PositiveIntegerField()),
@@ -205,7 +205,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='grantevent',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['made', 'activated', 'extended', 'revoked', 'given-back', 'moved'])), name='grant_event_kind_known'),
+            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['made', 'activated', 'extended', 'revoked', 'given-back', 'moved', 'expiring', 'expired'])), name='grant_event_kind_known'),
         ),
         migrations.AddConstraint(
             model_name='grantevent',
