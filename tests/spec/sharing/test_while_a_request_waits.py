@@ -28,7 +28,7 @@ from huitong.errors import Conflict, InputInvalid, NotFound, Refused
 from huitong.model.catalog import Openness
 from huitong.model.ledger import EntryKind
 from huitong.model.sharing import Request, RequestEventKind, RequestKind, RequestState
-from huitong.sharing.deadline import CalendarYear, WorkingDays
+from huitong.sharing.deadline import CalendarYear, FreeDays, WorkingDays
 
 
 @pytest.fixture
@@ -229,8 +229,8 @@ def test_what_is_not_open_is_refused_at_once_to_who_applies_for_it_as_open_data(
 
 
 def test_a_new_notice_of_holidays_moves_the_last_day_of_open_requests_with_a_trace(world: World, asked: Request) -> None:
-    free = frozenset({date(2026, 11, 12), date(2026, 11, 13)})
-    year = CalendarYear(year=2026, holidays=free, workdays=frozenset(), source="test", provisional=False)
+    free = (FreeDays(name="临时放假", first=date(2026, 11, 12), last=date(2026, 11, 13)),)
+    year = CalendarYear(year=2026, free=free, workdays=frozenset(), source="test", provisional=False)
     later = replace(world.sharing, calendar=WorkingDays([year]))
     assert later.keep_clock().recounted == (asked.id,)
     moved = world.sharing.request(asked.id, by=MEDICAL_ANALYST)
