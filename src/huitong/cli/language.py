@@ -30,8 +30,10 @@ def choose(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
 
 @cache
 def _own(language: str) -> dict[str, str]:
-    """The command line's own file: help needs no other, and starts the faster for it."""
-    return tomllib.loads((files("huitong.words") / language / "cli.toml").read_text("utf-8"))
+    """The command line's own files, `cli*.toml`: help needs no other, and starts the faster for it."""
+    folder = files("huitong.words") / language
+    own = sorted(entry.name for entry in folder.iterdir() if entry.name.startswith("cli"))
+    return {key: text for name in own for key, text in tomllib.loads((folder / name).read_text("utf-8")).items()}
 
 
 class Words:
