@@ -9,11 +9,16 @@
 
 A result keeps the exact bytes that were sent: the receipt's result hash is over them, so `result.save("x.arrow")` can be
 proved later. The form of what comes back as `JSON` is that of the API (`/api/v1/openapi.json`).
+
+A call that changes something carries a key of its own (`Idempotency-Key`): if the connection breaks before the answer is there, it is
+sent once more with the same key, and the server acts once whatever became of the first. A query is never sent twice by itself: each
+would be a use of its own.
 """
 
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+import uuid
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -79,6 +84,12 @@ _CLASS_OF_STATUS: Final[Mapping[int, type[HuitongError]]] = {
 """For an answer that names no type of ours, as a proxy on the way may give; other 4xx are InputInvalid."""
 
 
+STILL_RUNNING: Final = "idempotency-running"
+"""What the server says to a repeat while the first call still runs."""
+PAUSE_SECONDS: Final = 0.25
+"""Before a call is sent again."""
+
+
 class ServerFailed(HuitongError):
     """The server failed in a way that it does not explain; its operator finds the cause by the time of the call."""
 
@@ -133,8 +144,9 @@ def is_folded(receipt: Mapping[str, Any]) -> bool:
 class Client:
     """The verbs of the API for one account, named by its token.
 
-    `transport` replaces the network (tests; the CLI's in-process use). Every call raises the error of `huitong.errors` that
-    the answer stands for, with all its reasons; `sentences_of(error)` gives the server's sentences for them."""
+    `transport` replaces the network (tests; the CLI's in-process use); `new_key` makes the keys of calls that change something. Every
+    call raises the error of `huitong.errors` that the answer stands for, with all its reasons; `sentences_of(error)` gives the server's
+    sentences for them."""
 
     def __init__(
         self,
@@ -144,8 +156,11 @@ class Client:
         transport: httpx.BaseTransport | None = None,
         language: str = "en",
         timeout: float = 120.0,
+        new_key: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self.url = url.rstrip("/")
+        self._timeout = timeout
+        self._new_key = new_key
         headers = {"Accept-Language": "zh-Hans" if language.lower().startswith("zh") else "en"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
@@ -322,7 +337,8 @@ class Client:
 
     def inspect_source(self, source: Mapping[str, Any], *, dataset: str | None = None) -> JSON:
         """What a table of an allowed database looks like; nothing is loaded."""
-        return self._json("POST", "sources/inspect", json=_without_none({"source": dict(source), "dataset": dataset}))
+        body = _without_none({"source": dict(source), "dataset": dataset})
+        return self._json("POST", "sources/inspect", json=body, keyed=False)
 
     def loads(self, dataset: str) -> JSON:
         """The newest loads of a dataset of one's own office: state, rows so far, what became of each."""
@@ -468,7 +484,7 @@ class Client:
 
     def why(self, sql: str, *, purpose: str) -> JSON:
         """What would happen to this query and on which grounds; nothing is run."""
-        return self._json("POST", "why", json={"sql": sql, "purpose": purpose})
+        return self._json("POST", "why", json={"sql": sql, "purpose": purpose}, keyed=False)
 
     def receipt(self, query: str, *, wait_seconds: float = 0.0) -> JSON:
         """The receipt of a query of one's own office (or of one that used its data)."""
@@ -493,8 +509,12 @@ class Client:
 
     # --- inside ---------------------------------------------------------------------------------------------------------
 
-    def _json(self, method: str, path: str, *, query: Mapping[str, Any] | None = None, **parts: Any) -> JSON:
-        response = self._send(method, path, params=_without_none(query or {}), **parts)
+    def _json(
+        self, method: str, path: str, *, query: Mapping[str, Any] | None = None, keyed: bool | None = None, **parts: Any
+    ) -> JSON:
+        """The answer as JSON. What is not a GET changes something and gets a key, unless `keyed` says otherwise."""
+        keyed = method != "GET" if keyed is None else keyed
+        response = self._send(method, path, params=_without_none(query or {}), keyed=keyed, **parts)
         try:
             value = response.json()
         except ValueError:
@@ -503,9 +523,16 @@ class Client:
             raise ServerFailed.because("client-answer-unreadable", server=self.url)
         return value
 
-    def _send(self, method: str, path: str, **parts: Any) -> httpx.Response:
+    def _send(self, method: str, path: str, *, keyed: bool = False, **parts: Any) -> httpx.Response:
+        if keyed:
+            parts["headers"] = {**(parts.get("headers") or {}), "Idempotency-Key": f'"{self._new_key()}"'}
         try:
-            response = self._http.request(method, path, **parts)
+            try:
+                response = self._http.request(method, path, **parts)
+            except (httpx.NetworkError, httpx.RemoteProtocolError):
+                if not (keyed or method == "GET"):
+                    raise
+                response = self._again(method, path, parts)
         except httpx.TimeoutException:
             raise Unavailable.because("client-server-silent", server=self.url) from None
         except httpx.TransportError:
@@ -513,6 +540,19 @@ class Client:
         if response.is_success:
             return response
         raise error_of(response, server=self.url)
+
+    def _again(self, method: str, path: str, parts: Mapping[str, Any]) -> httpx.Response:
+        """Send once more what is safe to send twice; while the first call still runs there, wait for what becomes of it."""
+        until = time.monotonic() + self._timeout
+        while True:
+            time.sleep(PAUSE_SECONDS)
+            content = parts.get("content")
+            if content is not None and hasattr(content, "seek"):
+                content.seek(0)
+            response = self._http.request(method, path, **parts)
+            runs = response.status_code == 409 and error_of(response, server=self.url).reasons[0].code == STILL_RUNNING
+            if not runs or time.monotonic() >= until:
+                return response
 
 
 def error_of(response: httpx.Response, *, server: str) -> HuitongError:

@@ -22,6 +22,7 @@ from huitong.catalog.tree import line_up, parents_first
 from huitong.errors import Conflict, NotFound
 from huitong.intake.plans import LoadPlan, LoadRun, RunState
 from huitong.model.catalog import Dataset, Snapshot
+from huitong.model.keyed import KeptAnswer, KeyedCall, KeyRecord, KeyState
 from huitong.model.ledger import Checkpoint, EntryKind, Promise
 from huitong.model.notice import (
     Delivery,
@@ -933,6 +934,46 @@ class MemoryCalendarStore(_Store):
         self._set(self._years, year.year, year)
 
 
+class MemoryKeyedAnswers(_Store):
+    """Keys of calls and the answers kept for them."""
+
+    def __init__(self, transactions: MemoryTransactions) -> None:
+        super().__init__(transactions)
+        self._records: dict[tuple[str, str], KeyRecord] = {}
+
+    def begin(
+        self, call: KeyedCall, *, whole: bool, now: datetime, kept_since: datetime, alive_since: datetime
+    ) -> tuple[KeyRecord, bool]:
+        """The record, and whether this call is the one that runs now."""
+        place = (call.post, call.key)
+        for old in [place for place, record in self._records.items() if record.at < kept_since]:
+            self._remove(self._records, old)
+        record = self._records.get(place)
+        if record is None:
+            record = KeyRecord(call.content, 1, whole, KeyState.BEGUN, now)
+        elif record.state is KeyState.BEGUN and record.whole and record.at < alive_since and record.content == call.content:
+            record = replace(record, attempt=record.attempt + 1, at=now)
+        else:
+            return record, False
+        self._set(self._records, place, record)
+        return record, True
+
+    def close(self, call: KeyedCall, *, attempt: int, answer: KeptAnswer | None) -> bool:
+        """Keep the answer, if the call still is the one that runs."""
+        record = self._records.get((call.post, call.key))
+        if record is None or (record.attempt, record.state) != (attempt, KeyState.BEGUN):
+            return False
+        state = KeyState.BROKEN if answer is None else KeyState.ANSWERED
+        self._set(self._records, (call.post, call.key), replace(record, state=state, answer=answer))
+        return True
+
+    def forget(self, call: KeyedCall, *, attempt: int) -> None:
+        """Its key is free again."""
+        record = self._records.get((call.post, call.key))
+        if record is not None and (record.attempt, record.state) == (attempt, KeyState.BEGUN):
+            self._remove(self._records, (call.post, call.key))
+
+
 class MemoryStores:
     """One of each over one transaction log."""
 
@@ -949,6 +990,7 @@ class MemoryStores:
         self.ledger = MemoryLedgerStore(self.transactions)
         self.uses = MemoryUses(self.transactions)
         self.side_tables = MemorySideTables()
+        self.keyed_answers = MemoryKeyedAnswers(self.transactions)
         self.notices = MemoryNoticeBoard(self.transactions, self.parties)
         self.notice_store = self.notices
 

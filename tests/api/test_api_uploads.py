@@ -94,7 +94,9 @@ def test_a_broken_body_leaves_nothing_behind(request_: WSGIRequest, code: str, t
 
 
 def test_a_body_is_read_in_blocks(tmp_path: Path) -> None:
-    with received(call(b"y" * 100, CONTENT_LENGTH="100"), limits=SMALL, folder=tmp_path) as path:
-        assert path.read_bytes() == b"y" * 100
-        assert path.suffix == ".csv"
+    with received(call(b"y" * 100, CONTENT_LENGTH="100"), limits=SMALL, folder=tmp_path) as body:
+        assert body.path.read_bytes() == b"y" * 100
+        assert (body.path.suffix, body.hash) == (".csv", "")
+    with received(call(b"y", CONTENT_LENGTH="1", HTTP_IDEMPOTENCY_KEY="k"), limits=SMALL, folder=tmp_path) as body:
+        assert body.hash == hashlib.sha256(b"y").hexdigest()
     assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -239,3 +240,65 @@ def test_the_catalogue_in_other_forms_comes_as_it_was_sent() -> None:
         assert client.dcat("a.b", form="jsonld") == '{"@graph": []}'
         assert client.guide(office="x") == b"\xef\xbb\xbf\xe7\xb1\xbb\n"
     assert api.requests[-1].url.query == b"office=x"
+
+
+def breaking(times: int, answer: Callable[[httpx.Request], httpx.Response]) -> tuple[httpx.MockTransport, list[httpx.Request]]:
+    """A server whose connection breaks so many times before it answers; what it received."""
+    received: list[httpx.Request] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        request.read()
+        received.append(request)
+        if len(received) <= times:
+            raise httpx.RemoteProtocolError("the server disconnected without an answer")
+        return answer(request)
+
+    return httpx.MockTransport(handle), received
+
+
+def test_a_change_is_sent_again_with_the_same_key_when_the_connection_breaks(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(b"a\n1\n")
+    for call in (
+        lambda c: c.withdraw("R-1"),
+        lambda c: c.upload("a.b", tmp_path / "x.csv"),
+        lambda c: c.upload("a.b", iter([b"a\n", b"1\n"]), kind="text/csv"),
+    ):
+        transport, received = breaking(1, says({"id": "R-1"}))
+        with client_of(transport) as client:
+            call(client)
+        first, again = received
+        assert first.headers["Idempotency-Key"] == again.headers["Idempotency-Key"]
+        assert re.fullmatch(r'"[0-9a-f-]{36}"', first.headers["Idempotency-Key"])
+        assert first.content == again.content
+
+
+def test_every_change_has_a_key_of_its_own() -> None:
+    api = FakeApi({("POST", "requests/R-1/withdraw"): says({"id": "R-1"})})
+    with client_of(api) as client:
+        client.withdraw("R-1")
+        client.withdraw("R-1")
+    assert len({one.headers["Idempotency-Key"] for one in api.requests}) == 2
+
+
+def test_after_a_break_the_client_waits_while_the_first_call_still_runs() -> None:
+    answers = iter([problem("conflict", 409, ("idempotency-running", "Still runs.")), httpx.Response(200, json={"id": "R-1"})])
+    transport, received = breaking(1, lambda request: next(answers))
+    with client_of(transport) as client:
+        assert client.withdraw("R-1") == {"id": "R-1"}
+    assert len(received) == 3
+
+
+def test_a_connection_that_breaks_twice_is_told() -> None:
+    transport, received = breaking(2, says({}))
+    with client_of(transport) as client, pytest.raises(Unavailable, match="client-server-unreachable"):
+        client.withdraw("R-1")
+    assert len(received) == 2
+
+
+def test_a_query_is_never_sent_twice_and_never_with_a_key() -> None:
+    transport, received = breaking(2, says({}))
+    with client_of(transport) as client:
+        for call in (lambda: client.query("SELECT 1", purpose="p"), lambda: client.why("SELECT 1", purpose="p")):
+            with pytest.raises(HuitongError):
+                call()
+    assert len(received) == 2 and not any("Idempotency-Key" in one.headers for one in received)

@@ -4,6 +4,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -17,6 +18,7 @@ from huitong.intake.actions import IntakeActions
 from huitong.intake.credentials import CredentialActions
 from huitong.intake.planned import PlanActions
 from huitong.intake.quality import freshness
+from huitong.keystore import TOKEN_SALT, FileKeyStore
 from huitong.ledger.log import Ledger
 from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.party import Actor, DivisionLevel, Office
@@ -66,6 +68,12 @@ class Doors:
     accounts: Tokens
     notices: Notices
     clock: Callable[[], datetime]
+    keyed_answers: Any
+    """Keys of calls and the answers kept for them (`huitong.portal.api.idempotency.KeyedAnswers`)."""
+    atomic: Callable[[], AbstractContextManager[None]]
+    """A transaction over all stores."""
+    fingerprint_key: Callable[[], bytes]
+    """Under it what a call says is remembered without being told."""
     _kept: dict[str, tuple[int, Any]] = field(default_factory=dict)
 
     @property
@@ -206,6 +214,9 @@ def doors_of(platform: Platform, stores: Any, *, accounts: Tokens, clock: Callab
         accounts=accounts,
         notices=open_notices(platform.settings, stores, platform.ledger, clock),
         clock=clock,
+        keyed_answers=stores.keyed_answers,
+        atomic=stores.atomic,
+        fingerprint_key=lambda: FileKeyStore(platform.settings.keys).secret(TOKEN_SALT),
     )
 
 
@@ -213,7 +224,6 @@ def open_doors() -> Doors:
     """The doors of the instance that Django's settings name."""
     from django.conf import settings
 
-    from huitong.keystore import FileKeyStore
     from huitong.portal.accounts.actions import Accounts
     from huitong.portal.stores import Stores
     from huitong.portal.wiring import open_platform, wall_clock

@@ -39,6 +39,7 @@ from huitong.portal.accounts import models as parties
 from huitong.portal.audit import models as audit
 from huitong.portal.catalog import models as catalog
 from huitong.portal.catalog import search_index
+from huitong.portal.keyed_answers import DjangoKeyedAnswers
 from huitong.portal.notices.board import DjangoNoticeBoard
 from huitong.portal.notices.ports import NoticeStore
 from huitong.portal.notices.store import DjangoNoticeStore
@@ -961,6 +962,7 @@ class Stores:
         self.ledger: LedgerStore = DjangoLedgerStore(using)
         self.uses: Uses = DjangoUses(using)
         self.records: Records = DjangoRecords(using)
+        self.keyed_answers = DjangoKeyedAnswers(using)
         self.notices: NoticeBoard = DjangoNoticeBoard(using, self.catalog)
         self.notice_store: NoticeStore = DjangoNoticeStore(using)
 

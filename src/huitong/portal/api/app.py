@@ -11,7 +11,7 @@ from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 from ninja.renderers import JSONRenderer
 
-from huitong.portal.api import problems, tables
+from huitong.portal.api import idempotency, problems, tables
 from huitong.portal.api.results import form_of
 from huitong.portal.api.routes import catalog, intake, ledger, party, sharing, use
 from huitong.portal.api.schemas import Problem
@@ -87,6 +87,9 @@ def _as_list(operation: Operation, listed: tables.Listed) -> None:
 for operation in api.operations():
     if listed := tables.listed_of(operation):
         _as_list(operation, listed)
+    named = api.get_openapi_operation_id(operation)
+    if manner := idempotency.manner_of(operation, named):
+        idempotency.take_keys(operation, named, manner)
 
 
 def _answering(view: Callable[..., Any]) -> Callable[..., HttpResponse]:

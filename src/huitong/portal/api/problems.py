@@ -42,6 +42,7 @@ KINDS: Sequence[tuple[type[HuitongError], int, str]] = (
 
 SPECIAL_STATUS = {
     "body-unreadable": 400,
+    "idempotency-key-malformed": 400,
     "address-unknown": 404,
     "method-unknown": 405,
     "answer-form-unknown": 406,

@@ -92,3 +92,33 @@ class UseEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.use_id}: {self.entry}"
+
+
+class KeyedAnswer(models.Model):
+    """The key of a call that changes something, and the answer it got: a repeat of the call gets the same and changes nothing.
+
+    Kept for the hours of `portal/api/idempotency.toml`; no part of the ledger. `content` is a fingerprint under a key of the instance."""
+
+    post = models.CharField(max_length=130)
+    key = models.CharField(max_length=255)
+    content = models.CharField(max_length=64)
+    attempt = models.PositiveIntegerField()
+    whole = models.BooleanField()
+    state = models.CharField(max_length=8)
+    at = models.DateTimeField(db_index=True)
+    status = models.PositiveSmallIntegerField(null=True)
+    headers = models.JSONField(null=True)
+    body = models.BinaryField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["post", "key"], name="keyed_answer_once"),
+            models.CheckConstraint(
+                condition=models.Q(state="answered", status__isnull=False, headers__isnull=False, body__isnull=False)
+                | models.Q(state__in=["begun", "broken"], status=None, body=None),
+                name="keyed_answer_with_its_answer",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.post}: {self.state}"

@@ -1,6 +1,7 @@
 # ruff: noqa: ARG001 - Ninja gives every operation the request, whether it needs it or not
 """Rows of an office become snapshots: loads by hand and by plan, what was left out, quality, suggestions, erasure."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from django.http import HttpRequest
@@ -15,6 +16,7 @@ from huitong.model.catalog import LoadMode
 from huitong.portal.api import shapes
 from huitong.portal.api.auth import PUBLISH, READ, actor
 from huitong.portal.api.forms import signed_in
+from huitong.portal.api.idempotency import once
 from huitong.portal.api.language import language_of
 from huitong.portal.api.parameters import Id, Limit, Offset, RejectLimit
 from huitong.portal.api.schemas import (
@@ -79,15 +81,18 @@ def take_snapshot(
 
     CSV and TSV, Excel, ods, JSON lines or Parquet; what is inside decides. Encoding, delimiter, quote, header rows, sheet and what merged
     cells mean override what was understood. More than `reject_limit` rows that do not fit their items, and nothing is taken."""
-    by = actor(request)
-    doors().check_may_load(dataset_id, by=by)
+    doors().check_may_load(dataset_id, by=actor(request))
     overrides = Overrides(
         encoding=encoding, delimiter=delimiter, quote=quote, header_row=header_row, header_rows=header_rows, sheet=sheet, merged=merged
     )
     options = LoadOptions(mode=mode, reject_limit=reject_limit, allow_changes=frozenset(allow))
-    with received(request) as path:
-        loaded = doors().intake.load(dataset_id, path, by=by, options=options, overrides=overrides)
-    return Status(201, shapes.loaded(loaded, actor=by, language=language_of(request)))
+    with received(request) as body:
+        return once(request, lambda: _load(request, dataset_id, body.path, options, overrides), body=body.hash)
+
+
+def _load(request: HttpRequest, dataset_id: str, path: Path, options: LoadOptions, overrides: Overrides) -> Any:
+    loaded = doors().intake.load(dataset_id, path, by=actor(request), options=options, overrides=overrides)
+    return Status(201, shapes.loaded(loaded, actor=actor(request), language=language_of(request)))
 
 
 @router.get("/datasets/{dataset_id}/snapshots", response=Snapshots, openapi_extra=signed_in(404))
