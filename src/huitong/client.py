@@ -286,6 +286,18 @@ class Client:
         """The grading scheme in force: its grades, what each asks for, and its source."""
         return self._json("GET", "grading")
 
+    def calendar(self) -> JSON:
+        """The calendar of working days: its edition, what is known of which year, what should be looked at."""
+        return self._json("GET", "calendar")
+
+    def calendar_year(self, year: int) -> JSON:
+        """One year: free days, weekends that are worked in exchange, where that is written."""
+        return self._json("GET", f"calendar/{year}")
+
+    def set_calendar(self, calendar: str, *, dry_run: bool = False) -> JSON:
+        """Put years in, as TOML with a table `[[year]]` each; `dry_run` tells what would change (role operator)."""
+        return self._json("POST", "calendar", json={"calendar": calendar, "dry_run": dry_run})
+
     # --- loading --------------------------------------------------------------------------------------------------------
 
     def upload(

@@ -29,6 +29,7 @@ COMMANDS = {
     "load": "huitong.cli.loading:load",
     "credential": "huitong.cli.loading:credential",
     "grading": "huitong.cli.describing:grading",
+    "calendar": "huitong.cli.calendar:calendar",
     "request": "huitong.cli.sharing:request",
     "grant": "huitong.cli.sharing:grant",
     "query": "huitong.cli.using:query",
