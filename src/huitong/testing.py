@@ -4,6 +4,7 @@
 database would. One lock serialises the transactions of all threads.
 """
 
+import hashlib
 import json
 import threading
 from collections import Counter, defaultdict
@@ -19,7 +20,7 @@ from huitong.catalog.divisions import Divisions
 from huitong.catalog.ports import Facet, SearchPage
 from huitong.catalog.search import facet_values, ordered_counts
 from huitong.catalog.tree import line_up, parents_first
-from huitong.errors import Conflict, NotFound
+from huitong.errors import Conflict, InputInvalid, NotFound
 from huitong.intake.plans import LoadPlan, LoadRun, RunState
 from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.keyed import KeptAnswer, KeyedCall, KeyRecord, KeyState
@@ -35,7 +36,7 @@ from huitong.model.notice import (
     WebhookState,
 )
 from huitong.model.party import Actor, Division, DivisionLevel, Office, Role
-from huitong.model.policy import Grant, GrantEvent, GrantEventKind, GrantState, beginning_of
+from huitong.model.policy import Grant, GrantEvent, GrantEventKind, GrantState, SubjectRows, beginning_of
 from huitong.model.quality import GradingSuggestion, QualityReport, SuggestionState
 from huitong.model.sharing import OPEN_STATES, Delegation, Request, RequestEvent, RequestEventKind, RequestState
 from huitong.sharing.deadline import CalendarYear
@@ -773,6 +774,38 @@ class MemorySideTables:
         """A name that stands for the file, if the side table holds that snapshot."""
         held = snapshot_version in self.built.get((linkage_group, dataset_id, item), set())
         return (f"side/{linkage_group}/{dataset_id}/{item}.parquet",) if held else ()
+
+
+class MemorySubjectLists:
+    """SubjectLists of sharing and SubjectFiles of the gateway: remembers the identifiers, makes no files."""
+
+    def __init__(self) -> None:
+        self.lists: dict[str, frozenset[str]] = {}
+
+    def keep(self, identifiers: Iterable[str], *, dataset: str, item: str) -> SubjectRows:
+        """Remember a list; equal ones are one."""
+        held = frozenset(stripped for one in identifiers if (stripped := one.strip()))
+        if not held:
+            raise InputInvalid.because("subjects-empty", item=item)
+        digest = hashlib.sha256("\n".join((dataset, item, *sorted(held))).encode()).hexdigest()
+        self.lists[digest[:32]] = held
+        return SubjectRows(item=item, subjects=digest[:32], digest=digest, count=len(held))
+
+    def contained(self, new: SubjectRows, old: SubjectRows) -> bool:
+        """Whether the new list is of the same item and holds nobody whom the old one does not hold."""
+        known = new.subjects in self.lists and old.subjects in self.lists
+        return known and new.item == old.item and self.lists[new.subjects] <= self.lists[old.subjects]
+
+    def files(self, subjects: str) -> tuple[str, ...]:
+        """A name that stands for the file, if the list is there."""
+        return (f"subjects/{subjects}.parquet",) if subjects in self.lists else ()
+
+    def retain(self, needed: Collection[str]) -> int:
+        """Forget the lists that are not needed."""
+        gone = [subjects for subjects in self.lists if subjects not in needed]
+        for subjects in gone:
+            del self.lists[subjects]
+        return len(gone)
 
 
 class MemoryDivisions:

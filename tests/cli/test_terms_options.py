@@ -1,0 +1,80 @@
+"""How terms are stated on the command line: read as written, shown as they can be written again."""
+
+from pathlib import Path
+
+import pytest
+
+from huitong.cli.terms import comparison_text, parse_quota, parse_where, read_subjects, shown_rules
+from huitong.errors import InputInvalid
+
+
+@pytest.mark.parametrize(
+    ("written", "item", "comparator", "values"),
+    [
+        ("members>=3", "members", "at-least", ["3"]),
+        ("members <= 3", "members", "at-most", ["3"]),
+        ("income>-5", "income", "more-than", ["-5"]),
+        ("income<2.5", "income", "less-than", ["2.5"]),
+        ("gender=2", "gender", "in", ["2"]),
+        ("gender!=2", "gender", "not-in", ["2"]),
+        ("村 in 520102016001, 520102016002", "村", "in", ["520102016001", "520102016002"]),
+        ("cause NOT IN 'a, b',it", "cause", "not-in", ["a, b", "it"]),
+        ("name='O''Brien'", "name", "in", ["O'Brien"]),
+        ("died is missing", "died", "missing", []),
+        ("died IS known", "died", "known", []),
+    ],
+)
+def test_a_comparison_is_read(written: str, item: str, comparator: str, values: list[str]) -> None:
+    (found,) = parse_where([written])
+    assert found == {"item": item, "comparator": comparator, "values": values}
+    assert parse_where([comparison_text(found)]) == [found]
+
+
+def test_all_that_cannot_be_read_is_told_at_once() -> None:
+    wrong = ["members>=", "a>=1,2", "a in", "a is gone", "a in b,,c", "a='x", "a='x' y", "a b=2", ""]
+    with pytest.raises(InputInvalid) as caught:
+        parse_where([*wrong, "a=1"])
+    assert [reason.parameters["written"] for reason in caught.value.reasons] == wrong
+
+
+def test_a_quota_is_read() -> None:
+    assert parse_quota(["rows=1000/day"]) == {"period": "day", "rows": 1000}
+    assert parse_quota(["queries=20, rows=500/month", "calls=3/month"]) == {"period": "month", "queries": 20, "rows": 500, "calls": 3}
+    for wrong, code in (
+        (["rows=1000"], "cli-quota-unreadable"),
+        (["rows=-1/day"], "cli-quota-unreadable"),
+        (["rows=1/day", "rows=1/month"], "cli-quota-periods"),
+    ):
+        with pytest.raises(InputInvalid) as caught:
+            parse_quota(wrong)
+        assert caught.value.reasons[0].code == code
+
+
+def test_a_list_of_subjects_is_read_line_by_line(tmp_path: Path) -> None:
+    file = tmp_path / "subjects.txt"
+    file.write_text("\ufeff99010219900101123X\n\n  990102198505052341 \r\n", "utf-8")
+    assert read_subjects(str(file)) == {"identifiers": ["99010219900101123X", "990102198505052341"]}
+    assert read_subjects(f"pid={file}")["item"] == "pid"
+    file.write_bytes(b"\xff\xfe\x00")
+    for place in (str(file), str(tmp_path / "nothing")):
+        with pytest.raises(InputInvalid) as caught:
+            read_subjects(place)
+        assert caught.value.reasons[0].code == "cli-subjects-unreadable"
+        assert caught.value.reasons[0].parameters == {}
+
+
+def test_terms_that_say_nothing_are_not_shown() -> None:
+    assert shown_rules({"condition": [], "subjects": None, "k": None, "quota": None, "linkage": "purpose", "mode": "rows"}) == []
+    shown = dict(shown_rules({
+        "condition": [{"item": "members", "comparator": "at-least", "values": ["3"]}],
+        "subjects": {"item": "pid", "count": 12, "digest": "0" * 64},
+        "mode": "aggregate-only",
+        "k": 10,
+        "quota": {"period": "day", "rows": 1000, "queries": None, "calls": None},
+        "linkage": "alone",
+    }))
+    assert shown["condition"] == "members>=3"
+    assert shown["subjects"] == "12 listed, by pid"
+    assert shown["mode"] == "aggregate-only, groups of at least 10 entities"
+    assert shown["quota"] == "rows=1000/day"
+    assert shown["linkage"] == "alone"
