@@ -20,7 +20,7 @@ from huitong.policy.grading import (
 )
 from huitong.sharing.deadline import local_day
 from huitong.sharing.parts import SharingParts
-from huitong.sharing.wishes import faults_of_wish, reasons_for_weaker, weaker_than_default
+from huitong.sharing.wishes import faults_of_wish, reasons_for_weaker, told_terms, weaker_than_default
 
 
 def shared_as(dataset: Dataset, kind: RequestKind) -> Sharing:
@@ -49,11 +49,11 @@ class Judging(SharingParts):
             term
             for grant in self.sharing.grants_of_office(office, [dataset.id])
             if grant.state is not GrantState.REVOKED and now < grant.terms.valid_until
-            for term in grant.terms.items
+            for term in told_terms(grant.terms)
         ]
         return grade_of_terms(
             dataset,
-            wish.items,
+            told_terms(wish),
             held=standing,
             sources=self._sources([dataset]),
             rows=self._persons_at_most(dataset),
