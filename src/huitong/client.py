@@ -397,6 +397,48 @@ class Client:
         body = {"datasets": list(datasets), "identifier": identifier, "legal_basis": legal_basis, "words": words}
         return self._json("POST", "erasures", json=body)
 
+    # --- notices --------------------------------------------------------------------------------------------------------
+
+    def notices(self, *, unread: bool = False, limit: int = 50, offset: int = 0) -> JSON:
+        """What one was told in the office one acts for, and as a person; newest first."""
+        return self._json("GET", "notices", query={"unread": unread or None, "limit": limit, "offset": offset})
+
+    def read_notices(self, notices: Iterable[str] | None = None) -> JSON:
+        """Mark these notices as read, or all."""
+        return self._json("POST", "notices/read", json=_without_none({"notices": None if notices is None else list(notices)}))
+
+    def mail(self) -> JSON:
+        """When and where one gets notices by e-mail."""
+        return self._json("GET", "notices/mail")
+
+    def choose_mail(self, *, when: str | None = None, address: str | None = None, language: str | None = None) -> JSON:
+        """Choose when (`off`, `at-once`, `daily`), where and in which language to get notices by e-mail."""
+        return self._json("POST", "notices/mail", json=_without_none({"when": when, "address": address, "language": language}))
+
+    def webhooks(self) -> JSON:
+        """The systems of one's office that are told of notices (role data-officer)."""
+        return self._json("GET", "webhooks")
+
+    def add_webhook(self, url: str, *, kinds: Iterable[str] = ()) -> JSON:
+        """Have a system told of notices of these kinds, or of all (role data-officer). The `secret` comes this once."""
+        return self._json("POST", "webhooks", json={"url": url, "kinds": list(kinds)})
+
+    def remove_webhook(self, identifier: str) -> JSON:
+        """Tell a system no more; what waits for it is cancelled."""
+        return self._json("POST", f"webhooks/{_part(identifier)}/remove", json={})
+
+    def rotate_webhook(self, identifier: str) -> JSON:
+        """A new `secret`, which comes this once; the old one signs too for a day."""
+        return self._json("POST", f"webhooks/{_part(identifier)}/rotate", json={})
+
+    def test_webhook(self, identifier: str) -> JSON:
+        """Send a trial message; `deliveries` tells what came of it."""
+        return self._json("POST", f"webhooks/{_part(identifier)}/test", json={})
+
+    def deliveries(self, identifier: str, *, limit: int = 50, offset: int = 0) -> JSON:
+        """The messages to a webhook, newest first, with their state."""
+        return self._json("GET", f"webhooks/{_part(identifier)}/deliveries", query={"limit": limit, "offset": offset})
+
     # --- offices and divisions that change ------------------------------------------------------------------------------
 
     def succeed(self, office: str, *, successor: str, on: str, words: str) -> JSON:

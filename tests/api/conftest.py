@@ -184,7 +184,7 @@ def instance(
     keystore.create([LEDGER, "session", "token-salt", "pseudonym-master"])
     shutil.copytree(seed_lake[0], tmp_path / "lake")
     stores.divisions.put_divisions([*divisions.line(HEZHANG), *divisions.children(HEZHANG)])
-    settings = Settings(home=tmp_path, query_maximum_rows=1000, query_seconds=5)
+    settings = Settings(home=tmp_path, query_maximum_rows=1000, query_seconds=5, webhook_hosts="127.0.0.1:9")
     platform = open_core(settings, stores, clock)
     platform.gateway._engine = engine  # the one thing that is not real here
     for one in OFFICES:

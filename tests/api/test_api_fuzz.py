@@ -38,8 +38,11 @@ def described(instance: Instance) -> tuple[Any, dict[str, Any]]:
     wish = {"dataset": "civil.shelter", "source": SOURCE, "every": "daily 02:30"}
     plan = instance.post("load-plans", wish, token="officer")
     assert plan.status_code == 201, plan.content
+    made = instance.post("webhooks", {"url": HOOK}, token="officer")
+    assert made.status_code == 201, made.content
     instance.sequencer.fold_once()
     known = {
+        "webhook_id": made.json()["webhook"]["id"],
         "dataset_id": "civil.shelter",
         "office_id": "gz-education",
         "plan_id": plan.json()["id"],
@@ -53,6 +56,7 @@ def described(instance: Instance) -> tuple[Any, dict[str, Any]]:
     return schemathesis.openapi.from_wsgi("/api/v1/openapi.json", get_wsgi_application()), known
 
 
+HOOK = "http://127.0.0.1:9/hook"
 SOURCE = {"kind": "file", "address": "gz-civil-affairs/shelter.csv"}
 BODIES = {
     "dataset": "civil.shelter",
@@ -64,6 +68,7 @@ BODIES = {
     "collector": "gz-civil-affairs",
     "item": "members",
     "every": "hourly",
+    "url": HOOK,
 }
 """What there is, by the name under which bodies name it."""
 

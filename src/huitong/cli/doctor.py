@@ -59,6 +59,7 @@ def look(settings: Settings, operator: str) -> list[Finding]:
             findings += [_divisions(), *_ledger(inside, settings)]
             inside.fold_all()
         findings.append(_static())
+        findings += _notices(settings)
     findings.append(_engine(settings))
     return findings
 
@@ -171,6 +172,32 @@ def _static() -> Finding:
     if missing:
         return Finding("pages", State.WRONG, words("doctor-static", files=", ".join(missing)), words("doctor-static-now"))
     return Finding("pages", State.OK, words("doctor-static-there"))
+
+
+def _notices(settings: Settings) -> list[Finding]:
+    """Whether notices can leave: by which mail server, and to which hosts."""
+    from huitong.keystore import FileKeyStore
+    from huitong.portal.notices.mail import PASSWORD, MailServer
+    from huitong.portal.notices.receivers import WebhookHosts
+
+    try:
+        hosts = WebhookHosts.read(settings.webhook_hosts).hosts.servers
+        findings = [Finding("webhooks", State.OK, words("doctor-webhooks", count=len(hosts)))]
+    except HuitongError as error:
+        findings = [Finding("webhooks", State.WRONG, words.reason(error.reasons[0]), words("doctor-webhooks-now"))]
+    try:
+        server = MailServer.of(settings)
+    except HuitongError as error:
+        return [*findings, Finding("mail", State.WRONG, words.reason(error.reasons[0]), words("doctor-mail-now"))]
+    if server is None:
+        return [*findings, Finding("mail", State.OK, words("doctor-mail-off"))]
+    if server.user:
+        try:
+            FileKeyStore(settings.keys).sealed(PASSWORD)
+        except HuitongError as error:
+            return [*findings, Finding("mail", State.WRONG, words.reason(error.reasons[0]), words("doctor-mail-password-now"))]
+    detail = words("doctor-mail", server=f"{server.host}:{server.port}", domains=", ".join(sorted(server.domains)))
+    return [*findings, Finding("mail", State.OK, detail)]
 
 
 def _engine(settings: Settings) -> Finding:

@@ -32,6 +32,8 @@ COMMANDS = {
     "calendar": "huitong.cli.calendar:calendar",
     "request": "huitong.cli.sharing:request",
     "grant": "huitong.cli.sharing:grant",
+    "notice": "huitong.cli.notices:notice",
+    "webhook": "huitong.cli.notices:webhook",
     "query": "huitong.cli.using:query",
     "why": "huitong.cli.using:why",
     "receipt": "huitong.cli.proving:receipt",

@@ -1,5 +1,6 @@
 """A system of another office on 127.0.0.1: keeps what it is sent and answers as it is told."""
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,7 +46,7 @@ def answer(handler: BaseHTTPRequestHandler, status: int, body: bytes = b"", **he
 
 
 @contextmanager
-def receiving(receiver: Receiver | None = None) -> Iterator[Receiver]:
+def receiving(receiver: Receiver | None = None, *, tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
     """It listens until the end of the block."""
     kept = receiver or Receiver()
 
@@ -71,6 +72,8 @@ def receiving(receiver: Receiver | None = None) -> Iterator[Receiver]:
             return
 
     with Server(("127.0.0.1", 0), Handler) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         kept.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()

@@ -13,7 +13,7 @@ from ninja.renderers import JSONRenderer
 
 from huitong.portal.api import idempotency, problems, tables
 from huitong.portal.api.results import form_of
-from huitong.portal.api.routes import calendar, catalog, intake, ledger, party, sharing, use
+from huitong.portal.api.routes import calendar, catalog, intake, ledger, notices, party, sharing, use
 from huitong.portal.api.schemas import Problem
 
 VERSION = "1"
@@ -66,7 +66,7 @@ api = Api(
     renderer=Readable(),
 )
 problems.register(api)
-for part in (party, calendar, catalog, intake, sharing, use, ledger):
+for part in (party, calendar, catalog, intake, sharing, use, ledger, notices):
     api.add_router("", part.router)
 
 
