@@ -421,7 +421,7 @@ class Client:
 
     def add_webhook(self, url: str, *, kinds: Iterable[str] = ()) -> JSON:
         """Have a system told of notices of these kinds, or of all (role data-officer). The `secret` comes this once."""
-        return self._json("POST", "webhooks", json={"url": url, "kinds": list(kinds)})
+        return self._json("POST", "webhooks", json={"url": url, "kinds": list(kinds)}, keyed=False)
 
     def remove_webhook(self, identifier: str) -> JSON:
         """Tell a system no more; what waits for it is cancelled."""
@@ -429,7 +429,7 @@ class Client:
 
     def rotate_webhook(self, identifier: str) -> JSON:
         """A new `secret`, which comes this once; the old one signs too for a day."""
-        return self._json("POST", f"webhooks/{_part(identifier)}/rotate", json={})
+        return self._json("POST", f"webhooks/{_part(identifier)}/rotate", json={}, keyed=False)
 
     def test_webhook(self, identifier: str) -> JSON:
         """Send a trial message; `deliveries` tells what came of it."""
