@@ -508,6 +508,70 @@ class Client:
         """Take back a request of one's own office."""
         return self._json("POST", f"requests/{_part(identifier)}/withdraw", json={})
 
+    def ask_supplement(self, identifier: str, *, words: str) -> JSON:
+        """Say what is missing from a request, once and all of it (role reviewer of the provider)."""
+        return self._json("POST", f"requests/{_part(identifier)}/ask-supplement", json={"words": words})
+
+    def supplement(
+        self,
+        identifier: str,
+        *,
+        words: str,
+        purpose: str | None = None,
+        legal_basis: str | None = None,
+        items: Iterable[Mapping[str, Any] | str] | None = None,
+        division: str | None = None,
+        until: str | None = None,
+    ) -> JSON:
+        """Supply what was missing from a request of one's office; what else is given is asked for instead."""
+        body: JSON = {"words": words, "purpose": purpose, "legal_basis": legal_basis, "until": until}
+        if items is not None:
+            body["items"] = [{"item": item} if isinstance(item, str) else dict(item) for item in items]
+        if division is not None:
+            body["rows"] = {"division": division}
+        return self._json("POST", f"requests/{_part(identifier)}/supplement", json=_without_none(body))
+
+    def prolong(self, identifier: str, *, words: str, approved_by: str) -> JSON:
+        """Put the answer to an application for open data off, once, with the word of the head of the office."""
+        return self._json("POST", f"requests/{_part(identifier)}/prolong", json={"words": words, "approved_by": approved_by})
+
+    def escalate(self, identifier: str, *, words: str | None = None) -> JSON:
+        """Tell the regulator that the answer to a request of one's office is late."""
+        return self._json("POST", f"requests/{_part(identifier)}/escalate", json=_without_none({"words": words}))
+
+    def mediate(self, identifier: str, *, words: str, answer_by: str) -> JSON:
+        """Set the day by which a late request is answered (role regulator)."""
+        return self._json("POST", f"requests/{_part(identifier)}/mediate", json={"words": words, "answer_by": answer_by})
+
+    def late_requests(self, *, limit: int = 50, offset: int = 0) -> JSON:
+        """Requests whose answer is late: of one's office, or of the offices that one regulates."""
+        return self._json("GET", "late-requests", query={"limit": limit, "offset": offset})
+
+    def extend(self, grant: str, *, until: str) -> JSON:
+        """Ask that a grant in force last until another day; what comes back is the request."""
+        return self._json("POST", f"grants/{_part(grant)}/extend", json={"until": until})
+
+    def renew(self, grant: str, *, until: str) -> JSON:
+        """Ask for the same again after a grant has ended or was given back; what comes back is the request."""
+        return self._json("POST", f"grants/{_part(grant)}/renew", json={"until": until})
+
+    def grant_events(self, identifier: str) -> JSON:
+        """What happened to a grant, oldest first."""
+        return self._json("GET", f"grants/{_part(identifier)}/events")
+
+    def delegations(self) -> JSON:
+        """Who answers in whose place in one's office."""
+        return self._json("GET", "delegations")
+
+    def delegate(self, to: str, *, valid_from: str, valid_until: str, principal: str | None = None) -> JSON:
+        """Let a colleague answer in one's place on these days, or (role data-officer) in that of a reviewer who cannot."""
+        body = {"to": to, "valid_from": valid_from, "valid_until": valid_until, "principal": principal}
+        return self._json("POST", "delegations", json=_without_none(body))
+
+    def end_delegation(self, identifier: str) -> JSON:
+        """End a delegation before its last day."""
+        return self._json("POST", f"delegations/{_part(identifier)}/end", json={})
+
     def grants(self, *, limit: int = 50, offset: int = 0) -> JSON:
         """Grants that one's office has, gave, or both."""
         return self._json("GET", "grants", query={"limit": limit, "offset": offset})

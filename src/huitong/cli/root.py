@@ -34,6 +34,7 @@ COMMANDS = {
     "grant": "huitong.cli.sharing:grant",
     "notice": "huitong.cli.notices:notice",
     "webhook": "huitong.cli.notices:webhook",
+    "delegation": "huitong.cli.sharing:delegation",
     "query": "huitong.cli.using:query",
     "why": "huitong.cli.using:why",
     "receipt": "huitong.cli.proving:receipt",

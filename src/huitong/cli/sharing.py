@@ -128,6 +128,81 @@ def request_withdraw(identifier: str) -> None:
         show_request(client.withdraw(identifier))
 
 
+@request.command("late")
+@limit
+@offset
+def request_late(limit: int, offset: int) -> None:
+    with open_client() as client:
+        page = client.late_requests(limit=limit, offset=offset)
+    columns = [
+        ("request", lambda row: row["id"]),
+        ("dataset", lambda row: row["dataset"]),
+        ("provider", lambda row: office_text(row["provider"])),
+        ("applicant", lambda row: office_text(row["applicant_office"])),
+        ("answer_due", lambda row: row["answer_due"]),
+    ]
+    show_rows(columns, page["requests"], raw=page, total=page["total"])
+
+
+@request.command("ask-supplement")
+@click.argument("identifier", metavar="REQUEST")
+@click.option("--words", "said", required=True, metavar="TEXT")
+def request_ask_supplement(identifier: str, said: str) -> None:
+    with open_client() as client:
+        show_request(client.ask_supplement(identifier, words=said))
+
+
+@request.command("supplement")
+@click.argument("identifier", metavar="REQUEST")
+@click.option("--words", "said", required=True, metavar="TEXT")
+@click.option("--purpose", metavar="CODE")
+@click.option("--legal-basis", metavar="TEXT")
+@items_option
+@division_option
+@click.option("--until", metavar="YYYY-MM-DD")
+def request_supplement(
+    identifier: str,
+    said: str,
+    purpose: str | None,
+    legal_basis: str | None,
+    items: tuple[str, ...],
+    division: str | None,
+    until: str | None,
+) -> None:
+    wanted = parse_items(items) if items else None
+    with open_client() as client:
+        made = client.supplement(
+            identifier, words=said, purpose=purpose, legal_basis=legal_basis, items=wanted, division=division, until=until
+        )
+    show_request(made)
+
+
+@request.command("prolong")
+@click.argument("identifier", metavar="REQUEST")
+@click.option("--words", "said", required=True, metavar="TEXT")
+@click.option("--approved-by", required=True, metavar="ACCOUNT")
+def request_prolong(identifier: str, said: str, approved_by: str) -> None:
+    with open_client() as client:
+        show_request(client.prolong(identifier, words=said, approved_by=approved_by))
+
+
+@request.command("escalate")
+@click.argument("identifier", metavar="REQUEST")
+@words_option
+def request_escalate(identifier: str, said: str | None) -> None:
+    with open_client() as client:
+        show_request(client.escalate(identifier, words=said))
+
+
+@request.command("mediate")
+@click.argument("identifier", metavar="REQUEST")
+@click.option("--words", "said", required=True, metavar="TEXT")
+@click.option("--answer-by", required=True, metavar="YYYY-MM-DD")
+def request_mediate(identifier: str, said: str, answer_by: str) -> None:
+    with open_client() as client:
+        show_request(client.mediate(identifier, words=said, answer_by=answer_by))
+
+
 def show_request(found: dict[str, Any], *, history: bool = False) -> None:
     """A request; with its history where that was asked for."""
     wish = found["wish"]
@@ -140,6 +215,8 @@ def show_request(found: dict[str, Any], *, history: bool = False) -> None:
         *_terms(wish),
         ("until", wish["until"]),
         ("answer_due", found["answer_due"]),
+        ("supply_by", _supply_by(found)),
+        ("continues", found["continues"]),
         ("grant", found["grant"]),
     ]
     show_one([(key, value) for key, value in pairs if value is not None], raw=found)
@@ -151,6 +228,12 @@ def show_request(found: dict[str, Any], *, history: bool = False) -> None:
             for one in found["events"]
         ]
         show_table(header, rows)
+
+
+def _supply_by(found: dict[str, Any]) -> str | None:
+    """The last day for a supplement that is waited for."""
+    asked = [one["due"] for one in found["events"] if one["kind"] == "supplement-asked"]
+    return asked[-1] if asked and found["state"] == "supplement-asked" else None
 
 
 def _terms(terms: dict[str, Any]) -> list[tuple[str, Any]]:
@@ -195,6 +278,80 @@ def grant_revoke(identifier: str, said: str) -> None:
         found = client.revoke(identifier, words=said)
     remark(words("revoked", grant=identifier))
     show_grant(found)
+
+
+@grant.command("extend")
+@click.argument("identifier", metavar="GRANT")
+@click.option("--until", required=True, metavar="YYYY-MM-DD")
+def grant_extend(identifier: str, until: str) -> None:
+    with open_client() as client:
+        show_request(client.extend(identifier, until=until))
+
+
+@grant.command("renew")
+@click.argument("identifier", metavar="GRANT")
+@click.option("--until", required=True, metavar="YYYY-MM-DD")
+def grant_renew(identifier: str, until: str) -> None:
+    with open_client() as client:
+        show_request(client.renew(identifier, until=until))
+
+
+@grant.command("events")
+@click.argument("identifier", metavar="GRANT")
+def grant_events(identifier: str) -> None:
+    with open_client() as client:
+        found = client.grant_events(identifier)
+    columns = [
+        ("at", lambda row: instant_text(row["at"])),
+        ("event", lambda row: choice(row["kind"])),
+        ("version", lambda row: row["version"]),
+        ("actor", lambda row: row["actor"]),
+        ("office", lambda row: row["office"]),
+        ("words", lambda row: row["words"] or ""),
+    ]
+    show_rows(columns, found["events"], raw=found, total=len(found["events"]))
+
+
+delegation = Group("delegation", no_args_is_help=True)
+
+
+@delegation.command("list")
+def delegation_list() -> None:
+    with open_client() as client:
+        found = client.delegations()
+    show_delegations(found["delegations"], found)
+
+
+@delegation.command("add")
+@click.argument("to", metavar="ACCOUNT")
+@click.option("--from", "valid_from", required=True, metavar="YYYY-MM-DD")
+@click.option("--until", "valid_until", required=True, metavar="YYYY-MM-DD")
+@click.option("--for", "principal", metavar="ACCOUNT")
+def delegation_add(to: str, valid_from: str, valid_until: str, principal: str | None) -> None:
+    with open_client() as client:
+        made = client.delegate(to, valid_from=valid_from, valid_until=valid_until, principal=principal)
+    show_delegations([made], made)
+
+
+@delegation.command("end")
+@click.argument("identifier", metavar="DELEGATION")
+def delegation_end(identifier: str) -> None:
+    with open_client() as client:
+        ended = client.end_delegation(identifier)
+    show_delegations([ended], ended)
+
+
+def show_delegations(found: list[dict[str, Any]], raw: dict[str, Any]) -> None:
+    """Who answers in whose place."""
+    columns = [
+        ("delegation", lambda row: row["id"]),
+        ("principal", lambda row: row["principal"]),
+        ("delegate", lambda row: row["delegate"]),
+        ("valid_from", lambda row: row["valid_from"]),
+        ("valid_until", lambda row: row["valid_until"]),
+        ("standing", lambda row: row["standing"]),
+    ]
+    show_rows(columns, found, raw=raw, total=len(found))
 
 
 def show_grant(found: dict[str, Any]) -> None:

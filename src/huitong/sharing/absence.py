@@ -92,3 +92,8 @@ class Absence(SharingParts):
     def delegations(self, *, by: Actor) -> Sequence[Delegation]:
         """Those of the actor's office, newest first."""
         return self.delegates.delegations(by.office)
+
+    def stands(self, delegation: Delegation) -> bool:
+        """Whether it stands today, and the absent reviewer still is one."""
+        today = local_day(self.clock(), self.time_zone)
+        return delegation.valid_at(today) and self._holds(delegation.principal, delegation.role, delegation.office)

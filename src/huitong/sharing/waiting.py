@@ -1,8 +1,8 @@
 """What happens to a request while it waits for its answer: a supplement is asked for, the limit is prolonged or over, the regulator
 speaks. Deadlines follow from the events (`deadline.due_of`); what nobody does in time the clock does (`keep_clock`)."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from huitong.catalog.canonical import plain
@@ -10,11 +10,12 @@ from huitong.errors import Conflict, InputInvalid, Refused
 from huitong.model.ledger import EntryKind
 from huitong.model.notice import NoticeKind
 from huitong.model.party import Actor, Role
-from huitong.model.policy import GrantEvent, GrantEventKind
+from huitong.model.policy import GrantEvent, GrantEventKind, Purpose
 from huitong.model.sharing import Request, RequestEvent, RequestEventKind, RequestState, Wish
 from huitong.sharing.answering import Answering
 from huitong.sharing.deadline import due_of, limits, local_day
 from huitong.sharing.parts import RULE, role_missing, written
+from huitong.sharing.wishes import WishedItem, narrow_wish
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,24 @@ class Waiting(Answering):
             self._tell_of_request(NoticeKind.SUPPLEMENT_GIVEN, request, provider=True)
             return request
 
+    def restated(
+        self,
+        request_id: str,
+        *,
+        by: Actor,
+        purpose: str | None = None,
+        legal_basis: str | None = None,
+        items: Iterable[WishedItem] | None = None,
+        division: str | None = None,
+        until: date | None = None,
+    ) -> Wish:
+        """What the applicant states, put in the place of what was asked; what is not stated stays. For `supplement`, which judges it."""
+        request = self.request(request_id, by=by)
+        dataset = self._dataset(request.dataset)
+        wish = narrow_wish(request.wish, dataset, items=items, division=division, until=until, masks=self.grading.masks)
+        before = request.wish.purpose
+        return replace(wish, purpose=Purpose(code=purpose or before.code, legal_basis=legal_basis or before.legal_basis))
+
     # More time
 
     def prolong(self, request_id: str, *, by: Actor, words: str, approved_by: str) -> Request:
@@ -134,6 +153,16 @@ class Waiting(Answering):
             return request
 
     # Late
+
+    def late_requests(self, *, by: Actor) -> Sequence[Request]:
+        """Requests whose answer is late, the longest first: of the actor's office on either side, and of the offices in the division of
+        a regulator."""
+        late = self.sharing.open_requests(due_before=local_day(self.clock(), self.time_zone))
+        own = [one for one in late if by.office in (one.applicant_office, one.provider)]
+        if by.has(Role.REGULATOR):
+            regulated = {office for office in {one.provider for one in late} if self._regulates(by, office)}
+            own = [one for one in late if one in own or one.provider in regulated]
+        return sorted(own, key=lambda one: (one.answer_due or date.max, one.id))
 
     def escalate(self, request_id: str, *, by: Actor, words: str | None = None) -> Request:
         """Tell the regulator that an answer is late; an analyst of the office that asked may, the day after the last day. The clock

@@ -14,6 +14,7 @@ from ninja.renderers import JSONRenderer
 from huitong.portal.api import idempotency, problems, tables
 from huitong.portal.api.results import form_of
 from huitong.portal.api.routes import calendar, catalog, intake, ledger, notices, party, sharing, use
+from huitong.portal.api.routes import calendar, catalog, intake, ledger, party, sharing, use, waiting
 from huitong.portal.api.schemas import Problem
 
 VERSION = "1"
@@ -67,6 +68,7 @@ api = Api(
 )
 problems.register(api)
 for part in (party, calendar, catalog, intake, sharing, use, ledger, notices):
+for part in (party, calendar, catalog, intake, sharing, waiting, use, ledger):
     api.add_router("", part.router)
 
 

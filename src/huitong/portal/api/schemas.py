@@ -885,6 +885,8 @@ class EventOut(Schema):
     reason: str | None
     words: str | None
     wish: WishOut | None
+    on_behalf_of: str | None = Field(description="The reviewer in whose place the actor acted; of more time, the head who approved it")
+    due: Day | None = Field(description="The day that this sets: for the supplement, or for the answer by the regulator's word")
 
 
 class RequestOut(Schema):
@@ -900,6 +902,7 @@ class RequestOut(Schema):
     wish: WishOut
     events: list[EventOut]
     grant: str | None
+    continues: str | None = Field(description="The grant that it would extend or renew")
 
 
 class Requests(Page):

@@ -446,6 +446,8 @@ def event(found: RequestEvent) -> JSON:
         "reason": found.reason,
         "words": found.words,
         "wish": wish(found.wish) if found.wish else None,
+        "on_behalf_of": found.on_behalf_of,
+        "due": found.due,
     }
 
 
@@ -462,6 +464,7 @@ def request(found: Request, *, grant: str | None) -> JSON:
         "wish": wish(found.wish),
         "events": [event(entry) for entry in found.events],
         "grant": grant,
+        "continues": found.continues,
     }
 
 
