@@ -13,8 +13,17 @@ from ninja.renderers import JSONRenderer
 
 from huitong.portal.api import idempotency, problems, tables
 from huitong.portal.api.results import form_of
-from huitong.portal.api.routes import calendar, catalog, intake, ledger, notices, party, sharing, use
-from huitong.portal.api.routes import calendar, catalog, intake, ledger, party, sharing, use, waiting
+from huitong.portal.api.routes import (
+    calendar,
+    catalog,
+    intake,
+    ledger,
+    notices,
+    party,
+    sharing,
+    use,
+    waiting,
+)
 from huitong.portal.api.schemas import Problem
 
 VERSION = "1"
@@ -67,8 +76,17 @@ api = Api(
     renderer=Readable(),
 )
 problems.register(api)
-for part in (party, calendar, catalog, intake, sharing, use, ledger, notices):
-for part in (party, calendar, catalog, intake, sharing, waiting, use, ledger):
+for part in (
+    party,
+    calendar,
+    catalog,
+    intake,
+    sharing,
+    waiting,
+    use,
+    ledger,
+    notices,
+):  # fmt: skip
     api.add_router("", part.router)
 
 
