@@ -468,7 +468,11 @@ class Client:
         body: JSON = {"dataset": dataset, "purpose": purpose, "legal_basis": legal_basis, "items": wanted, "until": until}
         if division is not None:
             body["rows"] = {"division": division}
-        return self._json("POST", "requests", json=body)
+        return self.submit(body)
+
+    def submit(self, wish: Mapping[str, Any]) -> JSON:
+        """Ask with a request in the form of the API (`POST /requests`), e.g. one that was kept in a file."""
+        return self._json("POST", "requests", json=dict(wish))
 
     def requests(self, *, as_: str = "applicant", limit: int = 50, offset: int = 0) -> JSON:
         """Requests of one's office (`applicant`) or to one's office (`provider`)."""

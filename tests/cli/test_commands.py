@@ -197,8 +197,115 @@ def test_a_query_writes_the_exact_bytes_csv_or_parquet(huitong_: Run, tmp_path: 
 def test_an_unknown_ending_is_told_before_anything_runs(huitong_: Run, api: FakeApi) -> None:
     code, _, err = huitong_("query", "SELECT 1", "--purpose", "p", "--output", "r.xlsx")
     assert code == 3
-    assert ".arrow, .csv or .parquet" in err
+    assert ".arrow, .parquet, .csv, .json or .jsonl" in err
+    code, _, err = huitong_("query", "SELECT 1", "--purpose", "p", "--output", "nowhere/r.csv")
+    assert code == 3 and "cannot be written" in err
     assert api.requests == []
+
+
+def test_results_and_lists_go_as_bytes_into_a_pipe(huitong_: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    import io
+
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    def piped(*arguments: str) -> bytes:
+        pipe = io.BytesIO()
+        monkeypatch.setattr("sys.stdout", io.TextIOWrapper(pipe, write_through=True))
+        assert run(arguments) == 0
+        return pipe.getvalue()
+
+    query = ("query", "SELECT 1", "--purpose", "p", "--format")
+    assert piped(*query, "arrow") == RESULT
+    table = parquet.read_table(pa.BufferReader(piped(*query, "parquet")))
+    assert table.to_pydict() == {"county": ["南明区", "=SUM(1)"], "n": [3, None]}
+    for form, read in (("parquet", parquet.read_table), ("arrow", lambda file: pa.ipc.open_stream(file).read_all())):
+        table = read(pa.BufferReader(piped("dataset", "search", "--format", form)))
+        assert table.to_pylist()[0]["dataset"] == "civil.low_income"
+        assert table.schema.field("grade").type == pa.int64() and table.schema.field("provider").type == pa.string()
+
+
+def test_bytes_are_never_thrown_at_a_terminal(huitong_: Run, api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    code, out, err = huitong_("query", "SELECT 1", "--purpose", "p", "--format", "parquet")
+    assert (code, out) == (3, "")
+    assert "--output FILE" in err
+    assert api.requests == []
+
+
+def test_any_command_writes_into_a_file_whole_or_not_at_all(huitong_: Run, api: FakeApi, tmp_path: Path) -> None:
+    code, out, err = huitong_("dataset", "search", "--output", "found.csv")
+    assert (code, out) == (0, "") and "found.csv" in err
+    assert (tmp_path / "found.csv").read_text("utf-8").startswith("dataset,title")
+    assert huitong_("whoami", "--format", "table", "--output", "me.txt")[0] == 0
+    assert "李雨桐" in (tmp_path / "me.txt").read_text("utf-8")
+    api.answers[("GET", "datasets")] = lambda request: problem("unavailable", 503, ("x", "Busy."))
+    assert huitong_("dataset", "search", "--output", "found.csv")[0] == 8
+    assert (tmp_path / "found.csv").read_text("utf-8").startswith("dataset,title")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["found.csv", "me.txt"]
+
+
+def test_json_comes_with_one_entry_a_line_if_wanted(huitong_: Run, tmp_path: Path) -> None:
+    _, out, _ = huitong_("query", "SELECT 1", "--purpose", "p", "--nl")
+    assert [json.loads(line) for line in out.splitlines()] == [{"county": "南明区", "n": 3}, {"county": "=SUM(1)", "n": None}]
+    assert huitong_("dataset", "search", "--output", "found.jsonl")[0] == 0
+    (line,) = (tmp_path / "found.jsonl").read_text("utf-8").splitlines()
+    assert json.loads(line)["id"] == "civil.low_income"
+
+
+# --- what comes from standard input ---------------------------------------------------------------------------------------
+
+
+def test_a_request_may_come_from_a_file_or_from_standard_input(
+    huitong_: Run, api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import io
+
+    wish = {"dataset": "a.b", "purpose": "p", "legal_basis": "l", "items": [{"item": "x"}], "until": "2027-01-01", "mode": "rows"}
+    office = {"id": "gz", "title": None}
+    made = {"id": "R-1", "state": "refused", "dataset": "a.b", "provider": office, "applicant": "li", "applicant_office": office}
+    made |= {"wish": {**wish, "rows": None, "items": []}, "answer_due": None, "grant": None}
+    api.answers[("POST", "requests")] = says(made)
+    (tmp_path / "wish.json").write_text(json.dumps(wish))
+    assert huitong_("request", "submit", "--from", "wish.json")[0] == 0
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(wish)))
+    assert huitong_("request", "submit", "c.d", "--from", "-", "--until", "2027-06-30", "--item", "y:hide")[0] == 0
+    assert json.loads(api.requests[0].content) == wish
+    stated = {"dataset": "c.d", "until": "2027-06-30", "items": [{"item": "y", "mask": {"kind": "hide", "parameters": {}}}]}
+    assert json.loads(api.requests[1].content) == wish | stated
+    (tmp_path / "wish.json").write_text("dataset = 1")
+    code, _, err = huitong_("request", "submit", "--from", "wish.json")
+    assert code == 3 and "wish.json" in err
+    code, _, err = huitong_("request", "submit", "a.b", "--purpose", "p", "--legal-basis", "l", "--item", "x")
+    assert code == 2 and "--until" in err
+
+
+def test_entries_tables_and_changes_may_come_from_standard_input(
+    huitong_: Run, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import io
+
+    def give(content: str) -> None:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+
+    api.answers[("POST", "catalog/apply")] = says({"added": ["a.b"], "changed": [], "unchanged": 0, "skipped": [], "applied": True})
+    give(json.dumps({"entries": [{"id": "a.b", "published_on": "2026-01-01"}]}))
+    assert huitong_("dataset", "apply", "-")[0] == 0
+    assert json.loads(api.requests[-1].content)["entries"] == [{"id": "a.b"}]
+    give("not json")
+    assert huitong_("dataset", "apply", "-")[0] == 3
+    give("code,name\n1,a\n")
+    code, out, err = huitong_("dataset", "inspect", "-", "--kind", "csv", "--format", "csv")
+    assert code == 0, err
+    assert [line.split(",")[0] for line in out.splitlines()] == ["name", "code", "name"]
+    assert huitong_("dataset", "inspect", "-")[0] == 3
+    give("code,name\n1,a\n")
+    code, out, err = huitong_("dataset", "draft", "-", "--kind", "csv", "--id", "a.b", "--office", "gz")
+    assert code == 0 and 'id = "a.b"' in out, err
+    api.answers[("POST", "division-changes")] = says({"changes": 1, "dry_run": True, "grants_to_look_at": []})
+    give("\ufeffold,new,day,kind\n")
+    assert huitong_("division", "change", "-", "--dry-run")[0] == 0
+    assert json.loads(api.requests[-1].content)["changes"] == "old,new,day,kind\n"
 
 
 def test_a_statement_may_come_from_standard_input(huitong_: Run, api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:

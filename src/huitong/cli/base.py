@@ -1,8 +1,12 @@
 """Commands with the manners of Huitong: words in two languages, an example in each help, the same options everywhere."""
 
 import importlib
+import io
+import os
+import sys
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +15,22 @@ import click
 
 from huitong.cli.exits import Exit
 from huitong.cli.language import LANGUAGES, words
+from huitong.errors import InputInvalid
 
-FORMATS = ("table", "csv", "json")
+FORMATS = ("table", "csv", "json", "parquet", "arrow")
+BINARY = ("parquet", "arrow")
+"""Bytes for a file or a pipe, never for a terminal."""
+ENDINGS = {
+    ".csv": "csv",
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "arrow",
+    ".arrows": "arrow",
+}
+"""Endings of an output file that say the form when `--format` does not."""
 WIDTH = 100
 
 
@@ -20,9 +38,39 @@ WIDTH = 100
 class Surroundings:
     """What the options that every command takes have said."""
 
-    format: str = "table"
+    said_format: str | None = None
+    output: Path | None = None
+    nl: bool = False
     home: Path | None = None
     server: str | None = None
+
+    @property
+    def format(self) -> str:
+        """As `--format` says, else as the ending of `--output` does; `--nl` is a manner of JSON."""
+        if self.said_format or self.output is None:
+            return self.said_format or ("json" if self.nl else "table")
+        return ENDINGS.get(self.output.suffix.lower(), "table")
+
+    @property
+    def by_line(self) -> bool:
+        """Whether JSON is to come with one entry a line."""
+        return self.nl or (self.said_format is None and self.output is not None and self.output.suffix.lower() in (".jsonl", ".ndjson"))
+
+    @property
+    def plain(self) -> bool:
+        """Whether values are for programs: not translated, not shortened."""
+        return self.format in ("csv", *BINARY)
+
+    def check(self) -> None:
+        """Before anything runs. Raises InputInvalid `cli-binary-to-terminal`, `cli-output-unknown`, `cli-file-unwritable`."""
+        if self.output is None:
+            if self.format in BINARY and sys.stdout.isatty():
+                raise InputInvalid.because("cli-binary-to-terminal", format=self.format)
+            return
+        if self.said_format is None and self.output.suffix.lower() not in ENDINGS:
+            raise InputInvalid.because("cli-output-unknown", file=self.output.name)
+        if self.output.is_dir() or not self.output.absolute().parent.is_dir():
+            raise InputInvalid.because("cli-file-unwritable", file=str(self.output))
 
 
 def surroundings() -> Surroundings:
@@ -42,7 +90,15 @@ def _common(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
 def common_options() -> list[click.Parameter]:
     """The options that stand before or after any command."""
     return [
-        click.Option(["--format", "common_format"], type=click.Choice(FORMATS), expose_value=False, callback=_common("format")),
+        click.Option(["--format", "common_format"], type=click.Choice(FORMATS), expose_value=False, callback=_common("said_format")),
+        click.Option(
+            ["--output", "common_output"],
+            metavar="FILE",
+            type=click.Path(dir_okay=False, path_type=Path),
+            expose_value=False,
+            callback=_common("output"),
+        ),
+        click.Option(["--nl", "common_nl"], is_flag=True, default=None, expose_value=False, callback=_common("nl")),
         click.Option(["--lang", "common_lang"], type=click.Choice(LANGUAGES), expose_value=False),
         click.Option(
             ["--home", "common_home"],
@@ -60,7 +116,17 @@ class Command(click.Command):
     def __init__(self, *arguments: Any, path: str = "", **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self.path = path
-        self.params.extend(common_options())
+        taken = {name for parameter in self.params for name in parameter.opts}
+        self.params.extend(option for option in common_options() if taken.isdisjoint(option.opts))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it; what it prints goes into the file of `--output`, whole or, if it fails, not at all."""
+        said = surroundings()
+        said.check()
+        if said.output is None:
+            return super().invoke(ctx)
+        with _into(said.output):
+            return super().invoke(ctx)
 
     def get_short_help_str(self, limit: int = 45) -> str:
         del limit
@@ -73,6 +139,26 @@ class Command(click.Command):
 
     def get_help(self, ctx: click.Context) -> str:
         return _help(self, ctx)
+
+
+@contextmanager
+def _into(file: Path) -> Iterator[None]:
+    """What is printed meanwhile goes into the file."""
+    terminal, written = sys.stdout, io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="\n")
+    sys.stdout = written
+    try:
+        yield
+    finally:
+        sys.stdout = terminal
+    written.flush()
+    new = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        new.write_bytes(written.buffer.getvalue())
+        new.replace(file)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise InputInvalid.because("cli-file-unwritable", file=str(file)) from None
+    click.echo(words("written", file=str(file)), err=True)
 
 
 class Group(click.Group):

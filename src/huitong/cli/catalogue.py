@@ -9,8 +9,8 @@ import click
 from huitong.cli.base import Group, surroundings
 from huitong.cli.door import open_client
 from huitong.cli.language import words
-from huitong.cli.output import remark, show_one, show_rows, show_table, text
-from huitong.cli.reading_options import reading_options, said, source_of, source_options
+from huitong.cli.output import remark, show_one, show_rows, show_table, shown_to_programs, text
+from huitong.cli.reading_options import as_file, kind_option, reading_options, said, source_of, source_options
 from huitong.errors import InputInvalid
 
 LEVELS = ("province", "city", "county", "township", "village")
@@ -162,7 +162,6 @@ def dataset_show(identifier: str) -> None:
 
 def show_dataset(found: dict[str, Any]) -> None:
     """A whole entry: what it is, whether one may have it, its items."""
-    form = surroundings().format
     snapshot = found.get("snapshot")
     pairs = [
         ("dataset", found["id"]),
@@ -190,11 +189,11 @@ def show_dataset(found: dict[str, Any]) -> None:
         ("snapshot", words("snapshot-line", **snapshot_words(snapshot)) if snapshot else words("no-snapshot")),
         ("availability", found["availability"]["text"]),
     ]
-    if form == "csv":
-        items_table(found, csv=True)
+    if surroundings().plain:
+        items_table(found)
         return
     show_one([(key, value) for key, value in pairs if value is not None], raw=found)
-    if form == "table":
+    if surroundings().format == "table":
         click.echo()
         items_table(found)
 
@@ -227,18 +226,14 @@ def snapshot_words(snapshot: dict[str, Any]) -> dict[str, str | int]:
     return {"version": snapshot["version"], "rows": f"{snapshot['rows']:,}", "taken_at": str(snapshot["taken_at"])[:10]}
 
 
-def items_table(found: dict[str, Any], *, csv: bool = False) -> None:
+def items_table(found: dict[str, Any]) -> None:
     """The items of an entry."""
-    from huitong.cli.output import show_csv
-
     header = ["item", "title", "type", "grade", "meaning", "default_mask"]
     rows = [
         [item["name"], text(item["title"]), choice(item["type"]), item["grade"], item["meaning"] or "", mask_text(item["default_mask"])]
         for item in found["items"]
     ]
-    if csv:
-        show_csv(header, rows)
-    else:
+    if not shown_to_programs(header, rows):
         show_table([words(f"title-{key}") for key in header], rows)
 
 
@@ -274,15 +269,19 @@ def read_entry(file: Path) -> dict[str, Any]:
 
 @dataset.command("inspect")
 @click.argument("file", metavar="FILE|ADDRESS")
+@kind_option
 @source_options
 @reading_options
 @click.option("--type", "types", metavar="COLUMN=TYPE", multiple=True)
-def dataset_inspect(file: str, table: str | None, credential: str | None, types: tuple[str, ...], **reading: Any) -> None:
+def dataset_inspect(
+    file: str, kind: str | None, table: str | None, credential: str | None, types: tuple[str, ...], **reading: Any
+) -> None:
     from huitong.cli.inspecting import reading_of_file, show_reading
 
     database = source_of(file, table, credential)
     if database is None:
-        show_reading(reading_of_file(Path(file), said(reading), types))
+        with as_file(file, kind) as path:
+            show_reading(reading_of_file(path, said(reading), types))
         return
     with open_client() as client:
         show_reading(client.inspect_source(database))
@@ -296,12 +295,12 @@ def office_text(office: Any) -> str:
     if not isinstance(office, dict):
         return str(office)
     identifier = str(office.get("id", ""))
-    return identifier if surroundings().format == "csv" else text(office.get("title")) or identifier
+    return identifier if surroundings().plain else text(office.get("title")) or identifier
 
 
 def choice(value: str) -> str:
     """A value of a fixed list in the reader's language; the value itself for programs."""
-    if surroundings().format == "csv" or not words.has(f"value-{value}"):
+    if surroundings().plain or not words.has(f"value-{value}"):
         return value
     return words(f"value-{value}")
 
@@ -309,7 +308,7 @@ def choice(value: str) -> str:
 def instant_text(value: object) -> str:
     """An instant to the minute, in UTC as the ledger has it; in full for programs."""
     written = str(value or "")
-    return written if surroundings().format == "csv" or not written else f"{written[:10]} {written[11:16]} UTC"
+    return written if surroundings().plain or not written else f"{written[:10]} {written[11:16]} UTC"
 
 
 def mask_text(mask: dict[str, Any]) -> str:

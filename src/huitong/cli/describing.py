@@ -1,6 +1,5 @@
 """What is known about a dataset beside its entry: a synthetic sample, quality, suggestions, snapshots, exchange forms."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,18 @@ from huitong.cli.base import command, surroundings
 from huitong.cli.catalogue import choice, instant_text, mask_text, percent
 from huitong.cli.door import open_client
 from huitong.cli.language import words
-from huitong.cli.output import Column, remark, show_csv, show_json, show_one, show_rows, show_table, text
+from huitong.cli.output import (
+    Column,
+    remark,
+    show_bytes,
+    show_entries,
+    show_json,
+    show_one,
+    show_rows,
+    show_table,
+    shown_to_programs,
+    text,
+)
 from huitong.errors import InputInvalid
 
 
@@ -21,12 +31,9 @@ def dataset_sample(identifier: str, rows: int) -> None:
     """Rows of the right shape that are nobody's."""
     with open_client() as client:
         found = client.sample(identifier, rows=rows)
-    form = surroundings().format
-    if form == "json":
-        show_json(found)
-    elif form == "csv":
-        show_csv(found["items"], found["rows"])
-    else:
+    if surroundings().format == "json":
+        show_entries((dict(zip(found["items"], row, strict=True)) for row in found["rows"]), raw=found)
+    elif not shown_to_programs(found["items"], found["rows"]):
         show_table(found["items"], found["rows"])
     remark(words("sample-synthetic"))
 
@@ -38,13 +45,11 @@ def dataset_quality(identifier: str, version_: int | None) -> None:
     """Completeness, validity, key, freshness and drift of a snapshot."""
     with open_client() as client:
         found = client.quality(identifier, version=version_)
-    form = surroundings().format
-    if form == "json":
+    if surroundings().format == "json":
         show_json(found)
         return
     header = ["item", "completeness", "validity", "distinct"]
-    if form == "csv":
-        show_csv(header, [[one[key] for key in header] for one in found["items"]])
+    if shown_to_programs(header, [[one[key] for key in header] for one in found["items"]]):
         return
     fresh, key = found["freshness"], found["key"]
     pairs = [
@@ -158,8 +163,7 @@ def dataset_guide(office: str | None, output: Path | None) -> None:
 def put(content: bytes, output: Path | None) -> None:
     """Into the file, or to standard output."""
     if output is None:
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
+        show_bytes(content)
         return
     try:
         output.write_bytes(content)

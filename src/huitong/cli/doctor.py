@@ -17,7 +17,7 @@ from huitong.cli.base import command, surroundings
 from huitong.cli.exits import Exit
 from huitong.cli.inside import Inside, existing, open_inside, record, settings_here
 from huitong.cli.language import words
-from huitong.cli.output import show_csv, show_json, show_table
+from huitong.cli.output import show_json, show_table, shown_to_programs
 from huitong.cli.proving import operator_option
 from huitong.errors import HuitongError, LedgerBroken, Unavailable
 from huitong.settings import Settings
@@ -242,9 +242,9 @@ def doctor(operator: str) -> int:
     form = surroundings().format
     if form == "json":
         show_json([{"check": one.check, "state": one.state.value, "detail": one.detail, "now": one.now} for one in findings])
-    elif form == "csv":
-        show_csv(["check", "state", "detail", "now"], [[one.check, one.state.value, one.detail, one.now] for one in findings])
-    else:
+    elif not shown_to_programs(
+        ["check", "state", "detail", "now"], [[one.check, one.state.value, one.detail, one.now] for one in findings]
+    ):
         header = [words(f"title-{key}") for key in ("check", "finding", "detail", "now")]
         show_table(header, [[show(one) for show in shown] for one in findings])
     wrong = [one for one in findings if one.state is State.WRONG]

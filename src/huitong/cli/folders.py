@@ -1,5 +1,7 @@
 """Catalogue as code: a draft entry from a file, entries as a folder of TOML, and a folder put in force."""
 
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +12,20 @@ from huitong.cli.catalogue import choice
 from huitong.cli.door import open_client
 from huitong.cli.language import words
 from huitong.cli.output import Column, remark, show_json, show_rows
-from huitong.cli.reading_options import reading_options, said
+from huitong.cli.reading_options import as_file, kind_option, reading_options, said
 from huitong.errors import HuitongError, InputInvalid, Reason
 
 
 @command("draft", path="dataset-draft")
-@click.argument("file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@kind_option
 @click.option("--id", "identifier", metavar="DATASET", required=True)
 @click.option("--office", metavar="OFFICE", required=True)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path))
 @reading_options
 @click.option("--type", "types", metavar="COLUMN=TYPE", multiple=True)
 def dataset_draft(
-    file: Path, identifier: str, office: str, output: Path | None, types: tuple[str, ...], **reading: Any
+    file: str, kind: str | None, identifier: str, office: str, output: Path | None, types: tuple[str, ...], **reading: Any
 ) -> None:
     """A TOML entry from a table file: items, types and suggestions, for a person to complete and confirm."""
     import tomli_w
@@ -33,7 +36,8 @@ def dataset_draft(
     from huitong.intake.source import Overrides
     from huitong.intake.suggesting import draft_entry
 
-    with open_source(file, overrides=Overrides(**said(reading), types=types_of(types))) as source:
+    overrides = Overrides(**said(reading), types=types_of(types))
+    with as_file(file, kind) as path, open_source(path, overrides=overrides) as source:
         entry = draft_entry(source, dataset=identifier, provider=office)
     if surroundings().format == "json":
         show_json(entry)
@@ -73,11 +77,11 @@ def _write(file: Path, written: str) -> None:
 
 
 @command("apply", path="dataset-apply")
-@click.argument("folder", metavar="FOLDER", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", metavar="FOLDER", type=click.Path(exists=True, allow_dash=True, path_type=Path))
 @click.option("--dry-run", is_flag=True)
 def dataset_apply(folder: Path, dry_run: bool) -> None:
-    """All entries of the folder, or none."""
-    entries = read_folder(folder)
+    """All entries of the folder, or none; with `-` the entries of standard input, as JSON."""
+    entries = read_entries() if str(folder) == "-" else read_folder(folder)
     with open_client() as client:
         found = client.apply(entries, dry_run=dry_run)
     rows = [{"dataset": one, "state": "added", "why": ""} for one in found["added"]]
@@ -85,7 +89,7 @@ def dataset_apply(folder: Path, dry_run: bool) -> None:
     rows += [{"dataset": one["dataset"], "state": "skipped", "why": one["reason"]["text"]} for one in found["skipped"]]
     columns: list[Column] = [
         ("dataset", lambda row: row["dataset"]),
-        ("state", lambda row: choice(f"entry-{row['state']}") if surroundings().format == "table" else row["state"]),
+        ("state", lambda row: choice(f"entry-{row['state']}") if not surroundings().plain else row["state"]),
         ("why", lambda row: row["why"]),
     ]
     if rows or surroundings().format != "table":
@@ -94,10 +98,22 @@ def dataset_apply(folder: Path, dry_run: bool) -> None:
     remark(words("apply-dry" if dry_run else "apply-done", **counts))
 
 
+def read_entries() -> list[dict[str, Any]]:
+    """Entries from standard input: a JSON list of them, or an object that holds one as `entries`, as the API gives it."""
+    try:
+        written = json.loads(sys.stdin.read())
+        entries = [dict(one) for one in (written["entries"] if isinstance(written, dict) else written)]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputInvalid.because("cli-entry-unreadable", file="-", line=int(getattr(error, "lineno", None) or 0)) from None
+    return [{name: value for name, value in entry.items() if name != "published_on"} for entry in entries]
+
+
 def read_folder(folder: Path) -> list[dict[str, Any]]:
     """The entries of every TOML file below the folder. Raises InputInvalid with what is wrong in each file, by its name."""
     from huitong.catalog.toml import loads, values_of
 
+    if not folder.is_dir():
+        raise InputInvalid.because("cli-folder-empty", folder=str(folder))
     entries, wrong = [], []
     for file in sorted(folder.rglob("*.toml")):
         place = str(file.relative_to(folder))

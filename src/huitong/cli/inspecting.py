@@ -10,7 +10,7 @@ from huitong.cli.base import surroundings
 from huitong.cli.catalogue import choice
 from huitong.cli.failing import printable
 from huitong.cli.language import words
-from huitong.cli.output import show_csv, show_json, show_table
+from huitong.cli.output import show_json, show_table, shown_to_programs
 from huitong.errors import InputInvalid
 
 
@@ -73,14 +73,12 @@ def decision_line(decision: dict[str, Any]) -> str:
 
 def show_reading(reading: dict[str, Any]) -> None:
     """Decisions first, each with why; then the columns."""
-    form = surroundings().format
-    if form == "json":
+    if surroundings().format == "json":
         show_json(reading)
         return
     header = ["name", "type", "missing", "why"]
     rows = [[one["name"], choice(one["type"]), one["missing"], one["text"]] for one in reading["columns"]]
-    if form == "csv":
-        show_csv(header, rows)
+    if shown_to_programs(header, rows):
         return
     for one in reading["decisions"]:
         click.echo(printable(decision_line(one)))

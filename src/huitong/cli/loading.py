@@ -11,7 +11,7 @@ from huitong.cli.catalogue import choice, instant_text, limit, offset, quality_l
 from huitong.cli.door import open_client
 from huitong.cli.language import words
 from huitong.cli.output import Column, remark, show_one, show_rows
-from huitong.cli.reading_options import reading_options, said, source_of, source_options
+from huitong.cli.reading_options import kind_option, reading_options, said, source_of, source_options
 from huitong.errors import InputInvalid
 
 MODES = ("replace", "append", "merge")
@@ -22,7 +22,7 @@ NAMED = 10
 @command("register", path="dataset-register")
 @click.argument("identifier", metavar="DATASET")
 @click.argument("file", metavar="FILE|ADDRESS")
-@click.option("--kind", type=click.Choice(["csv", "tsv", "xlsx", "xls", "xlsb", "ods", "jsonl", "json", "parquet"]))
+@kind_option
 @click.option("--mode", type=click.Choice(MODES), default="replace")
 @click.option("--reject-limit", type=click.IntRange(0), default=0)
 @click.option("--allow", metavar="CHANGE", multiple=True)

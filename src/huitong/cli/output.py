@@ -1,6 +1,7 @@
 """What a command prints: a table for eyes, CSV and JSON for programs. Data goes to standard output, remarks to standard error."""
 
 import csv
+import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,7 +9,7 @@ from typing import Any
 
 import click
 
-from huitong.cli.base import cells, surroundings
+from huitong.cli.base import BINARY, cells, surroundings
 from huitong.cli.failing import printable
 from huitong.cli.language import words
 
@@ -19,13 +20,11 @@ Column = tuple[str, Callable[[Row], Any]]
 
 def show_rows(columns: Sequence[Column], rows: Sequence[Row], *, raw: Any, total: int | None = None) -> None:
     """A list of things; `raw` is what JSON shows."""
-    form = surroundings().format
-    if form == "json":
-        show_json(raw)
+    if surroundings().format == "json":
+        show_entries(rows, raw=raw)
         return
     values = [[value(row) for _, value in columns] for row in rows]
-    if form == "csv":
-        show_csv([key for key, _ in columns], values)
+    if shown_to_programs([key for key, _ in columns], values):
         return
     if not rows:
         remark(words("nothing-found"))
@@ -37,12 +36,9 @@ def show_rows(columns: Sequence[Column], rows: Sequence[Row], *, raw: Any, total
 
 def show_one(pairs: Sequence[tuple[str, Any]], *, raw: Any) -> None:
     """One thing: key and value below each other."""
-    form = surroundings().format
-    if form == "json":
+    if surroundings().format == "json":
         show_json(raw)
-    elif form == "csv":
-        show_csv([key for key, _ in pairs], [[value for _, value in pairs]])
-    else:
+    elif not shown_to_programs([key for key, _ in pairs], [[value for _, value in pairs]]):
         width = max(cells(words(f"title-{key}")) for key, _ in pairs)
         for key, value in pairs:
             title = words(f"title-{key}")
@@ -52,8 +48,72 @@ def show_one(pairs: Sequence[tuple[str, Any]], *, raw: Any) -> None:
 
 
 def show_json(value: Any) -> None:
-    """Readable JSON with Chinese as it is."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    """Readable JSON with Chinese as it is; on one line with `--nl`."""
+    indent = None if surroundings().by_line else 2
+    click.echo(json.dumps(value, ensure_ascii=False, indent=indent, default=str))
+
+
+def show_entries(entries: Iterable[Any], *, raw: Any) -> None:
+    """A list as JSON: the whole answer, or with `--nl` one entry a line."""
+    if not surroundings().by_line:
+        show_json(raw)
+        return
+    for entry in entries:
+        show_json(entry)
+
+
+def shown_to_programs(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> bool:
+    """Print the rows as CSV, Parquet or Arrow if one of them was asked for; whether it was."""
+    form = surroundings().format
+    if form == "csv":
+        show_csv(header, rows)
+    elif form in BINARY:
+        show_bytes(table_bytes(table_of(header, rows), form))
+    else:
+        return False
+    return True
+
+
+def show_bytes(content: bytes) -> None:
+    """Bytes on standard output as they are."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
+def table_bytes(table: Any, form: str) -> bytes:
+    """An Arrow table as Parquet or as an Arrow stream."""
+    import pyarrow
+
+    sink = io.BytesIO()
+    if form == "parquet":
+        from pyarrow import parquet
+
+        parquet.write_table(table, sink, compression="zstd")
+    else:
+        with pyarrow.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+    return sink.getvalue()
+
+
+def table_of(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> Any:
+    """The rows as an Arrow table. A column is of numbers or of yes-or-no if all its values are; else, and if it has none, it is text as
+    CSV has it. The API gives lists with types that never depend on the values."""
+    import pyarrow
+
+    columns: dict[str, Any] = {}
+    for position, name in enumerate(header):
+        values = [row[position] for row in rows]
+        kinds = {type(value) for value in values if value is not None}
+        kind = {
+            frozenset({bool}): pyarrow.bool_(),
+            frozenset({int}): pyarrow.int64(),
+            frozenset({float}): pyarrow.float64(),
+            frozenset({int, float}): pyarrow.float64(),
+        }.get(frozenset(kinds))
+        kept = values if kind is not None else [None if value is None else _plain(value) for value in values]
+        columns[name] = pyarrow.array(kept, kind or pyarrow.string())
+    return pyarrow.table(columns)
 
 
 def show_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

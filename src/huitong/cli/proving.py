@@ -11,7 +11,7 @@ from huitong.cli.base import Group, surroundings
 from huitong.cli.door import open_client
 from huitong.cli.exits import Exit
 from huitong.cli.language import words
-from huitong.cli.output import remark, show_json, show_one, show_table
+from huitong.cli.output import remark, show_json, show_one, show_table, shown_to_programs
 from huitong.cli.profile import read_profile
 from huitong.errors import InputInvalid, Reason
 
@@ -104,8 +104,7 @@ def read_text(file: Path) -> str:
 def show_finding(finding: Any) -> None:
     """Every step with its finding, then the word that counts."""
     steps = [(step.name, step.ok, step_text(step)) for step in finding.steps]
-    form = surroundings().format
-    if form == "json":
+    if surroundings().format == "json":
         body = {
             "ok": finding.ok,
             "included": finding.included,
@@ -113,6 +112,8 @@ def show_finding(finding: Any) -> None:
             "entries": list(finding.entries),
         }
         show_json(body)
+        return
+    if shown_to_programs(["step", "ok", "detail"], [list(step) for step in steps]):
         return
     rows = [[words("held") if ok else words("failed"), name, detail] for name, ok, detail in steps]
     show_table([words("title-finding"), words("title-step"), words("title-detail")], rows)
@@ -185,8 +186,8 @@ def ledger_audit(operator: str, log_key: Path | None, checkpoint: Path | None) -
         "open_uses": report.open_uses,
         "faults": faults,
     }
-    if surroundings().format == "json":
-        show_json(body)
+    if surroundings().format == "json" or surroundings().plain:
+        show_one(list(body.items()), raw=body)
     else:
         show_one([(key, value) for key, value in body.items() if key not in ("ok", "faults")], raw=body)
         for fault in faults:

@@ -1,9 +1,34 @@
 """Options that override what was understood of a file: the same for `inspect`, `draft` and `register`."""
 
-from collections.abc import Callable
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
+
+from huitong.errors import InputInvalid
+
+KINDS = ("csv", "tsv", "xlsx", "xls", "xlsb", "ods", "jsonl", "json", "parquet")
+kind_option = click.option("--kind", type=click.Choice(KINDS))
+
+
+@contextmanager
+def as_file(file: str, kind: str | None) -> Iterator[Path]:
+    """The file; of `-` all of standard input, as a file that is gone afterwards. Raises InputInvalid `cli-kind-missing`."""
+    if file != "-":
+        yield Path(file)
+        return
+    if kind is None:
+        raise InputInvalid.because("cli-kind-missing")
+    with TemporaryDirectory(prefix="huitong-") as folder:
+        path = Path(folder) / f"input.{kind}"
+        with path.open("wb") as whole:
+            shutil.copyfileobj(sys.stdin.buffer, whole)
+        yield path
 
 
 def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,7 +1,10 @@
 """Asking and answering: requests and grants. Clients of the API."""
 
+import json
 import re
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -46,23 +49,46 @@ def parse_items(written: Sequence[str]) -> list[dict[str, Any]]:
 
 
 @request.command("submit")
-@click.argument("dataset")
-@click.option("--purpose", required=True, metavar="CODE")
-@click.option("--legal-basis", required=True, metavar="TEXT")
-@click.option("--item", "items", multiple=True, required=True, metavar="ITEM[:MASK]")
-@click.option("--until", required=True, metavar="YYYY-MM-DD")
+@click.argument("dataset", required=False)
+@click.option("--from", "file", metavar="FILE", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--purpose", metavar="CODE")
+@click.option("--legal-basis", metavar="TEXT")
+@click.option("--item", "items", multiple=True, metavar="ITEM[:MASK]")
+@click.option("--until", metavar="YYYY-MM-DD")
 @division_option
+@click.pass_context
 def request_submit(
-    dataset: str, purpose: str, legal_basis: str, items: tuple[str, ...], until: str, division: str | None
+    context: click.Context, /, file: Path | None, items: tuple[str, ...], division: str | None, **stated: str | None
 ) -> None:
-    wanted = parse_items(items)
+    """What is said on the command line stands above what the file says."""
+    wish = read_wish(file) if file else {}
+    wish |= {name: value for name, value in stated.items() if value is not None}
+    if items:
+        wish["items"] = parse_items(items)
+    if division is not None:
+        wish["rows"] = {"division": division}
+    for parameter in context.command.params:
+        if parameter.name in ("dataset", "purpose", "legal_basis", "items", "until") and not wish.get(parameter.name):
+            raise click.MissingParameter(ctx=context, param=parameter)
     with open_client() as client:
-        made = client.request(dataset, purpose=purpose, legal_basis=legal_basis, items=wanted, until=until, division=division)
+        made = client.submit(wish)
     key = {"granted": "request-granted", "under-review": "request-waits"}.get(str(made["state"]))
     if key:
         said = {"request": made["id"], "grant": str(made["grant"] or ""), "due": str(made["answer_due"] or "")}
         remark(words(key, **said, office=office_text(made["provider"])))
     show_request(made)
+
+
+def read_wish(file: Path) -> dict[str, Any]:
+    """A request as the API takes it, from a JSON file or from standard input. Raises InputInvalid."""
+    try:
+        written = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise InputInvalid.because("cli-file-unreadable", file=str(file)) from None
+    try:
+        return dict(json.loads(written))
+    except (ValueError, TypeError) as error:
+        raise InputInvalid.because("cli-wish-unreadable", file=str(file), line=int(getattr(error, "lineno", None) or 0)) from None
 
 
 @request.command("list")

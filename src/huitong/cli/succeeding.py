@@ -1,5 +1,6 @@
 """Offices that take over from others, divisions that merge and split: what was theirs moves, with a trace."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -32,12 +33,12 @@ def office_succeed(office: str, successor: str, on: str, said_words: str) -> Non
 
 
 @command("change", path="division-change")
-@click.argument("file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--dry-run", is_flag=True)
 def division_change(file: Path, dry_run: bool) -> None:
     """A file of changes: old, new, day, kind."""
     try:
-        changes = file.read_text("utf-8-sig")
+        changes = sys.stdin.read().removeprefix("\ufeff") if str(file) == "-" else file.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError):
         raise InputInvalid.because("cli-file-unreadable", file=str(file)) from None
     with open_client() as client:

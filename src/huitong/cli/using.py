@@ -11,7 +11,7 @@ from huitong.cli.catalogue import mask_text
 from huitong.cli.door import open_client
 from huitong.cli.exits import Exit
 from huitong.cli.language import words
-from huitong.cli.output import remark, show_csv, show_json, show_table, write_csv
+from huitong.cli.output import remark, show_bytes, show_csv, show_entries, show_json, show_table, shown_to_programs, table_bytes
 from huitong.errors import InputInvalid
 
 RECEIPT_WAIT_SECONDS = 5.0
@@ -27,21 +27,13 @@ def statement(written: str) -> str:
 @command("query")
 @click.argument("sql")
 @purpose_option
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--receipt", "receipt_file", type=click.Path(dir_okay=False, path_type=Path))
-def query(sql: str, purpose: str, output: Path | None, receipt_file: Path | None) -> None:
+def query(sql: str, purpose: str, receipt_file: Path | None) -> None:
     """Run one SELECT; the result goes to standard output or a file, the receipt to a file."""
-    ending = output.suffix.lower() if output else ""
-    if output and ending not in (".arrow", ".arrows", ".csv", ".parquet"):
-        raise InputInvalid.because("cli-output-unknown", file=output.name)
     with open_client() as client:
         result = client.query(statement(sql), purpose=purpose)
         table = result.arrow()
-        if output:
-            write_result(result, table, output)
-            remark(words("result-written", rows=table.num_rows, file=str(output)))
-        else:
-            show_result(result, table)
+        show_result(result, table)
         for notice in result.notices:
             remark(notice)
         if receipt_file:
@@ -61,22 +53,6 @@ def write_json(path: Path, value: Any) -> None:
         raise InputInvalid.because("cli-file-unwritable", file=str(path)) from None
 
 
-def write_result(result: Any, table: Any, path: Path) -> None:
-    """By the ending: `.arrow` the exact bytes (those that the receipt's hash is over), `.csv`, `.parquet`."""
-    try:
-        if path.suffix.lower() in (".arrow", ".arrows"):
-            result.save(path)
-        elif path.suffix.lower() == ".parquet":
-            from pyarrow import parquet
-
-            parquet.write_table(table, path)
-        else:
-            with path.open("w", encoding="utf-8", newline="") as file:
-                write_csv(file, table.column_names, rows_of(table))
-    except OSError:
-        raise InputInvalid.because("cli-file-unwritable", file=str(path)) from None
-
-
 def rows_of(table: Any) -> list[list[Any]]:
     """The rows of an Arrow table as Python values."""
     columns = [column.to_pylist() for column in table.columns]
@@ -84,16 +60,21 @@ def rows_of(table: Any) -> list[list[Any]]:
 
 
 def show_result(result: Any, table: Any) -> None:
-    """On standard output in the form that was asked for."""
+    """On standard output in the form that was asked for; as Arrow the exact bytes, those that the receipt's hash is over."""
     form = surroundings().format
-    if form == "json":
+    if form == "arrow":
+        show_bytes(result.content)
+    elif form == "parquet":
+        show_bytes(table_bytes(table, form))
+    elif form == "json":
+        rows = [[json_value(value) for value in row] for row in rows_of(table)]
         body = {
             "query": result.query,
             "columns": [{"name": field.name, "type": str(field.type)} for field in table.schema],
-            "rows": [[json_value(value) for value in row] for row in rows_of(table)],
+            "rows": rows,
             "notices": list(result.notices),
         }
-        show_json(body)
+        show_entries((dict(zip(table.column_names, row, strict=True)) for row in rows), raw=body)
     elif form == "csv":
         show_csv(table.column_names, rows_of(table))
     else:
@@ -118,15 +99,13 @@ def why(sql: str, purpose: str) -> int:
     """What would happen to this query and on which grounds; nothing is run. Exit code 6 if it would be refused."""
     with open_client() as client:
         found = client.why(statement(sql), purpose=purpose)
-    form = surroundings().format
-    if form == "json":
+    if surroundings().format == "json":
         show_json(found)
-    elif form == "csv":
-        header = ["dataset", "grant", "item", "mask"]
-        terms = [(one, term) for one in found["datasets"] for term in one["masks"]]
-        show_csv(header, [[one["dataset"], one["grant"], term["item"], mask_text(term["mask"])] for one, term in terms])
     else:
-        show_why(found)
+        terms = [(one, term) for one in found["datasets"] for term in one["masks"]]
+        rows = [[one["dataset"], one["grant"], term["item"], mask_text(term["mask"])] for one, term in terms]
+        if not shown_to_programs(["dataset", "grant", "item", "mask"], rows):
+            show_why(found)
     return Exit.OK if found["allowed"] else Exit.REFUSED
 
 
