@@ -40,6 +40,7 @@ OFFICES, DATASETS = 900, 5_000
 SEED = 20_260_401
 TARGET = 500_000
 NOW = datetime(2026, 4, 1, 2, 0, tzinfo=UTC)
+MIDNIGHT = datetime(2026, 3, 31, 16, 0, tzinfo=UTC)
 PURPOSES = ("poverty-relief", "statistics", "government-service")
 MASKS = (Mask(MaskKind.CLEAR), Mask(MaskKind.CLEAR), Mask(MaskKind.PARTIAL, {"first": 1, "last": 0}), Mask(MaskKind.HIDE))
 
@@ -85,7 +86,7 @@ def make_dataset(number: int, chance: random.Random) -> Dataset:
 
 def make_grant(number: int, office: str, dataset: Dataset, purpose: str, items: Sequence[str], chance: random.Random) -> Grant:
     """A grant over these items."""
-    begins = NOW - timedelta(days=chance.randint(1, 300))
+    begins = NOW - timedelta(seconds=chance.randint(86_400, 300 * 86_400))
     return Grant(
         id=f"G-2026-{number:06d}",
         version=1,
@@ -101,7 +102,7 @@ def make_grant(number: int, office: str, dataset: Dataset, purpose: str, items: 
             mode=Mode.ROWS,
             linkage_group=f"{office}:{purpose}",
             valid_from=begins,
-            valid_until=NOW + timedelta(days=chance.randint(30, 700)),
+            valid_until=MIDNIGHT + timedelta(days=chance.randint(30, 700)),
         ),
         terms_hash=f"{number:064x}",
         state=GrantState.ACTIVE,

@@ -11,18 +11,16 @@ import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from sys import intern
 from typing import Any, Protocol
 
 from huitong.model.catalog import Dataset
 from huitong.model.party import Actor
 from huitong.model.policy import Decision, Grant
-from huitong.policy.decide import _faults, _left_aside, _width, decide, fault_of_actor, fault_of_purpose
+from huitong.policy.decide import MASKED, _faults, _left_aside, _masked, _width, decide, fault_of_actor, fault_of_purpose
 from huitong.policy.schemes import GradingScheme
 from huitong.policy.schemes import scheme as shipped_scheme
 
-ORDERS_OF_A_PURPOSE = 64
-"""Orders of several grants that are kept per office, purpose and dataset, one for each set of items; beyond that they are made
-anew."""
 PARTS_OF_A_PROCESS = 20_000
 """Pairs of office and dataset whose grants a process keeps ready; beyond that it begins anew."""
 
@@ -45,47 +43,51 @@ def evidence_of(grant: Grant) -> Mapping[str, Any]:
 class Carried:
     """A yes: the grant that carries a use, and what the ledger's intent says of it."""
 
-    __slots__ = ("_others", "begins", "decision", "ends", "evidence", "grant", "items")
+    __slots__ = ("begins", "decision", "ends", "evidence", "grant", "items", "others")
 
-    def __init__(self, grant: Grant, items: frozenset[str]) -> None:
+    def __init__(self, grant: Grant, items: frozenset[str], begins: datetime, ends: datetime) -> None:
         self.items = items
         """What it carries, in small letters and as the items are spelt in the catalogue and in the grant."""
-        self.begins = grant.terms.valid_from
-        self.ends = grant.terms.valid_until
+        self.begins = begins
+        self.ends = ends
         self.grant = grant
         self.evidence = evidence_of(grant)
         self.decision = Decision(grants={grant.dataset: grant}, reasons=())
-        self._others: _Several | None = None
+        self.others: _Several | None = None
+        """Set where several grants may carry the use; this one then never begins, and the look-up goes on to those."""
 
 
 class _Several(Carried):
-    """Several grants of one office, purpose and dataset: the look-up finds a grant that never begins, and goes on to these."""
+    """Several grants of one office for one purpose over one dataset."""
 
-    __slots__ = ("every", "orders")
+    __slots__ = ("every", "small")
 
     def __init__(self, every: Sequence[Carried]) -> None:
-        super().__init__(every[0].grant, _NO_ITEM)
-        self.begins = _NEVER
-        self._others = self
-        self.every = every
-        self.orders: dict[frozenset[str], tuple[Carried, ...]] = {}
+        super().__init__(every[0].grant, _NO_ITEM, _NEVER, _NEVER)
+        self.others = self
+        self.every = [(one, _masked(one.grant), _width(one.grant, _NO_ITEM)) for one in every]
+        self.small = frozenset(item for one in every for item in one.items if item == item.lower())
 
-    def valid(self, items: frozenset[str], at: datetime) -> list[Carried]:
-        """Those that carry all these items (in small letters) at that instant, the one that is taken first."""
-        found = self.orders.get(items)
-        if found is None:
-            carrying = [one for one in self.every if items <= one.items]
-            found = tuple(sorted(carrying, key=lambda one: _width(one.grant, items)))
-            if len(self.orders) >= ORDERS_OF_A_PURPOSE:
-                self.orders.clear()
-            self.orders[items] = found
-        return [one for one in found if one.begins <= at < one.ends]
+    def widest(self, items: frozenset[str], at: datetime) -> Carried | None:
+        """The one that is taken; None if none carries the use, or if more than that must be said of it."""
+        if not items <= self.small:
+            items = _small(items)
+        best: Carried | None = None
+        least: tuple[Any, ...] = ()
+        valid = []
+        for one, masked, width in self.every:
+            if one.begins <= at < one.ends and items <= one.items:
+                valid.append(one.grant)
+                of_these = (width[:MASKED], len(items & masked), width[MASKED + 1 :])
+                if best is None or of_these < least:
+                    best, least = one, of_these
+        return None if best is None or _left_aside(best.grant, valid) else best
 
 
 class Rights:
     """Grants of offices over datasets, made ready for deciding."""
 
-    __slots__ = ("_datasets", "_grants", "_ready", "_scheme")
+    __slots__ = ("_datasets", "_grants", "_ready", "_same", "_scheme")
 
     def __init__(self, *, scheme: GradingScheme | None = None) -> None:
         """None yet; `Rights.of` and `Decider.rights` make them. `scheme` is the grading scheme in force (None: the shipped one)."""
@@ -93,6 +95,7 @@ class Rights:
         self._datasets: dict[str, Dataset] = {}
         self._grants: dict[tuple[str, str], tuple[Grant, ...]] = {}
         self._ready: dict[tuple[str, str, str], Carried] = {}
+        self._same: dict[Any, Any] = {}
 
     @classmethod
     def of(
@@ -154,15 +157,11 @@ class Rights:
                 return None
         if one.begins <= at < one.ends and items <= one.items:
             return one if fault_of_actor(actor) is None else None
-        if one._others is None:
-            small = _small(items)
-            plain = one.begins <= at < one.ends and small <= one.items and fault_of_actor(actor) is None
-            return one if plain else None
-        valid = one._others.valid(_small(items), at)
-        if not valid or fault_of_actor(actor) is not None:
+        if fault_of_actor(actor) is not None:
             return None
-        best = valid[0]
-        return None if _left_aside(best.grant, [one.grant for one in valid]) else best
+        if one.others is not None:
+            return one.others.widest(items, at)
+        return one if one.begins <= at < one.ends and _small(items) <= one.items else None
 
     def decide(self, *, actor: Actor, purpose: str, uses: Mapping[str, frozenset[str]], at: datetime) -> Decision:
         """What `policy.decide.decide` says with the grants of the actor's office and these datasets: same grants, same reasons,
@@ -198,7 +197,7 @@ class Rights:
         if not every:
             return None
         ready = every[0] if len(every) == 1 else _Several(every)
-        self._ready[actor.office, purpose, name] = ready
+        self._ready[intern(actor.office), intern(purpose), intern(name)] = ready
         return ready
 
     def _candidate(self, grant: Grant, dataset: Dataset, actor: Actor, purpose: str) -> Carried | None:
@@ -216,7 +215,11 @@ class Rights:
             granted = frozenset([item for item in granted if carries(frozenset((item,)))])
         small = _small(granted)
         spelt = frozenset([item.name for item in dataset.items if item.name.lower() in small])
-        return Carried(grant, granted | small | spelt)
+        # Most grants over a dataset carry the same items, and many end on the same day: what is equal is held once.
+        same = self._same.setdefault
+        begins, ends = grant.terms.valid_from, grant.terms.valid_until
+        items = granted | small | spelt
+        return Carried(grant, same(items, items), same(begins, begins), same(ends, ends))
 
 
 def _small(items: frozenset[str]) -> frozenset[str]:

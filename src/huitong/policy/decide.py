@@ -157,11 +157,17 @@ def _instant(instant: datetime) -> str:
 
 
 _MODES = tuple(Mode)
+MASKED = 3
+"""Where in the width of a grant the number of masked items stands: all else in it is the same whatever is used."""
+
+
+def _masked(grant: Grant) -> frozenset[str]:
+    """The items that do not leave as they are, in small letters."""
+    return frozenset([term.item.lower() for term in grant.terms.items if term.mask.kind is not MaskKind.CLEAR])
 
 
 def _width(grant: Grant, items: frozenset[str]) -> tuple[int, bool, bool, int, float, str]:
     """Sort key of a usable grant, the widest first; the id last, so that the choice is always the same."""
     terms = grant.terms
-    used = {item.lower() for item in items}
-    masked = sum(1 for term in terms.items if term.item.lower() in used and term.mask.kind is not MaskKind.CLEAR)
+    masked = len(_masked(grant) & {item.lower() for item in items})
     return (_MODES.index(terms.mode), terms.cuts_rows, terms.quota is not None, masked, -grant.granted_at.timestamp(), grant.id)

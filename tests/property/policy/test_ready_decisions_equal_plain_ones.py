@@ -12,7 +12,7 @@ from tests.spec.governed.governed_world import ANALYST, CLEAR, HIDE, NANMING, NO
 from huitong.model.catalog import Dataset, Grade, Sharing
 from huitong.model.party import Actor, Role
 from huitong.model.policy import Comparator, Comparison, Decision, Grant, GrantState, Mode, Quota, QuotaPeriod
-from huitong.policy.compiled import ORDERS_OF_A_PURPOSE, PARTS_OF_A_PROCESS, Carried, Decider, Rights, _Several, evidence_of
+from huitong.policy.compiled import PARTS_OF_A_PROCESS, Carried, Decider, Rights, evidence_of
 from huitong.policy.decide import decide
 from huitong.policy.schemes import scheme, scheme_ids
 
@@ -162,19 +162,6 @@ def test_an_entry_that_changed_is_judged_as_it_is_now() -> None:
     raised = dataset("a.one", item("Name", grade=Grade.CORE), item("born"), provider="gz-tax")
     assert not _allowed(decider, 1, raised), "its grade lets nothing leave"
     assert _allowed(decider, 1, dataset("a.one", item("Name"), item("born"), provider="gz-tax")), "an equal entry is the same entry"
-
-
-def test_what_is_kept_of_orders_has_a_bound() -> None:
-    names = [f"item_{number}" for number in range(ORDERS_OF_A_PURPOSE + 10)]
-    wide = dataset("a.one", *(item(name) for name in names), provider="gz-tax")
-    both = [make_grant("a.one", dict.fromkeys(names, mask), number=f"G-{mask.kind}") for mask in (CLEAR, SURNAME_ONLY)]
-    rights = Rights.of(both, {"a.one": wide})
-    for name in names:
-        decision = rights.decide(actor=ANALYST, purpose="poverty-relief", uses={"a.one": frozenset((name,))}, at=NOW)
-        assert decision.grants["a.one"].id == "G-clear"
-    (ready,) = rights._ready.values()
-    assert isinstance(ready, _Several)
-    assert len(ready.orders) <= ORDERS_OF_A_PURPOSE
 
 
 def test_what_is_kept_of_datasets_and_of_purposes_has_a_bound() -> None:
