@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from huitong.errors import Reason
-from huitong.model.catalog import Dataset, Sharing
+from huitong.model.catalog import Dataset, Grade, Sharing
 from huitong.model.party import Actor, Role
 from huitong.model.policy import Grant, GrantState, ItemTerm, Mode
 from huitong.model.sharing import Request, RequestEventKind, RequestState
@@ -75,9 +75,13 @@ class Availability:
 
     def reason(self, dataset: Dataset) -> Reason:
         """The answer as one sentence."""
+        return self.about(dataset.id)
+
+    def about(self, dataset: str) -> Reason:
+        """The same, of a dataset of which only the id is at hand."""
         if self.rule is not None:
             return self.rule
-        parameters: dict[str, str | int] = {"dataset": dataset.id, "provider": self.provider}
+        parameters: dict[str, str | int] = {"dataset": dataset, "provider": self.provider}
         if self.until is not None:
             parameters["until"] = self.until.isoformat()
         if self.request is not None:
@@ -93,6 +97,36 @@ class Availability:
         if self.kind is AvailabilityKind.NEEDS_APPROVAL and (self.reviewers or 1) > 1:
             return Reason("availability-needs-reviewers", {**parameters, "reviewers": self.reviewers or 1})
         return Reason(f"availability-{self.kind.value}", parameters)
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """What asking for a whole dataset by default would lead to, whoever asks: refused, granted at once, or reviewed by people."""
+
+    kind: AvailabilityKind
+    """NOT_SHARED, AT_ONCE, NEEDS_APPROVAL, or REFUSED because nothing of it may leave."""
+    reviewers: int = 0
+    """How many different reviewers must agree."""
+
+
+def prospect_of(
+    dataset: Dataset,
+    *,
+    scheme: GradingScheme | None = None,
+    sources: Mapping[str, Dataset] | None = None,
+    rows: int | None = None,
+) -> Prospect:
+    """The prospect by the dataset's sharing type and what the scheme asks of its grade; parameters as for `availability`."""
+    if dataset.sharing is Sharing.NOT_SHARED:
+        return Prospect(AvailabilityKind.NOT_SHARED)
+    scheme = scheme or shipped_scheme()
+    by_default = grade_by_default(dataset, scheme=scheme, sources=sources, rows=rows)
+    if by_default is None:
+        return Prospect(AvailabilityKind.REFUSED)
+    grade = scheme.at(by_default.grade)
+    if dataset.sharing is Sharing.UNCONDITIONAL and grade.at_once:
+        return Prospect(AvailabilityKind.AT_ONCE)
+    return Prospect(AvailabilityKind.NEEDS_APPROVAL, grade.reviewers)
 
 
 def availability(
@@ -151,27 +185,62 @@ def availability(
             basis=dataset.sharing_basis,
             endorsed=first.events[-1].kind is RequestEventKind.ENDORSED,
         )
-    if dataset.sharing is Sharing.NOT_SHARED:
-        return Availability(kind=AvailabilityKind.NOT_SHARED, provider=dataset.provider, basis=dataset.sharing_basis)
-    scheme = scheme or shipped_scheme()
-    by_default = grade_by_default(dataset, scheme=scheme, sources=sources, rows=rows)
-    grade = scheme.at(by_default.grade) if by_default is not None else None
-    needed = grade.reviewers if grade is not None else 1
-    at_once = dataset.sharing is Sharing.UNCONDITIONAL and grade is not None and grade.at_once
-    if rule := _rule_against(dataset, actor, leaves=grade is not None, reviewers=reviewers, needed=0 if at_once else needed):
-        return Availability(kind=AvailabilityKind.REFUSED, provider=dataset.provider, rule=rule, basis=dataset.sharing_basis)
-    if at_once:
-        return Availability(kind=AvailabilityKind.AT_ONCE, provider=dataset.provider)
-    due = calendar.after(local_day(now, time_zone), answer_days)
+    prospect = prospect_of(dataset, scheme=scheme, sources=sources, rows=rows)
+    return answer_to_asking(
+        prospect,
+        dataset=dataset.id,
+        provider=dataset.provider,
+        grade=dataset.grade,
+        condition=dataset.sharing_condition,
+        basis=dataset.sharing_basis,
+        actor=actor,
+        answering=None if reviewers is None else len(set(reviewers) - {actor.person}),
+        today=local_day(now, time_zone),
+        calendar=calendar,
+        answer_days=answer_days,
+    )
+
+
+def answer_to_asking(
+    prospect: Prospect,
+    *,
+    dataset: str,
+    provider: str,
+    grade: Grade,
+    condition: BilingualText | None,
+    basis: str,
+    actor: Actor,
+    answering: int | None,
+    today: date,
+    calendar: WorkingDays,
+    answer_days: int,
+) -> Availability:
+    """What a dataset's prospect comes to for this actor, whose office has nothing of it yet: `answering` reviewers could answer
+    (None: that is not known). Rules are told in the order in which nothing could be done about them by asking differently."""
+    about: dict[str, str | int] = {"dataset": dataset, "provider": provider}
+    rule: Reason | None = None
+    if prospect.kind is AvailabilityKind.NOT_SHARED:
+        return Availability(kind=AvailabilityKind.NOT_SHARED, provider=provider, basis=basis)
+    if prospect.kind is AvailabilityKind.REFUSED:
+        rule = Reason("availability-nothing-leaves", {**about, "grade": int(grade)})
+    elif not actor.has(Role.ANALYST):
+        rule = Reason("availability-role-missing", {**about, "post": actor.post, "role": Role.ANALYST.value})
+    elif answering is not None and answering < prospect.reviewers:
+        rule = Reason("availability-nobody-answers", {**about, "reviewers": answering, "needed": prospect.reviewers})
+    if rule is not None:
+        return Availability(kind=AvailabilityKind.REFUSED, provider=provider, rule=rule, basis=basis)
+    if prospect.kind is AvailabilityKind.AT_ONCE:
+        return Availability(kind=AvailabilityKind.AT_ONCE, provider=provider)
+    due = calendar.after(today, answer_days)
     return Availability(
         kind=AvailabilityKind.NEEDS_APPROVAL,
-        provider=dataset.provider,
+        provider=provider,
         working_days=answer_days,
         answer_by=due.day,
         provisional=due.provisional,
-        condition=dataset.sharing_condition,
-        basis=dataset.sharing_basis,
-        reviewers=needed,
+        condition=condition,
+        basis=basis,
+        reviewers=prospect.reviewers,
     )
 
 
@@ -187,18 +256,3 @@ def grade_by_default(
         return None
     terms = [ItemTerm(item=item.name, mask=scheme.default_mask(item)) for item in leaving]
     return grade_of_terms(dataset, terms, sources=sources, rows=rows, scheme=scheme)
-
-
-def _rule_against(
-    dataset: Dataset, actor: Actor, *, leaves: bool, reviewers: Collection[str] | None, needed: int
-) -> Reason | None:
-    """The first rule that stands against asking, in the order in which nothing could be done about it by asking differently."""
-    about: dict[str, str | int] = {"dataset": dataset.id, "provider": dataset.provider}
-    if not leaves:
-        return Reason("availability-nothing-leaves", {**about, "grade": int(dataset.grade)})
-    if not actor.has(Role.ANALYST):
-        return Reason("availability-role-missing", {**about, "post": actor.post, "role": Role.ANALYST.value})
-    if reviewers is not None and len(set(reviewers) - {actor.person}) < needed:
-        found = len(set(reviewers) - {actor.person})
-        return Reason("availability-nobody-answers", {**about, "reviewers": found, "needed": needed})
-    return None
