@@ -262,10 +262,8 @@ def test_a_request_may_come_from_a_file_or_from_standard_input(
     import io
 
     wish = {"dataset": "a.b", "purpose": "p", "legal_basis": "l", "items": [{"item": "x"}], "until": "2027-01-01", "mode": "rows"}
-    office = {"id": "gz", "title": None}
-    made = {"id": "R-1", "state": "refused", "dataset": "a.b", "provider": office, "applicant": "li", "applicant_office": office}
-    made |= {"wish": {**wish, "rows": None, "items": []}, "answer_due": None, "grant": None}
-    api.answers[("POST", "requests")] = says(made)
+    api.answers[("POST", "requests")] = says({"id": "R-1", "state": "refused"})
+    monkeypatch.setattr("huitong.cli.sharing.show_request", lambda found: None)
     (tmp_path / "wish.json").write_text(json.dumps(wish))
     assert huitong_("request", "submit", "--from", "wish.json")[0] == 0
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(wish)))
@@ -479,3 +477,14 @@ def test_help_starts_fast() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+def test_the_ledger_tells_everybody_how_it_stands(huitong_: Run, api: FakeApi) -> None:
+    status = {"size": 7, "pending": 0, "oldest_pending_seconds": None, "alarm": False, "stopped": False, "checkpoint_at": None}
+    api.answers[("GET", "ledger/status")] = says(status)
+    api.answers[("GET", "ledger/checkpoint")] = lambda request: httpx.Response(200, text="huitong.local/demo\n7\nAAAA\n")
+    assert json.loads(huitong_("ledger", "status", "--served", "--format", "json")[1]) == status
+    api.answers[("GET", "ledger/status")] = says({**status, "alarm": True})
+    assert huitong_("ledger", "status", "--served")[0] == 8
+    assert huitong_("ledger", "checkpoint")[1] == "huitong.local/demo\n7\nAAAA\n"
+    assert huitong_("ledger", "key")[1] == f"{VKEY}\n"

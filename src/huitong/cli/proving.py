@@ -129,12 +129,32 @@ def step_text(step: Any) -> str:
 # --- the ledger of an instance --------------------------------------------------------------------------------------------
 
 
+@ledger.command("checkpoint")
+def ledger_checkpoint() -> None:
+    """The newest signed tree head, as text whatever the format: to keep, and to hold the ledger to later."""
+    with open_client(with_token=False) as client:
+        click.echo(client.checkpoint(), nl=False)
+
+
+@ledger.command("key")
+def ledger_key() -> None:
+    """The key that receipts and checkpoints are verified with, as text whatever the format."""
+    with open_client(with_token=False) as client:
+        click.echo(client.ledger_key())
+
+
 @ledger.command("status")
 @operator_option
-def ledger_status(operator: str) -> int:
+@click.option("--served", is_flag=True)
+def ledger_status(operator: str, served: bool) -> int:
     """How the ledger stands. Exit code 8 if an entry waits too long."""
     from huitong.cli.inside import open_as_operator
 
+    if served:
+        with open_client() as client:
+            found = client.ledger_status()
+        show_one(list(found.items()), raw=found)
+        return Exit.UNAVAILABLE if found["alarm"] or found["stopped"] else Exit.OK
     with open_as_operator(operator, action="ledger-status") as inside:
         status = inside.ledger.status()
         key = inside.ledger.vkey()
