@@ -588,21 +588,64 @@ class Client:
         """End a grant that one's office gave; it bites at the next request."""
         return self._json("POST", f"grants/{_part(identifier)}/revoke", json={"words": words})
 
+    # --- re-identification ----------------------------------------------------------------------------------------------
+
+    def ask_reidentification(
+        self,
+        grant: str,
+        tokens: Iterable[int | str],
+        *,
+        case: str,
+        legal_basis: str,
+        why: str,
+        item: str | None = None,
+        days: int | None = None,
+        reveals: int | None = None,
+    ) -> JSON:
+        """Ask, as the responsible officer, for the identifiers behind tokens of a grant, for one case. A token is its integer or its
+        display form; `item` is needed only where the grant shows several items as pseudonyms."""
+        body = {"grant": grant, "tokens": [str(one) for one in tokens], "case": case, "legal_basis": legal_basis, "why": why}
+        more = _without_none({"item": item, "days": days, "reveals": reveals})
+        return self._json("POST", "reidentifications", json={**body, **more})
+
+    def reidentifications(self, *, as_: str = "applicant", limit: int = 50, offset: int = 0) -> JSON:
+        """Cases of one's own (`applicant`; a data officer: of the office) or to one's office (`provider`)."""
+        return self._json("GET", "reidentifications", query={"as": as_, "limit": limit, "offset": offset})
+
+    def reidentification(self, identifier: str) -> JSON:
+        """One case with its whole history."""
+        return self._json("GET", f"reidentifications/{_part(identifier)}")
+
+    def approve_reidentification(
+        self, identifier: str, *, days: int | None = None, reveals: int | None = None, words: str | None = None
+    ) -> JSON:
+        """Agree, to what was asked or to less (role reviewer of the provider); two different reviewers must."""
+        body = _without_none({"days": days, "reveals": reveals, "words": words})
+        return self._json("POST", f"reidentifications/{_part(identifier)}/approve", json=body)
+
+    def refuse_reidentification(self, identifier: str, *, reason: str, words: str) -> JSON:
+        """Say no, for a coded reason and in words (role reviewer of the provider)."""
+        return self._json("POST", f"reidentifications/{_part(identifier)}/refuse", json={"reason": reason, "words": words})
+
+    def withdraw_reidentification(self, identifier: str, *, words: str | None = None) -> JSON:
+        """Take back what was not answered yet."""
+        return self._json("POST", f"reidentifications/{_part(identifier)}/withdraw", json=_without_none({"words": words}))
+
+    def revoke_reidentification(self, identifier: str, *, words: str | None = None) -> JSON:
+        """End what was agreed; the providing office says why."""
+        return self._json("POST", f"reidentifications/{_part(identifier)}/revoke", json=_without_none({"words": words}))
+
+    def reveal(self, identifier: str, tokens: Iterable[int | str] | None = None) -> QueryResult:
+        """The identifiers of a case, for its officer alone: `token`, `identifier` (missing where there is none that the grant shows) and
+        `seal`, without which nobody can try the hash in the receipt. Without `tokens`: behind all that were agreed."""
+        body = {} if tokens is None else {"tokens": [str(one) for one in tokens]}
+        return self._result(self._send("POST", f"reidentifications/{_part(identifier)}/reveal", json=body, headers={"Accept": ARROW}))
+
     # --- use and proof --------------------------------------------------------------------------------------------------
 
     def query(self, sql: str, *, purpose: str) -> QueryResult:
         """Run one SELECT under the grants of one's office, for a stated purpose."""
-        response = self._send("POST", "query", json={"sql": sql, "purpose": purpose}, headers={"Accept": ARROW})
-        kind = response.headers.get("Content-Type", "").partition(";")[0].strip()
-        if kind != ARROW:
-            raise ServerFailed.because("client-answer-unreadable", server=self.url)
-        notices = response.headers.get("Huitong-Notices", "")
-        return QueryResult(
-            query=response.headers.get("Huitong-Query", ""),
-            content=response.content,
-            notices=tuple(unquote(sentence.strip()) for sentence in notices.split(",") if sentence.strip()),
-            _client=self,
-        )
+        return self._result(self._send("POST", "query", json={"sql": sql, "purpose": purpose}, headers={"Accept": ARROW}))
 
     def why(self, sql: str, *, purpose: str) -> JSON:
         """What would happen to this query and on which grounds; nothing is run."""
@@ -630,6 +673,18 @@ class Client:
         return self._json("GET", "ledger/status")
 
     # --- inside ---------------------------------------------------------------------------------------------------------
+
+    def _result(self, response: httpx.Response) -> QueryResult:
+        kind = response.headers.get("Content-Type", "").partition(";")[0].strip()
+        if kind != ARROW:
+            raise ServerFailed.because("client-answer-unreadable", server=self.url)
+        notices = response.headers.get("Huitong-Notices", "")
+        return QueryResult(
+            query=response.headers.get("Huitong-Query", ""),
+            content=response.content,
+            notices=tuple(unquote(sentence.strip()) for sentence in notices.split(",") if sentence.strip()),
+            _client=self,
+        )
 
     def _json(
         self, method: str, path: str, *, query: Mapping[str, Any] | None = None, keyed: bool | None = None, **parts: Any

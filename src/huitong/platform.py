@@ -29,6 +29,7 @@ from huitong.settings import Settings
 from huitong.sharing.actions import SharingActions
 from huitong.sharing.calendar import CalendarActions, CalendarStore, InstanceCalendar
 from huitong.sharing.ports import NoticeBoard
+from huitong.sharing.reidentification import ReidentificationActions
 from huitong.sharing.succession import SuccessionActions
 
 
@@ -41,6 +42,7 @@ class Stores(Protocol):
     parties: Any
     sharing: Any
     calendar: CalendarStore
+    reidentifications: Any
     ledger: LedgerStore
     uses: Uses
     divisions: Any
@@ -57,6 +59,7 @@ class Platform:
     catalog: CatalogActions
     sharing: SharingActions
     calendar: CalendarActions
+    reidentification: ReidentificationActions
     succession: SuccessionActions
     intake: IntakeActions
     plans: PlanActions
@@ -180,6 +183,24 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         scheme=grading,
         sandbox_level=lambda dataset, rows: storage_rule(grade_of(dataset, rows), scheme=grading).sandbox_level,
     )
+    reidentification = ReidentificationActions(
+        catalog=stores.catalog,
+        parties=stores.parties,
+        sharing=stores.sharing,
+        transactions=stores.transactions,
+        epoch=stores.epoch,
+        ledger=ledger,
+        divisions=divisions,
+        side_tables=side_tables,
+        clock=clock,
+        time_zone=settings.time_zone,
+        grading=grading,
+        notices=stores.notices,
+        cases=stores.reidentifications,
+        tokens=stores.reidentifications,
+        revealer=gateway,
+        hash_key=keystore.secret("token-salt"),
+    )
     return Platform(
         settings=settings,
         catalog=catalog,
@@ -192,6 +213,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
             clock=clock,
             time_zone=settings.time_zone,
         ),
+        reidentification=reidentification,
         succession=succession,
         intake=intake,
         plans=PlanActions(

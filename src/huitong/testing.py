@@ -38,6 +38,7 @@ from huitong.model.notice import (
 from huitong.model.party import Actor, Division, DivisionLevel, Office, Role
 from huitong.model.policy import Grant, GrantEvent, GrantEventKind, GrantState, SubjectRows, beginning_of
 from huitong.model.quality import GradingSuggestion, QualityReport, SuggestionState
+from huitong.model.reidentification import Reidentification, ReidentificationEvent
 from huitong.model.sharing import OPEN_STATES, Delegation, Request, RequestEvent, RequestEventKind, RequestState
 from huitong.sharing.deadline import CalendarYear
 from huitong.sharing.ports import Side
@@ -516,6 +517,59 @@ class MemorySharingStore(_Store):
                 self._set(self._requests, request.id, changed)
                 moved.append(request.id)
         return moved
+
+
+class MemoryReidentificationStore(_Store):
+    """ReidentificationStore and CaseTokens of sharing."""
+
+    def __init__(self, transactions: MemoryTransactions) -> None:
+        super().__init__(transactions)
+        self._cases: dict[str, Reidentification] = {}
+        self._tokens: dict[str, tuple[int, ...]] = {}
+
+    def add(self, found: Reidentification) -> None:
+        """Keep a new case."""
+        if found.id in self._cases:
+            raise Conflict.because("reidentification-exists", reidentification=found.id)
+        self._set(self._cases, found.id, found)
+
+    def get(self, identifier: str) -> Reidentification | None:
+        """The case with its events."""
+        return self._cases.get(identifier)
+
+    def append(self, identifier: str, event: ReidentificationEvent, *, expected_events: int) -> None:
+        """Add an event if none came in between."""
+        found = self._cases.get(identifier)
+        if found is None or len(found.events) != expected_events:
+            raise Conflict.because("reidentification-moved", reidentification=identifier)
+        self._set(self._cases, identifier, replace(found, events=(*found.events, event)))
+
+    def of_office(
+        self, office: str, *, side: Side, officer: str | None = None, limit: int = 50, offset: int = 0
+    ) -> tuple[Sequence[Reidentification], int]:
+        """Cases of one side, newest first; and how many."""
+        found = [
+            case
+            for case in reversed(self._cases.values())
+            if (case.using_office if side is Side.APPLICANT else case.provider) == office and officer in (None, case.officer)
+        ]
+        return found[offset : offset + limit], len(found)
+
+    def open_cases(self, grant: str | None = None) -> Sequence[Reidentification]:
+        """Cases that are not over, oldest first."""
+        return [case for case in self._cases.values() if case.is_open and grant in (None, case.grant)]
+
+    def keep(self, identifier: str, tokens: Collection[int]) -> None:
+        """Keep the tokens of a new case."""
+        self._set(self._tokens, identifier, tuple(sorted(tokens)))
+
+    def tokens_of(self, identifier: str) -> tuple[int, ...]:
+        """The tokens of the case."""
+        return self._tokens.get(identifier, ())
+
+    def forget(self, identifier: str) -> None:
+        """Remove them."""
+        self._remove(self._tokens, identifier)
 
 
 class MemoryQualityStore(_Store):
@@ -1020,6 +1074,7 @@ class MemoryStores:
         self.loads = MemoryLoadStore(self.transactions)
         self.sharing = MemorySharingStore(self.transactions)
         self.calendar = MemoryCalendarStore(self.transactions)
+        self.reidentifications = MemoryReidentificationStore(self.transactions)
         self.ledger = MemoryLedgerStore(self.transactions)
         self.uses = MemoryUses(self.transactions)
         self.side_tables = MemorySideTables()

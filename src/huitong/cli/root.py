@@ -35,6 +35,7 @@ COMMANDS = {
     "notice": "huitong.cli.notices:notice",
     "webhook": "huitong.cli.notices:webhook",
     "delegation": "huitong.cli.sharing:delegation",
+    "reidentification": "huitong.cli.reidentifying:reidentification",
     "query": "huitong.cli.using:query",
     "why": "huitong.cli.using:why",
     "receipt": "huitong.cli.proving:receipt",

@@ -346,6 +346,7 @@ def worker(operator: str, lifeline: bool) -> None:
         click.echo(words("worker-running"), err=True)
         while not stop.wait(0.5):
             prepare_grants(inside)
+            end_reidentifications(inside)
         threads[0].join()
         # A load that is under way leaves nothing visible when the process ends, and its plan runs it again.
         threads[1].join(LOAD_STOP_SECONDS)
@@ -404,3 +405,11 @@ def prepare_grants(inside: Any) -> None:
         inside.platform.sharing.prepare_waiting()
     except Exception as error:
         logging.getLogger("huitong.worker").warning("a grant could not be prepared: %s", type(error).__name__)
+
+
+def end_reidentifications(inside: Any) -> None:
+    """Note those that are over by rule, and remove their tokens. Whether or not this was done, nothing is told under them any more."""
+    try:
+        inside.platform.reidentification.end_over()
+    except Exception as error:
+        logging.getLogger("huitong.worker").warning("re-identifications could not be ended: %s", type(error).__name__)

@@ -24,6 +24,7 @@ from huitong.gateway.gate import duration_bucket, gate, gate_batch, result_hash
 from huitong.gateway.parse import Caps, parse, read_caps
 from huitong.gateway.plan import DatasetPlan, Plan, PlanCache
 from huitong.gateway.resolve import Resolution, named_datasets, resolve
+from huitong.gateway.reveal import Still, officer_as_user, sealed, statement_of, with_identifiers
 from huitong.gateway.rewrite import rewrite
 from huitong.gateway.verify import SecondParser, verify
 from huitong.model.catalog import Dataset, Snapshot
@@ -31,6 +32,7 @@ from huitong.model.ledger import EntryKind, Promise
 from huitong.model.party import Actor
 from huitong.model.policy import Decision, DivisionRows, Grant, Mask, Mode
 from huitong.model.query import Answer, EngineLimits, GovernedQuery, QueryRequest
+from huitong.model.reidentification import Revelation
 from huitong.policy.compiled import Decider, evidence_of
 from huitong.policy.decide import fault_of_actor, fault_of_purpose
 from huitong.policy.schemes import GradingScheme
@@ -314,6 +316,28 @@ class Gateway:
             receipt = self._receipt(query, use.entries)
         return Answer(query=query, table=passed.table, receipt=receipt, notices=use.plan.notices + passed.notices)
 
+    def reveal(self, asked: Revelation, *, actor: Actor, still: Still) -> Answer:
+        """Tell the identifiers behind tokens that a grant shows: the same use as `answer`, with the same steps and entries, under that
+        grant alone. `still` is called when they are found and before anything leaves, and raises if the case has ended.
+
+        Raises as `answer` does, and Refused `rows-alone` for a grant that does not let single rows leave."""
+        query = new_query_number()
+        request = QueryRequest(sql=statement_of(asked), purpose=asked.purpose)
+        officer, at_most = officer_as_user(actor), len(asked.tokens)
+        with (
+            self._in_flight.one_of(actor.office, query),
+            self._use(query, request, officer, maximum_rows=at_most, grant=asked.grant, piecemeal=True, about=asked.about) as use,
+        ):
+            plan = with_identifiers(use.plan, asked)
+            verify(plan, self._second_parser)
+            table = sealed(self._engine.run(plan.governed(query, replace(self._limits, maximum_rows=at_most))), asked)
+            self._refuse_if_ended(use.plan, actor)
+            still()
+            told = table.num_rows - table.column("identifier").null_count
+            self.settle(use, rows=told, result_hash=result_hash(table))
+            receipt = self._receipt(query, use.entries)
+        return Answer(query=query, table=table, receipt=receipt)
+
     @contextmanager
     def stream(
         self, request: QueryRequest, *, actor: Actor, limits: EngineLimits, grant: str | None = None
@@ -378,8 +402,10 @@ class Gateway:
         maximum_rows: int | None = None,
         grant: str | None = None,
         piecemeal: bool = False,
+        about: Mapping[str, Any] | None = None,
     ) -> Iterator[_Use]:
-        """One use from its plan and intent to its outcome: the block runs between them and settles it, or it has failed."""
+        """One use from its plan and intent to its outcome: the block runs between them and settles it, or it has failed. `about` is what
+        the intent says besides."""
         asked: Any = {"maximum_rows": maximum_rows, "grant": grant, "piecemeal": piecemeal}
         with ExitStack() as lease:
             plan = self._plan(query, request, actor, **asked)
@@ -388,7 +414,7 @@ class Gateway:
             except NotFound:  # a file was removed since: with what is there now
                 plan = self._plan(query, request, actor, anew=True, **asked)
                 lease.enter_context(self._kept(plan))
-            intent = self._append(query, EntryKind.USE_INTENT, self._intent(query, request, actor, plan))
+            intent = self._append(query, EntryKind.USE_INTENT, {**(about or {}), **self._intent(query, request, actor, plan)})
             use = _Use(query=query, actor=actor, plan=plan, began=time.monotonic(), entries=[intent])
             try:
                 yield use

@@ -6,6 +6,7 @@ Tokens are signed 64-bit integers so that joining is cheap; `display` is the for
 import base64
 import hashlib
 import hmac
+import re
 
 from huitong.errors import InputInvalid
 
@@ -42,3 +43,22 @@ def read_display(text: str) -> int:
         return int.from_bytes(base64.b32decode(text.upper() + "==="), "big", signed=True)
     except ValueError:
         raise InputInvalid.because("pseudonym-unreadable") from None
+
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+_BOTH = re.compile(r"[2-7]{13}")
+
+
+def read_token(text: str) -> int:
+    """The token that was written as an integer or in its display form, blanks around it aside.
+
+    Raises InputInvalid `pseudonym-unreadable`, or `pseudonym-two-ways` for 13 digits that are both (an integer then takes a sign)."""
+    written = text.strip()
+    if _BOTH.fullmatch(written):
+        raise InputInvalid.because("pseudonym-two-ways")
+    if _INTEGER.fullmatch(written) is None:
+        return read_display(written)
+    value = int(written)
+    if not -(2**63) <= value < 2**63:
+        raise InputInvalid.because("pseudonym-unreadable")
+    return value

@@ -33,6 +33,7 @@ from huitong.portal.notices.opening import open_notices
 from huitong.sharing.actions import SharingActions
 from huitong.sharing.calendar import CalendarActions
 from huitong.sharing.ports import Side
+from huitong.sharing.reidentification import ReidentificationActions
 from huitong.sharing.succession import SuccessionActions
 
 Kept = TypeVar("Kept")
@@ -56,6 +57,7 @@ class Doors:
     """The divisions of now, and those that were; another process may change them."""
     sharing: SharingActions
     calendar: CalendarActions
+    reidentification: ReidentificationActions
     succession: SuccessionActions
     intake: IntakeActions
     plans: PlanActions
@@ -202,6 +204,7 @@ def doors_of(platform: Platform, stores: Any, *, accounts: Tokens, clock: Callab
         division_tree=stores.divisions.tree,
         sharing=platform.sharing,
         calendar=platform.calendar,
+        reidentification=platform.reidentification,
         succession=platform.succession,
         intake=platform.intake,
         plans=platform.plans,

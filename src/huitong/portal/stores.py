@@ -43,6 +43,7 @@ from huitong.portal.keyed_answers import DjangoKeyedAnswers
 from huitong.portal.notices.board import DjangoNoticeBoard
 from huitong.portal.notices.ports import NoticeStore
 from huitong.portal.notices.store import DjangoNoticeStore
+from huitong.portal.reidentification_store import DjangoReidentificationStore
 from huitong.portal.rows import (
     VERSION_COLUMNS,
     actor_of,
@@ -959,6 +960,7 @@ class Stores:
         self.loads: LoadStore = DjangoLoadStore(using)
         self.sharing: SharingStore = DjangoSharingStore(using)
         self.calendar: CalendarStore = DjangoCalendarStore(using)
+        self.reidentifications = DjangoReidentificationStore(using)
         self.ledger: LedgerStore = DjangoLedgerStore(using)
         self.uses: Uses = DjangoUses(using)
         self.records: Records = DjangoRecords(using)

@@ -74,10 +74,15 @@ MANNERS: Mapping[str, Manner] = {
             "notices_read",
             "notices_choose_mail",
             "notices_test_webhook",
+            "reidentification_ask",
+            "reidentification_approve",
+            "reidentification_refuse",
+            "reidentification_withdraw",
+            "reidentification_revoke",
         ),
         Manner.WHOLE,
     ),
-    **dict.fromkeys(("use_query", "use_why", "intake_inspect_source"), Manner.NONE),
+    **dict.fromkeys(("use_query", "use_why", "reidentification_reveal", "intake_inspect_source"), Manner.NONE),
 }
 """By operation; one that is not named works outside, or takes no key if its answer has a secret member."""
 READS_ITS_OWN_BODY = frozenset({"intake_take_snapshot"})

@@ -8,6 +8,9 @@ from django.db.models import F, Q
 from huitong.model.party import Role
 from huitong.model.policy import GrantEventKind, GrantState, Mode
 from huitong.model.sharing import RequestEventKind, RequestState
+from huitong.portal.sharing.cases import Reidentification as Reidentification
+from huitong.portal.sharing.cases import ReidentificationEvent as ReidentificationEvent
+from huitong.portal.sharing.cases import ReidentificationToken as ReidentificationToken
 
 STATES = [(value.value, value.value) for value in RequestState]
 KINDS = [(value.value, value.value) for value in RequestEventKind]
