@@ -1,6 +1,7 @@
 """Every operation under odd calls, always the same ones: none makes the server fail, and each answer is as described."""
 
 import itertools
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -14,8 +15,19 @@ from schemathesis.generation import GenerationMode
 from tests.api.conftest import HEZHANG, Instance
 from tests.api.test_api_sharing import WISH
 
+from huitong.portal.api.app import api as description
+from huitong.portal.api.links import LINKS
+
 SEED = 20261122
-EXAMPLES = 25
+EXAMPLES = 200 if os.environ.get("HUITONG_SOAK") else 25
+"""Calls of each operation: the full count in `make soak`, a sample of it otherwise."""
+CHUNKS = 12
+CHECKS = [
+    schemathesis.checks.not_a_server_error,
+    schemathesis.checks.status_code_conformance,
+    schemathesis.checks.content_type_conformance,
+    schemathesis.checks.response_schema_conformance,
+]
 TOKENS = ["officer", "analyst", "operator", "reviewer", "officer", "stranger", "nobody"]
 TABLES = [
     b"household,division,members\nh1,520527000000,3\n",
@@ -84,16 +96,21 @@ def meet(case: Any, known: dict[str, Any], tables: Iterator[bytes]) -> None:
         case.body = next(tables)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
-def test_no_call_makes_the_server_fail(described: tuple[Any, dict[str, Any]], mode: GenerationMode) -> None:
+def labels(chunk: int) -> set[str]:
+    """The operations of a chunk: all chunks together are all operations, and each is short enough for the time that a test has."""
+    every = sorted(f"{operation.methods[0]} /api/v1{operation.path}" for operation in description.operations())
+    return set(every[chunk::CHUNKS])
+
+
+def let_loose(described: tuple[Any, dict[str, Any]], mode: GenerationMode, chunk: int) -> set[str]:
+    """Meet each operation of a chunk with so many calls; those that were met."""
     api, known = described
     api.config.generation.update(modes=[mode])
     met: set[str] = set()
-    every: set[str] = set()
     for found in api.get_all_operations():
         operation = found.ok()
-        every.add(operation.label)
+        if operation.label not in labels(chunk):
+            continue
         tokens, turns, tables = itertools.cycle(TOKENS), itertools.cycle([True, True, False]), itertools.cycle(TABLES)
 
         @seed(SEED)
@@ -109,16 +126,74 @@ def test_no_call_makes_the_server_fail(described: tuple[Any, dict[str, Any]], mo
                 meet(case, known, tables)  # noqa: B023
             response = case.call(headers={"Authorization": f"Bearer {next(tokens)}"})  # noqa: B023
             met.add(case.operation.label)
-            case.validate_response(
-                response,
-                checks=[
-                    schemathesis.checks.not_a_server_error,
-                    schemathesis.checks.status_code_conformance,
-                    schemathesis.checks.content_type_conformance,
-                    schemathesis.checks.response_schema_conformance,
-                ],
-            )
+            case.validate_response(response, checks=CHECKS)
 
         with suppress(SkipTest):  # an operation that takes nothing cannot be given anything wrong
             given(case=operation.as_strategy(generation_mode=mode))(call)()
-    assert met == every if mode is GenerationMode.POSITIVE else len(met) >= 40
+    return met
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_no_call_that_fits_makes_the_server_fail(described: tuple[Any, dict[str, Any]], chunk: int) -> None:
+    assert let_loose(described, GenerationMode.POSITIVE, chunk) == labels(chunk)
+
+
+def first(instance: Instance, operation: str) -> Any:
+    """An answer of an operation that links start from."""
+    if operation == "sharing_submit":
+        return instance.post("requests", WISH)
+    if operation == "sharing_approve":
+        return instance.post(f"requests/{instance.post('requests', WISH).json()['id']}/approve", {}, token="reviewer")
+    if operation == "sharing_grant":
+        made = instance.post("requests", {**WISH, "dataset": "civil.shelter", "rows": None}).json()["grant"]
+        return instance.get(f"grants/{made}")
+    if operation == "use_query":
+        return instance.post("query", {"sql": "SELECT members FROM civil.shelter", "purpose": "education"})
+    if operation == "catalog_publish":
+        (entry,) = [one for one in instance.get("catalog/entries", token="officer").json()["entries"] if one["id"] == "civil.shelter"]
+        return instance.post("datasets", entry, token="officer")
+    if operation == "intake_plan":
+        return instance.post("load-plans", {"dataset": "civil.shelter", "source": SOURCE, "every": "daily 02:30"}, token="officer")
+    kept = {"name": "civil-db", "server": "db.example:5432", "user": "reader", "password": "secret"}
+    return instance.post("credentials", kept, token="officer")
+
+
+def value_of(expression: str, response: Any) -> str:
+    """What a runtime expression of the description means in an answer."""
+    kind, _, place = expression.removeprefix("$response.").partition("#/" if "#/" in expression else ".")
+    return str(response[place] if kind == "header" else response.json()[place])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("start", "link"), [(start, link) for start, links in LINKS.items() for link in links])
+def test_no_call_that_follows_another_makes_the_server_fail(
+    described: tuple[Any, dict[str, Any]], instance: Instance, start: str, link: str
+) -> None:
+    """By the links of the description: ask, then answer or withdraw; publish, then load; plan, then run; query, then the receipt."""
+    api, known = described
+    api.config.generation.update(modes=[GenerationMode.POSITIVE])
+    target, parameters = LINKS[start][link]
+    operation = next(one for found in api.get_all_operations() if (one := found.ok()).definition.raw["operationId"] == target)
+    tokens, tables, statuses = itertools.cycle(TOKENS), itertools.cycle(TABLES), set()
+
+    @seed(SEED)
+    @settings(
+        max_examples=EXAMPLES // 5,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    def follow(case: Any) -> None:
+        answer = first(instance, start)
+        assert answer.status_code < 300, answer.content
+        meet(case, known, tables)
+        case.path_parameters = {name: value_of(expression, answer) for name, expression in parameters.items()}
+        response = case.call(headers={"Authorization": f"Bearer {next(tokens)}"})
+        statuses.add(response.status_code)
+        case.validate_response(response, checks=CHECKS)
+
+    given(case=operation.as_strategy(generation_mode=GenerationMode.POSITIVE))(follow)()
+    assert statuses - {404}, "the link leads to something"

@@ -12,6 +12,7 @@ from ninja.operation import Operation
 from ninja.renderers import JSONRenderer
 
 from huitong.portal.api import idempotency, problems, tables
+from huitong.portal.api.links import add_links
 from huitong.portal.api.results import form_of
 from huitong.portal.api.routes import (
     calendar,
@@ -50,6 +51,7 @@ class Api(NinjaAPI):
         problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         components.update(problem.pop("$defs", {}))
         components["Problem"] = problem
+        add_links(schema["paths"])
         return schema
 
     def create_response(
