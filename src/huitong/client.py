@@ -461,11 +461,17 @@ class Client:
         items: Iterable[Mapping[str, Any] | str],
         until: str,
         division: str | None = None,
+        **terms: Any,
     ) -> JSON:
         """Ask for items of a dataset. An item is its name (default mask) or `{item, mask: {kind, parameters}}`; `until` is
-        the last day of use (YYYY-MM-DD), `division` cuts the rows to a division and all below it."""
+        the last day of use (YYYY-MM-DD), `division` cuts the rows to a division and all below it.
+
+        Further `terms`: `condition` (a list of `{item, comparator, values}`), `subjects` (`{item, identifiers}`), `mode` (`rows` or
+        `aggregate-only`), `k`, `quota` (`{period, rows, queries, calls}`), `linkage` (`purpose`, `alone` or a group), `kind`
+        (`sharing` or `opening`)."""
         wanted = [{"item": item} if isinstance(item, str) else dict(item) for item in items]
         body: JSON = {"dataset": dataset, "purpose": purpose, "legal_basis": legal_basis, "items": wanted, "until": until}
+        body |= _without_none(terms)
         if division is not None:
             body["rows"] = {"division": division}
         return self.submit(body)
@@ -491,11 +497,13 @@ class Client:
         until: str | None = None,
         words: str | None = None,
         weaker_masks: Iterable[str] = (),
+        **terms: Any,
     ) -> JSON:
-        """Answer a request with yes, narrowed if items, division or until are given (role reviewer of the provider).
+        """Answer a request with yes, narrowed if items, division, until or `terms` are given (as for `request`; comparisons of a
+        condition are added to those asked for; role reviewer of the provider).
 
         `weaker_masks` names the items whose mask shows more than the default of their grade, and is agreed to expressly."""
-        body: JSON = {"words": words, "until": until}
+        body: JSON = {"words": words, "until": until, **terms}
         if items is not None:
             body["items"] = [{"item": item} if isinstance(item, str) else dict(item) for item in items]
         if division is not None:
@@ -526,9 +534,10 @@ class Client:
         items: Iterable[Mapping[str, Any] | str] | None = None,
         division: str | None = None,
         until: str | None = None,
+        **terms: Any,
     ) -> JSON:
         """Supply what was missing from a request of one's office; what else is given is asked for instead."""
-        body: JSON = {"words": words, "purpose": purpose, "legal_basis": legal_basis, "until": until}
+        body: JSON = {"words": words, "purpose": purpose, "legal_basis": legal_basis, "until": until, **terms}
         if items is not None:
             body["items"] = [{"item": item} if isinstance(item, str) else dict(item) for item in items]
         if division is not None:

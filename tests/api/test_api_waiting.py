@@ -63,3 +63,24 @@ def test_a_colleague_answers_in_the_place_of_a_reviewer(instance: Instance) -> N
     assert [one["id"] for one in instance.get("delegations", token="officer").json()["delegations"]] == [made.json()["id"]]
     assert instance.get("delegations", token="stranger").json()["delegations"] == []
     assert date.fromisoformat(ended["valid_until"]) == date(2026, 11, 27)
+
+
+def test_further_terms_are_asked_for_shown_and_narrowed(instance: Instance) -> None:
+    condition = [{"item": "members", "comparator": "at-least", "values": ["2"]}]
+    quota = {"period": "day", "rows": 500, "queries": 20}
+    made = instance.post("requests", {**WISH, "condition": condition, "quota": quota, "linkage": "alone"})
+    assert made.status_code == 201, made.content
+    wish = made.json()["wish"]
+    assert wish["condition"] == condition and wish["quota"] == {**quota, "calls": None} and wish["linkage"] == "alone"
+    less = {"quota": {**quota, "rows": 100}, "condition": [{"item": "members", "comparator": "at-least", "values": ["4"]}]}
+    granted = instance.post(f"requests/{made.json()['id']}/approve", {**less, "words": "够用"}, token="reviewer")
+    assert granted.status_code == 200, granted.content
+    terms = instance.get(f"grants/{granted.json()['grant']}").json()
+    assert terms["quota"]["rows"] == 100
+    assert terms["condition"] == less["condition"], "the tighter comparison stands for both"
+
+
+def test_a_wider_quota_than_asked_for_is_not_a_narrowing(instance: Instance) -> None:
+    made = instance.post("requests", {**WISH, "quota": {"period": "day", "rows": 500}}).json()["id"]
+    wider = instance.post(f"requests/{made}/approve", {"quota": {"period": "day", "rows": 501}}, token="reviewer")
+    assert wider.status_code == 422 and wider.json()["code"] == "narrowing-quota-wider"

@@ -14,6 +14,7 @@ from huitong.cli.catalogue import choice, instant_text, mask_text, office_text
 from huitong.cli.door import open_client
 from huitong.cli.language import words
 from huitong.cli.output import remark, show_one, show_rows, show_table
+from huitong.cli.terms import rules, shown_rules, terms_options
 from huitong.errors import InputInvalid, Reason
 
 request = Group("request", no_args_is_help=True)
@@ -56,13 +57,21 @@ def parse_items(written: Sequence[str]) -> list[dict[str, Any]]:
 @click.option("--item", "items", multiple=True, metavar="ITEM[:MASK]")
 @click.option("--until", metavar="YYYY-MM-DD")
 @division_option
+@click.option("--kind", type=click.Choice(["sharing", "opening"]))
+@terms_options
 @click.pass_context
 def request_submit(
-    context: click.Context, /, file: Path | None, items: tuple[str, ...], division: str | None, **stated: str | None
+    context: click.Context,
+    /,
+    file: Path | None,
+    items: tuple[str, ...],
+    division: str | None,
+    **stated: Any,
 ) -> None:
     """What is said on the command line stands above what the file says."""
     wish = read_wish(file) if file else {}
-    wish |= {name: value for name, value in stated.items() if value is not None}
+    plain = ("dataset", "purpose", "legal_basis", "until", "kind")
+    wish |= {name: stated[name] for name in plain if stated[name] is not None} | rules(stated)
     if items:
         wish["items"] = parse_items(items)
     if division is not None:
@@ -124,6 +133,7 @@ def request_show(identifier: str) -> None:
 @click.option("--until", metavar="YYYY-MM-DD")
 @words_option
 @click.option("--weaker-mask", "weaker_masks", multiple=True, metavar="ITEM")
+@terms_options
 def request_approve(
     identifier: str,
     items: tuple[str, ...],
@@ -131,10 +141,12 @@ def request_approve(
     until: str | None,
     said: str | None,
     weaker_masks: tuple[str, ...],
+    **terms: Any,
 ) -> None:
     narrowed = parse_items(items) if items else None
+    stated = {"division": division, "until": until, "words": said, "weaker_masks": weaker_masks, **rules(terms)}
     with open_client() as client:
-        made = client.approve(identifier, items=narrowed, division=division, until=until, words=said, weaker_masks=weaker_masks)
+        made = client.approve(identifier, items=narrowed, **stated)
     show_request(made)
 
 
@@ -186,6 +198,7 @@ def request_ask_supplement(identifier: str, said: str) -> None:
 @items_option
 @division_option
 @click.option("--until", metavar="YYYY-MM-DD")
+@terms_options
 def request_supplement(
     identifier: str,
     said: str,
@@ -194,12 +207,12 @@ def request_supplement(
     items: tuple[str, ...],
     division: str | None,
     until: str | None,
+    **terms: Any,
 ) -> None:
     wanted = parse_items(items) if items else None
+    stated = {"division": division, "until": until, "purpose": purpose, "legal_basis": legal_basis, **rules(terms)}
     with open_client() as client:
-        made = client.supplement(
-            identifier, words=said, purpose=purpose, legal_basis=legal_basis, items=wanted, division=division, until=until
-        )
+        made = client.supplement(identifier, words=said, items=wanted, **stated)
     show_request(made)
 
 
@@ -268,6 +281,7 @@ def _terms(terms: dict[str, Any]) -> list[tuple[str, Any]]:
         ("legal_basis", terms["legal_basis"]),
         ("items", "\n".join(f"{one['item']} ({mask_text(one['mask'])})" for one in terms["items"])),
         ("rows_of", f"{terms['rows']['item']} = {terms['rows']['division']}" if terms["rows"] else words("all-rows")),
+        *shown_rules(terms),
     ]
 
 

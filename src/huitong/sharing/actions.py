@@ -13,14 +13,14 @@ from huitong.model.catalog import Dataset, Sharing, Snapshot
 from huitong.model.ledger import EntryKind
 from huitong.model.notice import NoticeKind
 from huitong.model.party import Actor, Role
-from huitong.model.policy import Grant, GrantEvent, GrantEventKind, GrantState, Mode
-from huitong.model.sharing import Request, RequestEvent, RequestEventKind, RequestState, Wish
+from huitong.model.policy import Comparison, Grant, GrantEvent, GrantEventKind, GrantState, Mode, Quota
+from huitong.model.sharing import Linkage, Request, RequestEvent, RequestEventKind, RequestKind, RequestState, Wish
 from huitong.sharing.absence import Absence
 from huitong.sharing.availability import Availability, availability
 from huitong.sharing.continuing import Continuing
 from huitong.sharing.deadline import answer_working_days, local_day
 from huitong.sharing.judging import shared_as
-from huitong.sharing.parts import RULE, about_grant, role_missing, written
+from huitong.sharing.parts import RULE, ListedSubjects, about_grant, role_missing, written
 from huitong.sharing.ports import (
     Side,
 )
@@ -55,9 +55,16 @@ class SharingActions(Waiting, Continuing, Absence):
         division: str | None = None,
         mode: Mode = Mode.ROWS,
         by: Actor | None = None,
+        kind: RequestKind = RequestKind.SHARING,
+        condition: Iterable[Comparison] = (),
+        subjects: ListedSubjects | None = None,
+        k: int | None = None,
+        quota: Quota | None = None,
+        linkage: Linkage | str = Linkage.PURPOSE,
     ) -> Wish:
         """A wish in the words of a form; an item without a mask is asked for with its default mask. With `by`, a dataset that the
-        actor's office may not know of is NotFound `dataset-unknown`, as one that does not exist."""
+        actor's office may not know of is NotFound `dataset-unknown`, as one that does not exist. The identifiers of a list of subjects
+        are kept in the lake; the wish only names the list."""
         dataset = self._dataset(dataset_id) if by is None else self._known_dataset(dataset_id, by)
         return make_wish(
             dataset,
@@ -68,6 +75,12 @@ class SharingActions(Waiting, Continuing, Absence):
             division=division,
             mode=mode,
             masks=self.grading.masks,
+            kind=kind,
+            condition=condition,
+            subjects=self._kept(dataset, subjects),
+            k=k,
+            quota=quota,
+            linkage=linkage,
         )
 
     def submit(self, wish: Wish, *, by: Actor) -> Request:
@@ -106,14 +119,33 @@ class SharingActions(Waiting, Continuing, Absence):
         items: Iterable[WishedItem] | None = None,
         division: str | None = None,
         until: date | None = None,
+        condition: Iterable[Comparison] | None = None,
+        subjects: ListedSubjects | None = None,
+        mode: Mode | None = None,
+        k: int | None = None,
+        quota: Quota | None = None,
+        linkage: Linkage | str | None = None,
     ) -> Wish:
         """What a reviewer states, put in the place of what was asked, or of what a first reviewer agreed to; what is not stated
-        stays as it is there, masks too."""
+        stays as it is there, masks too. Comparisons are added to those that stand."""
         request = self.request(request_id, by=by)
         dataset = self._dataset(request.dataset)
         endorsed = self._endorsement(request, besides={by.person})
         wish = endorsed.wish if endorsed is not None and endorsed.wish is not None else request.wish
-        return narrow_wish(wish, dataset, items=items, division=division, until=until, masks=self.grading.masks)
+        return narrow_wish(
+            wish,
+            dataset,
+            items=items,
+            division=division,
+            until=until,
+            masks=self.grading.masks,
+            condition=condition,
+            subjects=self._kept(dataset, subjects),
+            mode=mode,
+            k=k,
+            quota=quota,
+            linkage=linkage,
+        )
 
     def approve(
         self,
@@ -149,10 +181,11 @@ class SharingActions(Waiting, Continuing, Absence):
             within = endorsed.wish if endorsed is not None and endorsed.wish is not None else request.wish
             agreed = within if narrowed is None else narrowed
             faults = [
-                *faults_of_narrowing(agreed, request.wish, divisions=self.divisions, today=today),
+                *faults_of_narrowing(agreed, request.wish, divisions=self.divisions, today=today, lists=self.lists),
                 *faults_of_wish(agreed, dataset, divisions=self.divisions, today=today),
             ]
-            if endorsed is not None and (wider := faults_of_narrowing(agreed, within, divisions=self.divisions, today=today)):
+            tree, lists = self.divisions, self.lists
+            if endorsed is not None and (wider := faults_of_narrowing(agreed, within, divisions=tree, today=today, lists=lists)):
                 faults += [Reason("wider-than-endorsed", {"request": request.id, "first": endorsed.actor}), *wider]
             if faults:
                 raise InputInvalid(*dict.fromkeys(faults))

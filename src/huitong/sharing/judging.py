@@ -113,6 +113,8 @@ class Judging(SharingParts):
         self._refuse_if_closed(by, today)
         if faults := faults_of_wish(wish, dataset, divisions=self.divisions, today=today):
             raise InputInvalid(*faults)
+        if wish.subjects is not None and (self.lists is None or not self.lists.contained(wish.subjects, wish.subjects)):
+            raise InputInvalid.because("subjects-gone", dataset=dataset.id, item=wish.subjects.item)
         grade = self.grade_of_wish(wish, dataset, office=by.office)
         refusals = self._refusals_of_grade(wish, dataset, grade) + self._refusals_of_masks(wish, dataset)
         if refusals and shared_as(dataset, wish.kind) is not Sharing.NOT_SHARED:

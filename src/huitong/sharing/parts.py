@@ -1,18 +1,18 @@
 """What every verb of sharing is made of: the ports, one transaction for each change, and the checks that several verbs make."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
 from huitong.catalog.succession import refuse_if_closed
-from huitong.errors import Conflict, NotFound, Reason, Refused
+from huitong.errors import Conflict, InputInvalid, NotFound, Reason, Refused, Unavailable
 from huitong.model.catalog import Dataset
 from huitong.model.ledger import EntryKind
 from huitong.model.notice import Notice, NoticeKind
 from huitong.model.party import Actor, Role
-from huitong.model.policy import Grant
+from huitong.model.policy import Grant, SubjectRows
 from huitong.model.sharing import NEXT, OPEN_STATES, Request, RequestEvent, RequestEventKind, RequestState
 from huitong.policy.grading import GradingScheme, scheme
 from huitong.sharing.availability import ReviewerRoll
@@ -33,7 +33,10 @@ from huitong.sharing.ports import (
     SideTableBuilder,
     Transactions,
 )
+from huitong.sharing.subjects import SubjectLists
 
+ListedSubjects = tuple[str | None, Iterable[str]]
+"""An item (None: the dataset's key item) and the identifiers of a list of subjects, as they come from a form."""
 RULE = "rule"
 """Who answers when no person does."""
 
@@ -61,6 +64,8 @@ class SharingParts:
     """Who answers in whose place."""
     regulators: RegulatorRoll | None = None
     """Who is told when an answer is late; without it, no regulator is."""
+    lists: SubjectLists | None = None
+    """Where lists of subjects are kept; without it none can be stated."""
     notices: NoticeBoard = field(default_factory=NoBoard)
     """Where each change tells of itself, inside its transaction."""
 
@@ -103,6 +108,18 @@ class SharingParts:
         if not dataset.is_known_to(by.office):
             raise NotFound.because("dataset-unknown", dataset=dataset_id)
         return dataset
+
+    def _kept(self, dataset: Dataset, listed: ListedSubjects | None) -> SubjectRows | None:
+        """The list of subjects, put where its identifiers are kept. Raises InputInvalid `item-unknown` and what keeping it raises."""
+        if listed is None:
+            return None
+        name = listed[0] or dataset.key or ""
+        item = dataset.item(name)
+        if item is None:
+            raise InputInvalid.because("item-unknown", dataset=dataset.id, item=name or "-")
+        if self.lists is None:
+            raise Unavailable.because("subjects-not-kept", dataset=dataset.id)
+        return self.lists.keep(listed[1], dataset=dataset.id, item=item.name)
 
     def _refuse_if_closed(self, by: Actor, today: date) -> None:
         refuse_if_closed(self.parties.office(by.office), today)

@@ -4,6 +4,7 @@ speaks. Deadlines follow from the events (`deadline.due_of`); what nobody does i
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from huitong.catalog.canonical import plain
 from huitong.errors import Conflict, InputInvalid, Refused
@@ -14,7 +15,7 @@ from huitong.model.policy import GrantEvent, GrantEventKind, Purpose
 from huitong.model.sharing import Request, RequestEvent, RequestEventKind, RequestState, Wish
 from huitong.sharing.answering import Answering
 from huitong.sharing.deadline import due_of, limits, local_day
-from huitong.sharing.parts import RULE, role_missing, written
+from huitong.sharing.parts import RULE, ListedSubjects, role_missing, written
 from huitong.sharing.wishes import WishedItem, narrow_wish
 
 
@@ -110,13 +111,15 @@ class Waiting(Answering):
         purpose: str | None = None,
         legal_basis: str | None = None,
         items: Iterable[WishedItem] | None = None,
-        division: str | None = None,
-        until: date | None = None,
+        subjects: ListedSubjects | None = None,
+        **stated: Any,
     ) -> Wish:
-        """What the applicant states, put in the place of what was asked; what is not stated stays. For `supplement`, which judges it."""
+        """What the applicant states (further keywords as `narrow_wish` takes them), put in the place of what was asked; what is not
+        stated stays. For `supplement`, which judges it."""
         request = self.request(request_id, by=by)
         dataset = self._dataset(request.dataset)
-        wish = narrow_wish(request.wish, dataset, items=items, division=division, until=until, masks=self.grading.masks)
+        listed = self._kept(dataset, subjects)
+        wish = narrow_wish(request.wish, dataset, items=items, subjects=listed, masks=self.grading.masks, **stated)
         before = request.wish.purpose
         return replace(wish, purpose=Purpose(code=purpose or before.code, legal_basis=legal_basis or before.legal_basis))
 

@@ -13,8 +13,9 @@ from huitong.model.catalog import LoadMode, Openness, ResourceFormat, Sharing, S
 from huitong.model.party import DivisionLevel, Role
 from huitong.model.policy import GrantState, MaskKind
 from huitong.model.quality import DriftKind, SuggestionState
-from huitong.model.sharing import RequestEventKind, RequestState
+from huitong.model.sharing import RequestEventKind, RequestKind, RequestState
 from huitong.portal.api.limits import LIMITS
+from huitong.portal.api.schemas_terms import ConditionOut, NarrowedIn, QuotaOut, SubjectsOut, TermsIn
 from huitong.sharing.availability import AvailabilityKind
 
 
@@ -808,7 +809,7 @@ class RowsIn(Strict):
 Items = Annotated[list[ItemTermIn], Field(min_length=1, max_length=2000)]
 
 
-class RequestIn(Strict):
+class RequestIn(TermsIn):
     """What an office asks for; `until` is the last day of use."""
 
     dataset: Name
@@ -817,10 +818,11 @@ class RequestIn(Strict):
     items: Items
     rows: RowsIn | None = None
     until: Day
+    kind: RequestKind = Field(RequestKind.SHARING, description="`opening`: an application for conditionally open data")
 
 
-class ApproveIn(Strict):
-    """Yes; with items, rows or until: yes to that part of it."""
+class ApproveIn(NarrowedIn):
+    """Yes; with items, rows, until or further terms: yes to that part of it."""
 
     items: Items | None = None
     rows: RowsIn | None = None
@@ -873,6 +875,12 @@ class WishOut(Schema):
     rows: RowsOut | None
     mode: str
     until: Day
+    kind: RequestKind
+    condition: list[ConditionOut]
+    subjects: SubjectsOut | None
+    k: int | None
+    quota: QuotaOut | None
+    linkage: str
 
 
 class EventOut(Schema):
@@ -928,6 +936,10 @@ class GrantOut(Schema):
     items: list[ItemTermOut]
     rows: RowsOut | None
     mode: str
+    condition: list[ConditionOut]
+    subjects: SubjectsOut | None
+    k: int | None
+    quota: QuotaOut | None
     linkage_group: str
     valid_from: datetime
     valid_until: datetime

@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints
 from huitong.model.party import Role
 from huitong.model.policy import GrantEventKind
 from huitong.portal.api.schemas import NO_NUL, Day, ItemTermIn, Name, OfficeReference, RowsIn, Strict, Words
+from huitong.portal.api.schemas_terms import NarrowedIn
 
 Account = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=NO_NUL)]
 
@@ -19,7 +20,7 @@ class SupplementAskedIn(Strict):
     words: Words
 
 
-class SupplementIn(Strict):
+class SupplementIn(NarrowedIn):
     """What was missing, in words; with any of the other fields the request asks for that instead."""
 
     words: Words

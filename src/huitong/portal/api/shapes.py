@@ -19,6 +19,7 @@ from huitong.model.quality import Drift, GradingSuggestion, QualityReport, Sugge
 from huitong.model.sharing import Request, RequestEvent, Wish
 from huitong.model.text import BilingualText
 from huitong.policy.grading import EffectiveGrade, GradingScheme
+from huitong.portal.api import shapes_terms
 from huitong.portal.api.language import sentence
 from huitong.portal.api.limits import LIMITS
 from huitong.portal.doors import doors
@@ -433,6 +434,8 @@ def wish(found: Wish) -> JSON:
         "rows": rows(found.rows),
         "mode": found.mode.value,
         "until": found.until,
+        "kind": found.kind,
+        **shapes_terms.rules(found),
     }
 
 
@@ -485,6 +488,7 @@ def grant(found: Grant) -> JSON:
         "items": item_terms(found.terms.items),
         "rows": rows(found.terms.rows),
         "mode": found.terms.mode.value,
+        **shapes_terms.rules(found.terms),
         "linkage_group": found.terms.linkage_group,
         "valid_from": found.terms.valid_from,
         "valid_until": found.terms.valid_until,

@@ -23,6 +23,8 @@ from huitong.portal.api.schemas import (
     RevokeIn,
     WithdrawIn,
 )
+from huitong.portal.api.schemas_rights import SupplementIn
+from huitong.portal.api.schemas_terms import rules_in
 from huitong.portal.doors import doors
 from huitong.sharing.ports import Side
 
@@ -34,6 +36,12 @@ def wished(items: list[ItemTermIn] | None) -> list[tuple[str, Mask | None]] | No
     if items is None:
         return None
     return [(one.item, Mask(one.mask.kind, one.mask.parameters) if one.mask else None) for one in items]
+
+
+def stated(body: RequestIn | ApproveIn | SupplementIn) -> dict[str, Any]:
+    """Rows, last day and the further terms, as the core takes them."""
+    listed = (body.subjects.item, body.subjects.identifiers) if body.subjects else None
+    return {"division": body.rows.division if body.rows else None, "until": body.until, "subjects": listed, **rules_in(body)}
 
 
 def shape(found: Any) -> Any:
@@ -49,8 +57,8 @@ def submit(request: HttpRequest, body: RequestIn) -> Any:
         purpose=body.purpose,
         legal_basis=body.legal_basis,
         items=wished(body.items) or [],
-        division=body.rows.division if body.rows else None,
-        until=body.until,
+        **stated(body),
+        kind=body.kind,
         by=actor(request),
     )
     return Status(201, shape(doors().sharing.submit(wish, by=actor(request))))
@@ -76,8 +84,8 @@ def show(request: HttpRequest, request_id: Id) -> Any:
 @router.post("/requests/{request_id}/approve", response=RequestOut, auth=SHARE, openapi_extra=signed_in(400, 404, 409))
 def approve(request: HttpRequest, request_id: Id, body: ApproveIn) -> Any:
     """Answer with yes; with items, rows or until: yes to that part of it (role reviewer of the managing office)."""
-    sharing, by, division = doors().sharing, actor(request), body.rows.division if body.rows else None
-    agreed = sharing.narrowed(request_id, by=by, items=wished(body.items), division=division, until=body.until)
+    sharing, by = doors().sharing, actor(request)
+    agreed = sharing.narrowed(request_id, by=by, items=wished(body.items), **stated(body))
     return shape(sharing.approve(request_id, by=by, narrowed=agreed, words=body.words, weaker_masks=body.weaker_masks))
 
 

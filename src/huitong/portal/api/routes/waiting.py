@@ -12,7 +12,7 @@ from huitong.portal.api import shapes
 from huitong.portal.api.auth import READ, SHARE, actor
 from huitong.portal.api.forms import signed_in
 from huitong.portal.api.parameters import Id, Limit, Offset
-from huitong.portal.api.routes.sharing import shape, wished
+from huitong.portal.api.routes.sharing import shape, stated, wished
 from huitong.portal.api.schemas import RequestOut, Requests
 from huitong.portal.api.schemas_rights import (
     ContinueIn,
@@ -34,11 +34,10 @@ DONE = signed_in(400, 404, 409)
 
 def _restated(request_id: str, body: SupplementIn, by: Actor) -> Wish | None:
     """What is asked for from now on; None if nothing but words was supplied."""
-    division = body.rows.division if body.rows else None
-    stated = {"purpose": body.purpose, "legal_basis": body.legal_basis, "division": division, "until": body.until}
-    if body.items is None and all(part is None for part in stated.values()):
+    if not body.model_dump(exclude={"words"}, exclude_none=True):
         return None
-    return doors().sharing.restated(request_id, by=by, items=wished(body.items), **stated)  # type: ignore[arg-type]
+    named: dict[str, Any] = {"purpose": body.purpose, "legal_basis": body.legal_basis}
+    return doors().sharing.restated(request_id, by=by, items=wished(body.items), **named, **stated(body))
 
 
 @router.get("/late-requests", response=Requests, openapi_extra=signed_in())
