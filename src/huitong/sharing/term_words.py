@@ -1,0 +1,70 @@
+"""Terms in words, for a person who signs: masks, comparisons, quotas, instants, in either language (`words/*/document.toml`)."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from huitong.errors import Reason
+from huitong.model.catalog import Dataset
+from huitong.model.policy import Comparator, Comparison, Mask, MaskKind, Mode, Quota, Terms
+from huitong.words import render
+
+
+def said(key: str, language: str, **parameters: str | int) -> str:
+    """The words of `document-{key}`."""
+    return render(Reason(f"document-{key}", parameters), language)
+
+
+def instant_words(instant: datetime, time_zone: str, language: str) -> str:
+    """An instant to the minute, by the wall clock of the instance."""
+    local = instant.astimezone(ZoneInfo(time_zone))
+    return said(
+        "instant", language, year=local.year, month=f"{local.month:02d}", day=f"{local.day:02d}", time=f"{local:%H:%M}", zone=time_zone
+    )
+
+
+def mask_words(mask: Mask, language: str) -> str:
+    """How an item leaves."""
+    parameters = dict(mask.parameters)
+    if mask.kind is MaskKind.PARTIAL and set(parameters) == {"first", "last"}:
+        return said("mask-partial", language, **parameters)
+    if mask.kind is MaskKind.GENERALISE and set(parameters) == {"step"}:
+        return said("mask-generalise-step", language, **parameters)
+    if mask.kind is MaskKind.GENERALISE and set(parameters) == {"to"} and parameters["to"] in GENERALISED:
+        return said(f"mask-generalise-{parameters['to']}", language)
+    if parameters or mask.kind in (MaskKind.PARTIAL, MaskKind.GENERALISE):
+        return said("mask-other", language, mask=mask.kind.value, parameters=", ".join(f"{k}={v}" for k, v in sorted(parameters.items())))
+    return said(f"mask-{mask.kind.value}", language)
+
+
+GENERALISED = ("year", "month", "city", "county", "township", "birth-year")
+"""To what `generalise` can make a value coarser, by name."""
+
+
+def items_of(dataset: Dataset, language: str) -> Mapping[str, str]:
+    """The items of a dataset with their titles: `name (title)`."""
+    return {item.name: said("item", language, name=item.name, title=item.title.in_language(language)) for item in dataset.items}
+
+
+def comparison_words(one: Comparison, dataset: Dataset, language: str) -> str:
+    """One comparison, e.g. `amount (Amount) is at least 3000`."""
+    item = items_of(dataset, language).get(one.item, one.item)
+    if one.comparator in (Comparator.KNOWN, Comparator.MISSING):
+        return said(f"comparison-{one.comparator.value}", language, item=item)
+    return said(f"comparison-{one.comparator.value}", language, item=item, values=said("comma", language).join(one.values))
+
+
+def mode_words(terms: Terms, language: str) -> str:
+    """What kind of answers there are."""
+    if terms.mode is Mode.AGGREGATE_ONLY:
+        return said("mode-aggregate-only", language, k=terms.k or 0)
+    return said("mode-rows", language)
+
+
+def quota_words(quota: Quota | None, language: str) -> str:
+    """How much may be used."""
+    if quota is None:
+        return said("quota-none", language)
+    limits = {"rows": quota.rows, "queries": quota.queries, "calls": quota.calls}
+    told = [said(f"quota-{name}", language, count=f"{limit:,}") for name, limit in limits.items() if limit is not None]
+    return said(f"quota-per-{quota.period.value}", language, limits=said("comma", language).join(told))
