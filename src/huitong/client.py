@@ -593,6 +593,21 @@ class Client:
         """One grant with its terms."""
         return self._json("GET", f"grants/{_part(identifier)}")
 
+    def grant_odrl(self, identifier: str, *, version: int | None = None) -> JSON:
+        """The agreement of a grant as ODRL 2.2 in JSON-LD, of a version or the newest."""
+        headers = {"Accept": "application/ld+json"}
+        return self._json("GET", f"grants/{_part(identifier)}/odrl", query={"version": version}, headers=headers)
+
+    def grant_document(self, identifier: str, *, version: int | None = None, form: str = "md") -> str:
+        """The agreement of a grant to read, in the client's language: `md` (Markdown) or `html` (a page to print)."""
+        headers = {"Accept": "text/html" if form == "html" else "text/markdown"}
+        query = _without_none({"version": version})
+        return self._send("GET", f"grants/{_part(identifier)}/document", params=query, headers=headers).text
+
+    def grant_versions(self, identifier: str) -> JSON:
+        """Every version of a grant with its hash, and what changed between them."""
+        return self._json("GET", f"grants/{_part(identifier)}/versions")
+
     def revoke(self, identifier: str, *, words: str) -> JSON:
         """End a grant that one's office gave; it bites at the next request."""
         return self._json("POST", f"grants/{_part(identifier)}/revoke", json={"words": words})

@@ -28,6 +28,7 @@ from huitong.policy.grading import GradingScheme, effective_grade, floor_faults,
 from huitong.settings import Settings
 from huitong.sharing.actions import SharingActions
 from huitong.sharing.calendar import CalendarActions, CalendarStore, InstanceCalendar
+from huitong.sharing.document import GrantDocuments
 from huitong.sharing.ports import NoticeBoard
 from huitong.sharing.reidentification import ReidentificationActions
 from huitong.sharing.succession import SuccessionActions
@@ -60,6 +61,7 @@ class Platform:
     sharing: SharingActions
     calendar: CalendarActions
     reidentification: ReidentificationActions
+    documents: GrantDocuments
     succession: SuccessionActions
     intake: IntakeActions
     plans: PlanActions
@@ -205,6 +207,16 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         settings=settings,
         catalog=catalog,
         sharing=sharing,
+        documents=GrantDocuments(
+            sharing=stores.sharing,
+            catalog=stores.catalog,
+            parties=stores.parties,
+            divisions=stores.divisions,
+            clock=clock,
+            time_zone=settings.time_zone,
+            instance=settings.name,
+            grading=grading,
+        ),
         calendar=CalendarActions(
             store=stores.calendar,
             transactions=stores.transactions,

@@ -18,7 +18,11 @@ from huitong.cli.terms import rules, shown_rules, terms_options
 from huitong.errors import InputInvalid, Reason
 
 request = Group("request", no_args_is_help=True)
-grant = Group("grant", no_args_is_help=True)
+grant = Group(
+    "grant",
+    no_args_is_help=True,
+    lazy={"document": "huitong.cli.documents:grant_document", "versions": "huitong.cli.documents:grant_versions"},
+)
 limit = click.option("--limit", type=click.IntRange(1, 500), default=20)
 offset = click.option("--offset", type=click.IntRange(0), default=0)
 items_option = click.option("--item", "items", multiple=True, metavar="ITEM[:MASK]")

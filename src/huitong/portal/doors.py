@@ -32,6 +32,7 @@ from huitong.portal.notices.actions import Notices
 from huitong.portal.notices.opening import open_notices
 from huitong.sharing.actions import SharingActions
 from huitong.sharing.calendar import CalendarActions
+from huitong.sharing.document import GrantDocuments
 from huitong.sharing.ports import Side
 from huitong.sharing.reidentification import ReidentificationActions
 from huitong.sharing.succession import SuccessionActions
@@ -58,6 +59,7 @@ class Doors:
     sharing: SharingActions
     calendar: CalendarActions
     reidentification: ReidentificationActions
+    documents: GrantDocuments
     succession: SuccessionActions
     intake: IntakeActions
     plans: PlanActions
@@ -205,6 +207,7 @@ def doors_of(platform: Platform, stores: Any, *, accounts: Tokens, clock: Callab
         sharing=platform.sharing,
         calendar=platform.calendar,
         reidentification=platform.reidentification,
+        documents=platform.documents,
         succession=platform.succession,
         intake=platform.intake,
         plans=platform.plans,

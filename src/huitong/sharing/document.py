@@ -24,6 +24,7 @@ from huitong.sharing.term_words import (
     items_of,
     mask_words,
     mode_words,
+    named,
     quota_words,
     said,
 )
@@ -100,7 +101,7 @@ class GrantRecord:
         """Name and code of a division; names are Chinese in both languages."""
         found = self.divisions.get(code)
         line = "".join(one.name for one in self.divisions.line(code)) if found else ""
-        return said("division", language, name=line, code=code) if line else code
+        return named(line, code, language) if line else code
 
 
 @dataclass(frozen=True, kw_only=True)

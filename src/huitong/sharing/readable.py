@@ -12,7 +12,7 @@ from huitong.policy.odrl import profile
 from huitong.sharing.deadline import last_day
 from huitong.sharing.document import GrantRecord
 from huitong.sharing.purposes import purposes
-from huitong.sharing.term_words import comparison_words, instant_words, mask_words, mode_words, quota_words, said
+from huitong.sharing.term_words import comparison_words, in_chinese, instant_words, mask_words, mode_words, named, quota_words, said
 from huitong.words import render
 
 
@@ -109,7 +109,7 @@ def _parties(record: GrantRecord, language: str) -> Section:
 def _data(record: GrantRecord, language: str) -> Section:
     dataset = record.dataset
     facts = [
-        (said("dataset", language), said("item", language, name=dataset.id, title=dataset.title.in_language(language))),
+        (said("dataset", language), named(dataset.id, dataset.title.in_language(language), language)),
         (said("abstract", language), dataset.abstract.in_language(language)),
         (said("classification", language), dataset.classification),
         (said("sharing", language), said(f"sharing-{dataset.sharing.value}", language)),
@@ -125,9 +125,9 @@ def _data(record: GrantRecord, language: str) -> Section:
 def _purpose(record: GrantRecord, language: str) -> Section:
     purpose = record.grant.terms.purpose
     words = purposes().get(purpose.code)
-    named = said("item", language, name=purpose.code, title=words.in_language(language)) if words else purpose.code
+    titled = named(purpose.code, words.in_language(language), language) if words else purpose.code
     return Section(
-        said("purpose", language), facts=((said("purpose", language), named), (said("legal-basis", language), purpose.legal_basis))
+        said("purpose", language), facts=((said("purpose", language), titled), (said("legal-basis", language), purpose.legal_basis))
     )
 
 
@@ -172,8 +172,7 @@ def _use(record: GrantRecord, language: str) -> Section:
 
 
 def _rules(language: str) -> Section:
-    zh = language.lower().startswith("zh")
-    rows = tuple((told["zh" if zh else "en"], told["source"]) for told in profile()["rule"].values())
+    rows = tuple((told["zh" if in_chinese(language) else "en"], told["source"]) for told in profile()["rule"].values())
     header = (said("rule", language), said("where-from", language))
     return Section(said("rules", language), header=header, rows=rows)
 

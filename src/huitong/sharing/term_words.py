@@ -1,6 +1,6 @@
 """Terms in words, for a person who signs: masks, comparisons, quotas, instants, in either language (`words/*/document.toml`)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -13,6 +13,21 @@ from huitong.words import render
 def said(key: str, language: str, **parameters: str | int) -> str:
     """The words of `document-{key}`."""
     return render(Reason(f"document-{key}", parameters), language)
+
+
+def in_chinese(language: str) -> bool:
+    """Whether a tag means Chinese."""
+    return language.lower().startswith("zh")
+
+
+def listed(parts: Iterable[str], language: str) -> str:
+    """Several things, with the comma of the language between them."""
+    return ("、" if in_chinese(language) else ", ").join(parts)
+
+
+def named(name: str, title: str, language: str) -> str:
+    """A name with its title behind it, in the brackets of the language."""
+    return f"{name}（{title}）" if in_chinese(language) else f"{name} ({title})"
 
 
 def instant_words(instant: datetime, time_zone: str, language: str) -> str:
@@ -43,7 +58,7 @@ GENERALISED = ("year", "month", "city", "county", "township", "birth-year")
 
 def items_of(dataset: Dataset, language: str) -> Mapping[str, str]:
     """The items of a dataset with their titles: `name (title)`."""
-    return {item.name: said("item", language, name=item.name, title=item.title.in_language(language)) for item in dataset.items}
+    return {item.name: named(item.name, item.title.in_language(language), language) for item in dataset.items}
 
 
 def comparison_words(one: Comparison, dataset: Dataset, language: str) -> str:
@@ -51,7 +66,7 @@ def comparison_words(one: Comparison, dataset: Dataset, language: str) -> str:
     item = items_of(dataset, language).get(one.item, one.item)
     if one.comparator in (Comparator.KNOWN, Comparator.MISSING):
         return said(f"comparison-{one.comparator.value}", language, item=item)
-    return said(f"comparison-{one.comparator.value}", language, item=item, values=said("comma", language).join(one.values))
+    return said(f"comparison-{one.comparator.value}", language, item=item, values=listed(one.values, language))
 
 
 def mode_words(terms: Terms, language: str) -> str:
@@ -67,4 +82,4 @@ def quota_words(quota: Quota | None, language: str) -> str:
         return said("quota-none", language)
     limits = {"rows": quota.rows, "queries": quota.queries, "calls": quota.calls}
     told = [said(f"quota-{name}", language, count=f"{limit:,}") for name, limit in limits.items() if limit is not None]
-    return said(f"quota-per-{quota.period.value}", language, limits=said("comma", language).join(told))
+    return said(f"quota-per-{quota.period.value}", language, limits=listed(told, language))

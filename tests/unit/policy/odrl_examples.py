@@ -117,7 +117,7 @@ WRITING = Writing(
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12)
 names = st.from_regex(r"[a-z][a-z_0-9]{0,11}", fullmatch=True)
 masks = st.builds(Mask, st.sampled_from(MaskKind), st.dictionaries(names, st.integers(0, 99) | texts, max_size=2))
-instants = st.datetimes(datetime(2020, 1, 1), datetime(2090, 1, 1)).map(lambda naive: naive.replace(tzinfo=UTC))
+instants = st.integers(0, 2 * 10**15).map(lambda microseconds: datetime(2020, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds))
 
 
 @st.composite

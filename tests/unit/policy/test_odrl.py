@@ -22,7 +22,9 @@ from huitong.model.policy import GrantState, Terms
 from huitong.policy.odrl import Agreement, agreement_of_odrl, grant_urn, odrl_of, terms_of_odrl
 from huitong.sharing.terms import hash_of_terms
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning:rdflib", "ignore:.*is deprecated:DeprecationWarning:pyshacl")
+pytestmark = [
+    pytest.mark.filterwarnings(f"ignore:.*is deprecated:DeprecationWarning:{package}") for package in ("rdflib", "pyshacl")
+]
 HT = Namespace("urn:huitong:odrl-profile:1#")
 SHAPES = Path(__file__).parents[2] / "fixtures" / "odrl" / "shapes.ttl"
 SAID = {"permission", "prohibition", "obligation"}

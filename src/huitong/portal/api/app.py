@@ -17,6 +17,7 @@ from huitong.portal.api.results import form_of
 from huitong.portal.api.routes import (
     calendar,
     catalog,
+    documents,
     intake,
     ledger,
     notices,
@@ -85,6 +86,7 @@ for part in (
     catalog,
     intake,
     sharing,
+    documents,
     waiting,
     reidentification,
     use,
