@@ -317,11 +317,11 @@ def serve(operator: str, host: str | None, port: int | None, web: int) -> None:
 @operator_option
 @click.option("--lifeline", is_flag=True, hidden=True)
 def worker(operator: str, lifeline: bool) -> None:
-    from huitong.portal.notices.sending import send_notices
-
     settings = existing(settings_here())
     inside = open_inside(settings)
     record(inside, operator, "worker")
+    from huitong.portal.notices.sending import send_notices
+
     stop = threading.Event()
     if lifeline:
         threading.Thread(target=_until_end_of_input, args=(stop,), daemon=True).start()

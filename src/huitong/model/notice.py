@@ -56,14 +56,12 @@ class NoticeKind(StrEnum):
         return self is not NoticeKind.WEBHOOK_FAILED
 
 
-ABOUT = frozenset(
-    {
-        "request", "grant", "dataset", "office", "due", "until", "reason", "state", "quota", "percent", "delegation", "case",
-        "extract", "plan", "run", "successor", "subscription",
-    }
+ABOUT = (
+    "request", "grant", "dataset", "extract", "plan", "run", "case", "delegation", "subscription", "office", "successor", "state",
+    "reason", "quota", "percent", "due", "until",
 )  # fmt: skip
-"""What a notice may be about: ids, codes, days and numbers that are no personal data. A post is none of them: its id holds a person's
-name."""
+"""What a notice may be about, in the order in which it is told: ids, codes, days and numbers that are no personal data. A post is none of
+them: its id holds a person's name."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+%~#-]{0,199}")
 

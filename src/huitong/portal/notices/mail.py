@@ -48,8 +48,8 @@ class MailServer:
             tls = MailTls(settings.smtp_tls)
         except ValueError:
             raise InputInvalid.because("mail-settings-invalid", setting="smtp_tls") from None
-        own = parseaddr(settings.smtp_from)[1].rpartition("@")[2].lower()
-        if not own or not settings.smtp_from.isascii() or any(letter in settings.smtp_from for letter in "\r\n"):
+        name, _, own = parseaddr(settings.smtp_from)[1].lower().rpartition("@")
+        if not name or not own or not settings.smtp_from.isprintable() or not settings.smtp_from.isascii():
             raise InputInvalid.because("mail-settings-invalid", setting="smtp_from")
         if not 0 < settings.smtp_port < 65_536:
             raise InputInvalid.because("mail-settings-invalid", setting="smtp_port")

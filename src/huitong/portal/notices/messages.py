@@ -8,7 +8,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
 
 from huitong.errors import Reason
-from huitong.model.notice import NoticeKind
+from huitong.model.notice import ABOUT, NoticeKind
 from huitong.words import render
 
 
@@ -17,12 +17,17 @@ def sentence(kind: NoticeKind, about: Mapping[str, str], language: str, *, title
     chinese = language.lower().startswith("zh")
     what = render(Reason(f"notice-kind-{kind.value}"), language)
     parts = []
-    for name, value in about.items():
+    for name in sorted(about, key=_place):
+        value = about[name]
         shown = f"{value} ({title})" if name == "dataset" and title else value
         parts.append(f"{render(Reason(f'notice-key-{name}'), language)} {shown}")
     if not parts:
         return what
     return what + ("：" if chinese else ": ") + ("，" if chinese else ", ").join(parts)
+
+
+def _place(name: str) -> int:
+    return ABOUT.index(name) if name in ABOUT else len(ABOUT)
 
 
 def payload(kind: NoticeKind, at: datetime, about: Mapping[str, str]) -> bytes:
@@ -65,10 +70,10 @@ def mail_about(
     mail["Date"] = format_datetime(at)
     mail["Message-ID"] = f"<{identifier}@{parseaddr(sender)[1].rpartition('@')[2] or 'huitong.invalid'}>"
     mail["Auto-Submitted"] = "auto-generated"
-    mail["Content-Language"] = language
     text = [f"{line.at:%Y-%m-%d %H:%M}  {line.text}" for line in lines]
     if in_all > len(lines):
         text.append(said("more", count=in_all - len(lines)))
     text += ["", said("where", address=address) if address else said("where-unknown"), said("change")]
     mail.set_content("\n".join(text) + "\n", charset="utf-8", cte="base64")
+    mail["Content-Language"] = language
     return mail
