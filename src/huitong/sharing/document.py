@@ -65,12 +65,10 @@ class GrantRecord:
             (one.at for one in self.events if one.kind is GrantEventKind.EXTENDED and one.version == self.grant.version + 1), None
         )
 
-    @property
-    def agreed_at(self) -> datetime:
-        """When the version that is shown was agreed."""
-        kinds = (GrantEventKind.MADE, GrantEventKind.EXTENDED)
-        agreed = (one.at for one in self.events if one.kind in kinds and one.version == self.grant.version)
-        return next(agreed, self.grant.granted_at)
+    def agreed_at(self, version: int | None = None) -> datetime:
+        """When a version was agreed, by default the one that is shown."""
+        kinds, wanted = (GrantEventKind.MADE, GrantEventKind.EXTENDED), version or self.grant.version
+        return next((one.at for one in self.events if one.kind in kinds and one.version == wanted), self.grant.granted_at)
 
     def urn(self, version: int | None = None) -> str:
         """The name of a version, by default of the one that is shown."""

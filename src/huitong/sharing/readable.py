@@ -97,7 +97,7 @@ def _parties(record: GrantRecord, language: str) -> Section:
         for side, office in (("provider", record.provider), ("using-office", record.using_office))
     )
     signed = (said("signed-by", language), said("account", language, account=grant.signed_by))
-    at = (said("agreed-at", language), instant_words(record.agreed_at, record.time_zone, language))
+    at = (said("agreed-at", language), instant_words(record.agreed_at(), record.time_zone, language))
     return Section(
         said("parties", language),
         facts=(signed, at, (said("request", language), grant.request)),

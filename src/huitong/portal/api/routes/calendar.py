@@ -14,7 +14,8 @@ from huitong.portal.api.forms import signed_in
 from huitong.portal.api.language import language_of, sentence
 from huitong.portal.api.schemas import NO_NUL, Day, Strict
 from huitong.portal.doors import doors
-from huitong.sharing.deadline import FIRST_YEAR, LAST_YEAR, SATURDAY
+from huitong.sharing.calendar import YearChange
+from huitong.sharing.deadline import FIRST_YEAR, LAST_YEAR, SATURDAY, CalendarYear
 
 router = Router(tags=["Working days"], auth=READ)
 Year = Annotated[int, Path(ge=FIRST_YEAR, le=LAST_YEAR)]
@@ -89,7 +90,7 @@ class YearChanged(Schema):
     now_worked: list[Day]
 
 
-class CalendarChanged(Schema):
+class CalendarOfFile(Schema):
     """What a calendar file changed, or would change."""
 
     dry_run: bool
@@ -103,62 +104,64 @@ def _findings(reasons: Iterable[Reason], language: str) -> list[dict[str, Any]]:
     return [{"code": one.code, "parameters": dict(one.parameters), "text": sentence(one, language)} for one in reasons]
 
 
+def _summary(year: CalendarYear, own: frozenset[int]) -> dict[str, Any]:
+    return {
+        "year": year.year,
+        "provisional": year.provisional,
+        "own": year.year in own,
+        "free_weekdays": sum(day.weekday() < SATURDAY for day in year.holidays),
+        "worked_weekend_days": len(year.workdays),
+        "source": year.source,
+    }
+
+
+def _whole(year: CalendarYear, own: frozenset[int], edition: str) -> dict[str, Any]:
+    return {
+        "year": year.year,
+        "provisional": year.provisional,
+        "own": year.year in own,
+        "source": year.source,
+        "free": [{"name": one.name, "first": one.first, "last": one.last} for one in year.free],
+        "workdays": sorted(year.workdays),
+        "edition": edition,
+    }
+
+
+def _changed(one: YearChange) -> dict[str, Any]:
+    return {
+        "year": one.year,
+        "new": one.new,
+        "provisional": one.provisional,
+        "was_provisional": one.was_provisional,
+        "now_free": [day for day in one.days if day not in one.worked],
+        "now_worked": [day for day in one.days if day in one.worked],
+    }
+
+
 @router.get("/calendar", response=CalendarOut, openapi_extra=signed_in())
 def calendar(request: HttpRequest) -> Any:
     """The calendar in force: its edition, what is known of which year, and what should be looked at."""
     actions = doors().calendar
     found, own = actions.calendar, actions.own_years()
-    return {
-        "edition": found.edition,
-        "today": actions.today(),
-        "years": [
-            {
-                "year": number,
-                "provisional": year.provisional,
-                "own": number in own,
-                "free_weekdays": sum(day.weekday() < SATURDAY for day in year.holidays),
-                "worked_weekend_days": len(year.workdays),
-                "source": year.source,
-            }
-            for number, year in sorted(found.years.items())
-        ],
-        "findings": _findings(actions.findings(), language_of(request)),
-    }
+    years = [_summary(year, own) for _, year in sorted(found.years.items())]
+    findings = _findings(actions.findings(), language_of(request))
+    return {"edition": found.edition, "today": actions.today(), "years": years, "findings": findings}
 
 
 @router.get("/calendar/{year}", response=YearOut, openapi_extra=signed_in(404))
 def year(request: HttpRequest, year: Year) -> Any:
     """One year: its free days, the weekends that are worked in exchange, where that is written."""
     actions = doors().calendar
-    found = actions.year(year)
-    return {
-        "year": found.year,
-        "provisional": found.provisional,
-        "own": year in actions.own_years(),
-        "source": found.source,
-        "free": [{"name": one.name, "first": one.first, "last": one.last} for one in found.free],
-        "workdays": sorted(found.workdays),
-        "edition": actions.calendar.edition,
-    }
+    return _whole(actions.year(year), actions.own_years(), actions.calendar.edition)
 
 
-@router.post("/calendar", response=CalendarChanged, auth=PUBLISH, openapi_extra=signed_in(400, 404, 409))
+@router.post("/calendar", response=CalendarOfFile, auth=PUBLISH, openapi_extra=signed_in(400, 404, 409))
 def change(request: HttpRequest, body: CalendarIn) -> Any:
     """Put years in, each in the place of what was known of it; those that are not named stay (role operator)."""
     done = doors().calendar.put(body.calendar, by=actor(request), dry_run=body.dry_run)
     return {
         "dry_run": body.dry_run,
-        "changes": [
-            {
-                "year": one.year,
-                "new": one.new,
-                "provisional": one.provisional,
-                "was_provisional": one.was_provisional,
-                "now_free": [day for day in one.days if day not in one.worked],
-                "now_worked": [day for day in one.days if day in one.worked],
-            }
-            for one in done.changes
-        ],
+        "changes": [_changed(one) for one in done.changes],
         "edition_before": done.edition_before,
         "edition": done.edition,
         "findings": _findings(done.findings, language_of(request)),

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router, Schema
 
 from huitong.errors import InputInvalid
-from huitong.model.policy import GrantEventKind
+from huitong.model.policy import Grant
 from huitong.portal.api import shapes
 from huitong.portal.api.auth import READ, actor
 from huitong.portal.api.forms import signed_in
@@ -78,37 +78,35 @@ _DOCUMENT = {
 def document(request: HttpRequest, grant_id: Id, version: Version = None) -> HttpResponse:
     """The agreement to read, sign and print, in the language of Accept-Language: a page, or Markdown by Accept; for the two offices of
     the grant and their regulator."""
-    form = request.get_preferred_type(FORMS) if "Accept" in request.headers else HTML
-    if form is None:
-        raise InputInvalid.because("answer-form-unknown", known=", ".join(FORMS))
-    language = language_of(request)
+    form, language = _form(request), language_of(request)
     written = document_of(_record(request, grant_id, version), language)
-    body = html(written) if form == HTML else markdown(written)
-    response = HttpResponse(body, content_type=f"{form}; charset=utf-8")
+    response = HttpResponse(html(written) if form == HTML else markdown(written), content_type=f"{form}; charset=utf-8")
     response["Content-Language"] = language
     response["Content-Security-Policy"] = POLICY
     response["Vary"] = "Accept, Accept-Language"
     return response
 
 
+def _form(request: HttpRequest) -> str:
+    form = request.get_preferred_type(FORMS) if "Accept" in request.headers else HTML
+    if form is None:
+        raise InputInvalid.because("answer-form-unknown", known=", ".join(FORMS))
+    return form
+
+
 @router.get("/grants/{grant_id}/versions", response=Versions, openapi_extra=signed_in(404))
 def versions(request: HttpRequest, grant_id: Id) -> Any:
     """Every version of a grant with its hash, and what changed between them; for the two offices of the grant and their regulator."""
-    record, language = _record(request, grant_id, None), language_of(request)
-    agreed = {one.version: one.at for one in record.events if one.kind in (GrantEventKind.MADE, GrantEventKind.EXTENDED)}
-    return {
-        "versions": [
-            {
-                "version": one.version,
-                "name": record.urn(one.version),
-                "agreed_at": agreed.get(one.version, one.granted_at),
-                "valid_from": one.terms.valid_from,
-                "valid_until": one.terms.valid_until,
-                "signed_by": one.signed_by,
-                "terms_hash": one.terms_hash,
-                "in_force": one.version == record.versions[-1].version and one.valid_at(record.now),
-                "changes": [shapes.reason(reason, language) for reason in record.changes(one.version, language)],
-            }
-            for one in record.versions
-        ]
+    record = _record(request, grant_id, None)
+    return {"versions": [_version(one, record, language_of(request)) for one in record.versions]}
+
+
+def _version(one: Grant, record: GrantRecord, language: str) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in ("version", "signed_by", "terms_hash")} | {
+        "name": record.urn(one.version),
+        "agreed_at": record.agreed_at(one.version),
+        "valid_from": one.terms.valid_from,
+        "valid_until": one.terms.valid_until,
+        "in_force": one.version == record.versions[-1].version and one.valid_at(record.now),
+        "changes": [shapes.reason(reason, language) for reason in record.changes(one.version, language)],
     }
