@@ -20,6 +20,7 @@ from huitong.intake.ports import LoadStore
 from huitong.keystore import FileKeyStore
 from huitong.lake.side_tables import SideTables
 from huitong.lake.snapshots import Lake
+from huitong.lake.subject_lists import SubjectLists
 from huitong.ledger.log import Ledger, LedgerStore
 from huitong.ledger.sequencer import Sequencer
 from huitong.model.catalog import Dataset, Grade
@@ -30,8 +31,11 @@ from huitong.sharing.actions import SharingActions
 from huitong.sharing.calendar import CalendarActions, CalendarStore, InstanceCalendar
 from huitong.sharing.document import GrantDocuments
 from huitong.sharing.ports import NoticeBoard
+from huitong.sharing.quotas import Quotas, QuotaStore
 from huitong.sharing.reidentification import ReidentificationActions
+from huitong.sharing.subjects import SubjectUses
 from huitong.sharing.succession import SuccessionActions
+from huitong.sharing.term_limits import term_limits
 
 
 class Stores(Protocol):
@@ -50,6 +54,8 @@ class Stores(Protocol):
     quality: QualityStore
     loads: LoadStore
     notices: NoticeBoard
+    quotas: QuotaStore
+    subject_uses: SubjectUses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +75,8 @@ class Platform:
     grading: GradingScheme
     gateway: Gateway
     lake: Lake
+    subject_lists: SubjectLists
+    quotas: Quotas
     ledger: Ledger
     sequencer: Sequencer
     engine: EngineClient
@@ -100,6 +108,17 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
     grading = scheme_in_force(settings.grading_scheme, settings.home / "grading.toml")
     lake = Lake(settings.lake, clock)
     side_tables = SideTables(settings.lake, lake=lake, master_key=keystore.secret("pseudonym-master"))
+    bounds = term_limits()
+    subject_lists = SubjectLists(
+        settings.lake,
+        lake=lake,
+        key=keystore.secret("token-salt"),
+        most=bounds.subjects,
+        characters=bounds.value_characters,
+    )
+    quotas = Quotas(
+        store=stores.quotas, transactions=stores.transactions, time_zone=settings.time_zone, notices=stores.notices, limits=bounds
+    )
     catalog = CatalogActions(
         catalog=stores.catalog,
         parties=stores.parties,
@@ -158,6 +177,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         scheme=grading,
         erasure_key=keystore.secret("token-salt"),
         effective_grade=grade_of,
+        subject_lists=subject_lists,
     )
     credentials = Credentials(keystore)
     engine = EngineClient(settings.engine_socket)
@@ -182,6 +202,8 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         statement_key=keystore.secret("token-salt"),
         time_zone=ZoneInfo(settings.time_zone),
         leases=lake,
+        subjects=subject_lists,
+        quotas=quotas,
         scheme=grading,
         sandbox_level=lambda dataset, rows: storage_rule(grade_of(dataset, rows), scheme=grading).sandbox_level,
     )
@@ -246,6 +268,8 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         grading=grading,
         gateway=gateway,
         lake=lake,
+        subject_lists=subject_lists,
+        quotas=quotas,
         ledger=ledger,
         sequencer=Sequencer(stores.ledger, keystore, clock, origin=settings.name),
         engine=engine,

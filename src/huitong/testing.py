@@ -42,6 +42,7 @@ from huitong.model.reidentification import Reidentification, ReidentificationEve
 from huitong.model.sharing import OPEN_STATES, Delegation, Request, RequestEvent, RequestEventKind, RequestState
 from huitong.sharing.deadline import CalendarYear
 from huitong.sharing.ports import Side
+from huitong.sharing.quotas import Amounts, Reservation
 
 Undo = Callable[[], object]
 Key = TypeVar("Key")
@@ -862,6 +863,48 @@ class MemorySubjectLists:
         return len(gone)
 
 
+class MemoryQuotaStore(_Store):
+    """QuotaStore: days and reservations in two dictionaries."""
+
+    def __init__(self, transactions: MemoryTransactions) -> None:
+        super().__init__(transactions)
+        self.days: dict[tuple[str, date], Amounts] = {}
+        self.reservations: dict[tuple[str, str], Reservation] = {}
+
+    def lock(self, grant_id: str) -> None:
+        """Transactions in memory run one after the other."""
+
+    def used(self, grant_id: str, *, since: date | None, at: datetime) -> Amounts:
+        """What was used from that day on, with all that runs."""
+        found = [used for (grant, day), used in self.days.items() if grant == grant_id and (since is None or day >= since)]
+        for held in self.reservations.values():
+            if held.grant == grant_id and (since is None or held.day >= since):
+                found.append(held.amounts if at < held.until else replace(held.amounts, rows=0))
+        rows, queries, calls = (sum(getattr(one, what) for one in found) for what in ("rows", "queries", "calls"))
+        return Amounts(rows, queries, calls)
+
+    def put(self, reservation: Reservation, *, at: datetime) -> None:
+        """Keep it, and fold those that are over."""
+        for query, grant in [key for key, held in self.reservations.items() if held.grant == reservation.grant and held.until <= at]:
+            self.take(query, grant, at=at)
+        self._set(self.reservations, (reservation.query, reservation.grant), reservation)
+
+    def take(self, query: str, grant_id: str, *, at: datetime) -> Reservation | None:
+        """Remove and return it; one that is over counts as its query or call."""
+        held = self.reservations.get((query, grant_id))
+        self._remove(self.reservations, (query, grant_id))
+        if held is None or at < held.until:
+            return held
+        self.add(grant_id, held.day, replace(held.amounts, rows=0))
+        return None
+
+    def add(self, grant_id: str, day: date, amounts: Amounts) -> None:
+        """Add to a day."""
+        old = self.days.get((grant_id, day), Amounts())
+        new = Amounts(old.rows + amounts.rows, old.queries + amounts.queries, old.calls + amounts.calls)
+        self._set(self.days, (grant_id, day), new)
+
+
 class MemoryDivisions:
     """Divisions of the gateway and DivisionTree of sharing over a few codes: at or below by parent."""
 
@@ -1078,6 +1121,8 @@ class MemoryStores:
         self.ledger = MemoryLedgerStore(self.transactions)
         self.uses = MemoryUses(self.transactions)
         self.side_tables = MemorySideTables()
+        self.subject_lists = MemorySubjectLists()
+        self.quotas = MemoryQuotaStore(self.transactions)
         self.keyed_answers = MemoryKeyedAnswers(self.transactions)
         self.notices = MemoryNoticeBoard(self.transactions, self.parties)
         self.notice_store = self.notices

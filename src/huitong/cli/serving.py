@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from subprocess import PIPE, Popen, TimeoutExpired
 from typing import Any, Protocol
@@ -375,6 +376,13 @@ def load_by_plan(inside: Any, stop: threading.Event) -> None:
         if time.monotonic() - swept >= SWEEP_SECONDS:
             swept = time.monotonic()
             _try(log, "old snapshots could not be removed", inside.platform.intake.retain)
+            _try(log, "lists of subjects could not be removed", lambda: retain_subject_lists(inside, wall_clock()))
+
+
+def retain_subject_lists(inside: Any, at: datetime) -> int:
+    """Remove the lists of subjects that no open request and no usable grant names."""
+    gone: int = inside.platform.subject_lists.retain(inside.stores.subject_uses.lists_in_use(at))
+    return gone
 
 
 def keep_clock(inside: Any, stop: threading.Event) -> None:

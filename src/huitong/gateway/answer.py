@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from huitong.errors import Conflict, HuitongError, InputInvalid, LedgerBroken, NotFound, Reason, Refused, Unavailable
+from huitong.gateway.aggregates import faults_of_totals
 from huitong.gateway.gate import duration_bucket, gate, gate_batch, result_hash
 from huitong.gateway.parse import Caps, parse, read_caps
 from huitong.gateway.plan import DatasetPlan, Plan, PlanCache
@@ -36,6 +37,9 @@ from huitong.model.reidentification import Revelation
 from huitong.policy.compiled import Decider, evidence_of
 from huitong.policy.decide import fault_of_actor, fault_of_purpose
 from huitong.policy.schemes import GradingScheme
+from huitong.policy.schemes import scheme as shipped_scheme
+from huitong.sharing.quotas import UseKind
+from huitong.sharing.wishes import rule_items
 
 _LOG = logging.getLogger("huitong.gateway")
 
@@ -69,6 +73,36 @@ class SideTables(Protocol):
 
     def files(self, linkage_group: str, dataset_id: str, item: str, snapshot_version: int, /) -> tuple[str, ...]:
         """Parquet files with `identifier` and `token` that cover the item in that snapshot; empty if they are not built."""
+
+
+class SubjectFiles(Protocol):
+    """Finds lists of subjects (`huitong.lake.subject_lists`)."""
+
+    def files(self, subjects: str, /) -> tuple[str, ...]:
+        """Parquet files with `identifier` that make the list; empty if it is not kept."""
+
+
+class NoSubjects:
+    """No list is kept: grants that go by one are refused."""
+
+    def files(self, subjects: str, /) -> tuple[str, ...]:  # noqa: ARG002
+        """None."""
+        return ()
+
+
+class Quotas(Protocol):
+    """Counts uses of grants with a quota (`huitong.sharing.quotas`)."""
+
+    def reserve(
+        self, *, query: str, grant: Grant, rows: int, seconds: float, at: datetime, kind: UseKind = ..., whole: bool = ...
+    ) -> int:
+        """Reserve up to so many rows; how many it may tell. Raises Refused if nothing, or not the whole, is left."""
+
+    def settle(self, *, query: str, grant: Grant, rows: int, at: datetime) -> None:
+        """It tells so many rows. Raises Refused if these must not leave any more."""
+
+    def release(self, *, query: str, grant: Grant, at: datetime) -> None:
+        """It could not begin: nothing of it counts."""
 
 
 class Leases(Protocol):
@@ -174,8 +208,14 @@ class _Use:
     plan: Plan
     began: float
     entries: list[Promise]
+    maximum_rows: int
+    """How many rows may leave: what is left of a quota, if that is less than the limit of the door."""
+    short: Reason | None = None
+    """What to say where it is a quota that cuts the rows."""
     settled: bool = False
     """Whether its outcome was written, or at least begun."""
+    counted: bool = False
+    """Whether what it takes of quotas was settled."""
 
 
 LOOK_AGAIN_SECONDS = 1.0
@@ -207,12 +247,13 @@ class Outflow:
         """The rows in the order that the statement states. At least one batch, so that an empty result has its items.
 
         Raises Refused as soon as the right to them has ended, and where more rows would come than may leave."""
-        limits = replace(self._limits, maximum_rows=self._limits.maximum_rows + 1)
+        maximum = self._use.maximum_rows
+        limits = replace(self._limits, maximum_rows=maximum + 1)
         rows, looked = 0, time.monotonic()
         for batch in self._gateway.engine.stream(self.plan.governed(self.query, limits, stream=True)):
             rows += batch.num_rows
-            if rows > self._limits.maximum_rows:
-                raise Refused.because("extract-too-many-rows", rows=self._limits.maximum_rows)
+            if rows > maximum:
+                raise Refused(self._use.short or Reason("extract-too-many-rows", {"rows": maximum}))
             if time.monotonic() - looked >= LOOK_AGAIN_SECONDS:
                 self._gateway.refuse_if_ended(self._request, self.plan, self._use.actor, grant=self._grant)
                 looked = time.monotonic()
@@ -276,11 +317,14 @@ class Gateway:
         leases: Leases | None = None,
         scheme: GradingScheme | None = None,
         sandbox_level: Callable[[Dataset, int], int] = lambda _dataset, _rows: 0,
+        subjects: SubjectFiles | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
         """`limits.maximum_rows` is what a person may receive; the engine is asked for one row more, to know whether rows are
         left. `statement_key` salts the hash of a statement in the ledger. `time_zone` is where the day of a snapshot is read.
         `leases` keeps the files of a query while it runs; None: nobody removes any. `scheme` is the grading scheme in force;
-        `sandbox_level` says what the storage rule of a dataset of so many rows asks of the engine."""
+        `sandbox_level` says what the storage rule of a dataset of so many rows asks of the engine. Without `subjects` or `quotas`
+        grants that need them are refused."""
         self._catalogue = catalogue
         self._grants = grants
         self._divisions = divisions
@@ -297,6 +341,9 @@ class Gateway:
         self._leases = leases
         self._decider = Decider(grants, scheme=scheme)
         self._sandbox_level = sandbox_level
+        self._scheme = scheme or shipped_scheme()
+        self._subjects = subjects or NoSubjects()
+        self._quotas = quotas
         self._caps = caps or read_caps()
         self._plans = PlanCache(self._caps.cached_plans)
         self._in_flight = InFlight(self._caps.queries_of_an_office, self._caps.queries_at_once)
@@ -306,10 +353,10 @@ class Gateway:
 
         Raises Refused (the rules say no: all reasons, `.query` set) or Unavailable (the ledger or the engine cannot serve)."""
         query = new_query_number()
-        maximum = self._limits.maximum_rows
         with self._in_flight.one_of(actor.office, query), self._use(query, request, actor) as use:
+            maximum = use.maximum_rows
             table = self._engine.run(use.plan.governed(query, replace(self._limits, maximum_rows=maximum + 1)))
-            passed = gate(table, maximum_rows=maximum, ordered=use.plan.ordered)
+            passed = gate(table, maximum_rows=maximum, ordered=use.plan.ordered, cut=use.short)
             digest = result_hash(passed.table)
             self._refuse_if_ended(use.plan, actor)
             self.settle(use, rows=passed.table.num_rows, result_hash=digest)
@@ -326,7 +373,17 @@ class Gateway:
         officer, at_most = officer_as_user(actor), len(asked.tokens)
         with (
             self._in_flight.one_of(actor.office, query),
-            self._use(query, request, officer, maximum_rows=at_most, grant=asked.grant, piecemeal=True, about=asked.about) as use,
+            self._use(
+                query,
+                request,
+                officer,
+                maximum_rows=at_most,
+                grant=asked.grant,
+                piecemeal=True,
+                about=asked.about,
+                kind=UseKind.CALL,
+                exactly=at_most,
+            ) as use,
         ):
             plan = with_identifiers(use.plan, asked)
             verify(plan, self._second_parser)
@@ -350,7 +407,16 @@ class Gateway:
         query = new_query_number()
         with (
             self._in_flight.one_of(actor.office, query),
-            self._use(query, request, actor, maximum_rows=limits.maximum_rows, grant=grant, piecemeal=True) as use,
+            self._use(
+                query,
+                request,
+                actor,
+                maximum_rows=limits.maximum_rows,
+                grant=grant,
+                piecemeal=True,
+                seconds=limits.seconds,
+                kind=UseKind.CALL,
+            ) as use,
         ):
             yield Outflow(self, use, request, limits, grant=grant)
             if not use.settled:
@@ -377,9 +443,11 @@ class Gateway:
 
         Raises Conflict `extract-superseded` if the statement would give other rows now than those of `fingerprint`."""
         query = new_query_number()
-        with self._use(query, request, actor, maximum_rows=maximum_rows, grant=grant, piecemeal=True) as use:
+        asked: Any = {"maximum_rows": maximum_rows, "grant": grant, "piecemeal": True}
+        with self._use(query, request, actor, **asked, kind=UseKind.CALL, exactly=rows) as use:
             if use.plan.fingerprint != fingerprint:
                 raise Conflict.because("extract-superseded")
+            self._count(use, rows)
             self._end(use, {"rows": rows, "result_hash": result_hash, "again": True})
         return query
 
@@ -403,9 +471,14 @@ class Gateway:
         grant: str | None = None,
         piecemeal: bool = False,
         about: Mapping[str, Any] | None = None,
+        seconds: float | None = None,
+        kind: UseKind = UseKind.QUERY,
+        exactly: int | None = None,
     ) -> Iterator[_Use]:
         """One use from its plan and intent to its outcome: the block runs between them and settles it, or it has failed. `about` is what
-        the intent says besides."""
+        the intent says besides.
+
+        What it may take of a quota is reserved before the intent is written. Of `exactly` so many rows a quota gives all or none."""
         asked: Any = {"maximum_rows": maximum_rows, "grant": grant, "piecemeal": piecemeal}
         with ExitStack() as lease:
             plan = self._plan(query, request, actor, **asked)
@@ -414,14 +487,70 @@ class Gateway:
             except NotFound:  # a file was removed since: with what is there now
                 plan = self._plan(query, request, actor, anew=True, **asked)
                 lease.enter_context(self._kept(plan))
-            intent = self._append(query, EntryKind.USE_INTENT, {**(about or {}), **self._intent(query, request, actor, plan)})
-            use = _Use(query=query, actor=actor, plan=plan, began=time.monotonic(), entries=[intent])
+            wanted = (self._limits.maximum_rows if maximum_rows is None else maximum_rows) if exactly is None else exactly
+            use = _Use(query=query, actor=actor, plan=plan, began=time.monotonic(), entries=[], maximum_rows=wanted)
+            self._reserve(use, request, seconds or self._limits.seconds, kind, whole=exactly is not None)
+            told = {**(about or {}), **self._intent(query, request, actor, plan)}
+            try:
+                use.entries.append(self._append(query, EntryKind.USE_INTENT, told))
+            except BaseException:
+                self._release(use)
+                raise
             try:
                 yield use
             except BaseException as failure:
+                self._count_failed(use, failure)
                 if not use.settled:
                     self._end(use, {"failure": _failure_code(failure)})
                 raise _without_engine_words(failure, query) from None
+
+    def _reserve(self, use: _Use, request: QueryRequest, seconds: float, kind: UseKind, *, whole: bool) -> None:
+        """Reserve what the use may take of each quota. What is used up is a refusal like any other, and recorded."""
+        limited = [part.grant for part in use.plan.datasets if part.grant.terms.quota is not None]
+        reserved: list[Grant] = []
+        try:
+            for grant in limited:
+                if self._quotas is None:
+                    raise Refused.because("quota-not-counted", grant=grant.id, dataset=grant.dataset)
+                given = self._quotas.reserve(
+                    query=use.query, grant=grant, rows=use.maximum_rows, seconds=seconds, at=self._clock(), kind=kind, whole=whole
+                )
+                reserved.append(grant)
+                if given < use.maximum_rows:
+                    use.maximum_rows = given
+                    use.short = Reason("rows-cut-by-quota", {"rows": given, "grant": grant.id, "dataset": grant.dataset})
+        except HuitongError as refusal:
+            for grant in reserved:
+                assert self._quotas is not None
+                self._quotas.release(query=use.query, grant=grant, at=self._clock())
+            if not isinstance(refusal, Refused):
+                raise
+            self._refuse(use.query, request, use.actor, refusal.reasons, [part.dataset for part in use.plan.datasets])
+
+    def _count(self, use: _Use, rows: int) -> None:
+        """What the use tells counts from now on. Raises Refused if it took too long and its rows are not left any more."""
+        if self._quotas is not None and not use.counted:
+            for part in use.plan.datasets:
+                self._quotas.settle(query=use.query, grant=part.grant, rows=rows, at=self._clock())
+        use.counted = True
+
+    def _count_failed(self, use: _Use, failure: BaseException) -> None:
+        """A use that failed tells no rows, but it was a query or call; one for which a part could not serve counts not at all."""
+        if use.counted:
+            return
+        try:
+            if isinstance(failure, Unavailable):
+                self._release(use)
+            else:
+                self._count(use, 0)
+        except Exception as error:
+            # what was reserved stays until its time is over
+            _LOG.error("the quota of query %s could not be settled: %s", use.query, type(error).__name__)
+
+    def _release(self, use: _Use) -> None:
+        if self._quotas is not None:
+            for part in use.plan.datasets:
+                self._quotas.release(query=use.query, grant=part.grant, at=self._clock())
 
     def _kept(self, plan: Plan) -> AbstractContextManager[None]:
         """Keep the files of the plan while it runs."""
@@ -430,7 +559,8 @@ class Gateway:
         return self._leases.reading({file for table in plan.tables for file in table.files})
 
     def settle(self, use: _Use, *, rows: int, result_hash: str) -> None:
-        """Write what came of the use; only after this may anything leave."""
+        """Count and write what came of the use; only after this may anything leave."""
+        self._count(use, rows)
         self._end(use, {"rows": rows, "result_hash": result_hash})
 
     def _end(self, use: _Use, found: Mapping[str, Any]) -> None:
@@ -500,7 +630,8 @@ class Gateway:
                 _LOG.error("a statement could not be rewritten: %s", type(error).__name__)
                 reasons = (Reason("rewrite-failed"),)
         if plan is None:
-            self._refuse(query, request, actor, reasons, considered)
+            used = sorted(considered.resolution.uses()) if considered.resolution else []
+            self._refuse(query, request, actor, reasons, used)
         assert plan is not None
         if len(plan.sql) <= self._caps.cached_characters:
             self._plans.put(key, plan)
@@ -554,7 +685,8 @@ class Gateway:
         except Exception as error:
             _LOG.error("a statement could not be resolved: %s", type(error).__name__)
             return _Considered((*about_person, Reason("statement-not-understood")), None, nothing, {}, {})
-        reasons = list(dict.fromkeys((*decision.reasons, *resolution.faults)))
+        limited = (*faults_of_totals(resolution, decision.grants), *self._against_rules(decision, datasets)) if decision.allowed else ()
+        reasons = list(dict.fromkeys((*decision.reasons, *resolution.faults, *limited)))
         snapshots: dict[str, Snapshot] = {}
         for name in resolution.uses():
             snapshot = self._catalogue.current_snapshot(name)
@@ -563,6 +695,19 @@ class Gateway:
             elif decision.allowed:
                 reasons.append(Reason("dataset-without-snapshot", {"dataset": name, "provider": datasets[name].provider}))
         return _Considered(tuple(reasons), resolution, decision, datasets, snapshots, first)
+
+    def _against_rules(self, decision: Decision, datasets: Mapping[str, Dataset]) -> list[Reason]:
+        """A condition or a list of subjects tells of its item: one whose grade was raised, so that it may not leave, cuts no rows."""
+        faults = []
+        for name, grant in decision.grants.items():
+            for rule_item in rule_items(grant.terms):
+                item = datasets[name].item(rule_item)
+                grade = self._scheme.at(item.grade) if item is not None else None
+                if item is not None and grade is not None and grant.terms.mode.value not in grade.modes:
+                    about = {"dataset": name, "provider": datasets[name].provider, "grant": grant.id}
+                    mode = grant.terms.mode.value
+                    faults.append(Reason("grant-above-grade", {**about, "item": item.name, "grade": grade.code, "mode": mode}))
+        return faults
 
     def _rewrite(self, considered: _Considered, *, maximum_rows: int) -> Plan:
         """Governed SQL over random names, checked by a second parser."""
@@ -587,11 +732,12 @@ class Gateway:
             considered.resolution,
             parts,
             side_files=self._side_tables.files,
+            subject_files=self._subjects.files,
             maximum_rows=maximum_rows + 1,
             caps=self._caps,
         )
         verify(plan, self._second_parser)
-        return replace(plan, notices=plan.notices + considered.decision.notices)
+        return replace(plan, notices=plan.notices + considered.decision.notices + _notices_of_totals(plan))
 
     # --- the record ---------------------------------------------------------------------------------------------------
 
@@ -612,7 +758,7 @@ class Gateway:
         }
 
     def _refuse(
-        self, query: str, request: QueryRequest, actor: Actor, reasons: Sequence[Reason], considered: _Considered
+        self, query: str, request: QueryRequest, actor: Actor, reasons: Sequence[Reason], datasets: Sequence[str]
     ) -> None:
         body = {
             "query": query,
@@ -620,7 +766,7 @@ class Gateway:
             "office": actor.office,
             "post": actor.post,
             "purpose": request.purpose if fault_of_purpose(request.purpose) is None else "",
-            "datasets": sorted(considered.resolution.uses()) if considered.resolution else [],
+            "datasets": list(datasets),
             "reasons": sorted({reason.code for reason in reasons}),
             "statement_hash": self._statement_hash(request),
         }
@@ -665,6 +811,15 @@ def _against_single_rows(decision: Decision) -> tuple[Reason, ...]:
     """Why rows may not leave one by one: a grant whose mode gives other answers than rows."""
     others = [grant for grant in decision.grants.values() if grant.terms.mode is not Mode.ROWS]
     return tuple(Reason("rows-alone", {"grant": one.id, "dataset": one.dataset, "mode": one.terms.mode.value}) for one in others)
+
+
+def _notices_of_totals(plan: Plan) -> tuple[Reason, ...]:
+    """That small groups are absent: said of every answer of totals, so that it tells nothing of this one."""
+    return tuple(
+        Reason("small-groups-absent", {"grant": part.grant.id, "k": part.grant.terms.k})
+        for part in plan.datasets
+        if part.grant.terms.k is not None
+    )
 
 
 def mask_of(grant: Grant, item: str) -> Mask | None:

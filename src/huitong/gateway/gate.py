@@ -20,14 +20,14 @@ class Passed:
     notices: tuple[Reason, ...]
 
 
-def gate(table: pa.Table, *, maximum_rows: int, ordered: bool) -> Passed:
-    """Cut to `maximum_rows` with a notice that says so, give whole-number totals their plain integer type, and where the statement
-    states no order, put the rows in the order of their values: the order in which rows are stored would pair the rows of two
-    answers that share no item."""
+def gate(table: pa.Table, *, maximum_rows: int, ordered: bool, cut: Reason | None = None) -> Passed:
+    """Cut to `maximum_rows` with a notice that says so (`cut`, if given), give whole-number totals their plain integer type, and where
+    the statement states no order, put the rows in the order of their values: the order in which rows are stored would pair the rows of
+    two answers that share no item."""
     notices: list[Reason] = []
     if table.num_rows > maximum_rows:
         table = table.slice(0, maximum_rows)
-        notices.append(Reason("rows-cut", {"rows": maximum_rows}))
+        notices.append(cut or Reason("rows-cut", {"rows": maximum_rows}))
     table = _plain_integers(table)
     return Passed(table if ordered else _by_value(table), tuple(notices))
 

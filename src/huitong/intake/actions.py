@@ -32,6 +32,7 @@ from huitong.intake.suggesting import suggest_all
 from huitong.lake.rejects import read_rejects
 from huitong.lake.side_tables import SideTables
 from huitong.lake.snapshots import Lake
+from huitong.lake.subject_lists import SubjectLists
 from huitong.model.catalog import Dataset, Grade, ItemType, LoadMode, Snapshot
 from huitong.model.codes import is_resident_id
 from huitong.model.ledger import EntryKind
@@ -81,6 +82,8 @@ class Erasure:
     datasets: tuple[ErasureOfDataset, ...]
     pseudonyms: int
     """Rows of side tables that held the identifier."""
+    subject_lists: int = 0
+    """Lists of subjects over these datasets that named the person."""
 
 
 def _nobody(_done: int, _all: int | None) -> None:
@@ -105,6 +108,8 @@ class IntakeActions:
     erasure_key: bytes
     effective_grade: Callable[[Dataset, int | None], Grade] | None = None
     """The grade of a dataset of so many rows with lineage and combination; None: the highest of its items."""
+    subject_lists: SubjectLists | None = None
+    """Where lists of subjects are kept; None: there are none."""
 
     # --- loading ------------------------------------------------------------------------------------------------------
 
@@ -379,7 +384,7 @@ class IntakeActions:
     def erase_person(
         self, *, datasets: Sequence[str], identifier: str, legal_basis: str, words: str, by: Actor
     ) -> Erasure:
-        """Take a person out of every kept snapshot of these datasets, their reject tables and the pseudonyms, by law.
+        """Take a person out of every kept snapshot of these datasets, their reject tables, lists of subjects and pseudonyms, by law.
 
         The person's rows are those whose resident identity number, or whose item that identifies an entity, is the identifier. Each
         snapshot that holds one is written anew without it, later ones follow in their order, and the old files go at once; those
@@ -403,7 +408,9 @@ class IntakeActions:
             for dataset in found:
                 about = {"person": trace, "legal_basis": legal_basis.strip(), "words": words.strip(), **_about(by)}
                 done.append(self._erase(dataset, items[dataset.id], wanted, about, by))
-        return Erasure(tuple(done), self.side_tables.erase(wanted, of=[one.id for one in found]))
+        of = [one.id for one in found]
+        listed = self.subject_lists.erase(wanted, of=of) if self.subject_lists is not None else 0
+        return Erasure(tuple(done), self.side_tables.erase(wanted, of=of), listed)
 
     def _erase(
         self, dataset: Dataset, items: Sequence[str], wanted: str, about: Mapping[str, Any], by: Actor

@@ -33,3 +33,12 @@ def names(row: str, identifier: str) -> bool:
     if not is_resident_id(wanted[0]):
         return wanted[0] in said
     return any(form in "".join(sign for sign in said if sign.isascii() and sign.isalnum()) for form in wanted)
+
+
+def is_named(value: str, identifier: str) -> bool:
+    """Whether a value is this identifier, by what `folded` compares: never one that merely holds it."""
+    wanted = forms(identifier)
+    said = unicodedata.normalize("NFKC", value).strip().upper()
+    if is_resident_id(wanted[0]):
+        said = "".join(sign for sign in said if sign.isascii() and sign.isalnum())
+    return said in wanted

@@ -43,6 +43,7 @@ from huitong.portal.keyed_answers import DjangoKeyedAnswers
 from huitong.portal.notices.board import DjangoNoticeBoard
 from huitong.portal.notices.ports import NoticeStore
 from huitong.portal.notices.store import DjangoNoticeStore
+from huitong.portal.quota_stores import DjangoQuotaStore, DjangoSubjectUses
 from huitong.portal.reidentification_store import DjangoReidentificationStore
 from huitong.portal.rows import (
     VERSION_COLUMNS,
@@ -84,6 +85,8 @@ from huitong.portal.sharing import models as sharing
 from huitong.portal.working_days import DjangoCalendarStore
 from huitong.sharing.calendar import CalendarStore
 from huitong.sharing.ports import NoticeBoard, SharingStore, Side
+from huitong.sharing.quotas import QuotaStore
+from huitong.sharing.subjects import SubjectUses
 
 Row = TypeVar("Row", bound=Model)
 LONGEST_POST = 130
@@ -959,6 +962,8 @@ class Stores:
         self.quality: QualityStore = DjangoQualityStore(using)
         self.loads: LoadStore = DjangoLoadStore(using)
         self.sharing: SharingStore = DjangoSharingStore(using)
+        self.quotas: QuotaStore = DjangoQuotaStore(using)
+        self.subject_uses: SubjectUses = DjangoSubjectUses(using)
         self.calendar: CalendarStore = DjangoCalendarStore(using)
         self.reidentifications = DjangoReidentificationStore(using)
         self.ledger: LedgerStore = DjangoLedgerStore(using)

@@ -50,7 +50,7 @@ class Reservation:
 
 
 class QuotaStore(Protocol):
-    """What is used and reserved (the portal's stores). Called inside a transaction."""
+    """What is used and reserved (the portal's stores). Changing methods are called inside a transaction that holds the lock."""
 
     def lock(self, grant_id: str) -> None:
         """Let nobody else count uses of this grant until the transaction ends."""
@@ -61,8 +61,8 @@ class QuotaStore(Protocol):
         the query or call."""
         ...
 
-    def put(self, reservation: Reservation) -> None:
-        """Keep a reservation; those of the grant that were over at the time of another are folded into what is used."""
+    def put(self, reservation: Reservation, *, at: datetime) -> None:
+        """Keep a reservation; those of the grant that are over are folded into what is used."""
         ...
 
     def take(self, query: str, grant_id: str, *, at: datetime) -> Reservation | None:
@@ -108,7 +108,7 @@ class Quotas:
         with self.transactions.atomic():
             self.store.lock(grant.id)
             left = self._left(grant, quota, at)
-            wanted = Amounts(rows, queries=kind is UseKind.QUERY, calls=kind is UseKind.CALL)
+            wanted = Amounts(rows, queries=int(kind is UseKind.QUERY), calls=int(kind is UseKind.CALL))
             for what in ("queries", "calls"):
                 if getattr(wanted, what) and left[what] is not None and (left[what] or 0) < 1:
                     raise self._used_up(grant, quota, what, at)
@@ -118,7 +118,7 @@ class Quotas:
                 raise self._used_up(grant, quota, "rows", at)
             until = at + timedelta(seconds=seconds + self.limits.quota_margin_seconds)
             amounts = Amounts(given, wanted.queries, wanted.calls)
-            self.store.put(Reservation(query, grant.id, self._day(at), amounts, until))
+            self.store.put(Reservation(query, grant.id, self._day(at), amounts, until), at=at)
             return given
 
     def settle(self, *, query: str, grant: Grant, rows: int, at: datetime) -> None:
@@ -155,8 +155,7 @@ class Quotas:
         quota = grant.terms.quota
         if quota is None:
             return None
-        with self.transactions.atomic():
-            used = self.store.used(grant.id, since=self._since(quota, at), at=at)
+        used = self.store.used(grant.id, since=self._since(quota, at), at=at)
         uses = {what: (getattr(used, what), limit) for what, limit in _limits(quota).items()}
         return QuotaUse(quota.period, self.begins_anew(quota, at), uses)
 

@@ -4,10 +4,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Protocol
 
-from huitong.model.policy import GrantState, SubjectRows
-from huitong.sharing.ports import SharingStore
-
-MANY = 1_000_000
+from huitong.model.policy import SubjectRows
 
 
 class SubjectLists(Protocol):
@@ -27,12 +24,9 @@ class SubjectLists(Protocol):
         ...
 
 
-def needed_lists(store: SharingStore, now: datetime) -> frozenset[str]:
-    """The lists of requests that wait for an answer, and of grants that can still be used: those of all others may go."""
-    wishes = []
-    for request in store.open_requests():
-        wishes += [request.wish, *(event.wish for event in request.events if event.wish is not None)]
-    states = (GrantState.PREPARING, GrantState.ACTIVE)
-    grants = [grant for state in states for grant in store.grants_in_state(state, limit=MANY) if now < grant.terms.valid_until]
-    rules = [wish.subjects for wish in wishes] + [grant.terms.subjects for grant in grants]
-    return frozenset(one.subjects for one in rules if one is not None)
+class SubjectUses(Protocol):
+    """Which lists are still needed (the portal's stores)."""
+
+    def lists_in_use(self, at: datetime) -> frozenset[str]:
+        """The lists of requests that wait for an answer, and of grants that can still be used: those of all others may go."""
+        ...

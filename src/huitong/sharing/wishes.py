@@ -248,12 +248,13 @@ def told_terms(terms: Wish | Terms) -> tuple[ItemTerm, ...]:
     """What leaves, by its grade: the items with their masks, and clear those that a condition or a list of subjects tells about, since
     every row that comes says of itself that it passed."""
     clear = {term.item.lower() for term in terms.items if term.mask.kind is MaskKind.CLEAR}
-    told = {name.lower(): name for name in _rule_items(terms) if name.lower() not in clear}
+    told = {name.lower(): name for name in rule_items(terms) if name.lower() not in clear}
     kept = [term for term in terms.items if term.item.lower() not in told]
     return (*kept, *(ItemTerm(name, _CLEAR) for _, name in sorted(told.items())))
 
 
-def _rule_items(terms: Wish | Terms) -> tuple[str, ...]:
+def rule_items(terms: Wish | Terms) -> tuple[str, ...]:
+    """The items that a condition or a list of subjects reads: every row that comes tells something of them."""
     subjects = () if terms.subjects is None else (terms.subjects.item,)
     return tuple(dict.fromkeys((*(one.item for one in terms.condition), *subjects)))
 

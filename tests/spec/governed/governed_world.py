@@ -45,6 +45,8 @@ from huitong.model.policy import (
 )
 from huitong.model.query import Answer, EngineLimits, GovernedQuery, QueryRequest
 from huitong.model.text import BilingualText
+from huitong.sharing.quotas import Quotas
+from huitong.testing import MemoryNoticeBoard, MemoryQuotaStore, MemorySubjectLists, MemoryTransactions
 
 NOW = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
 MASTER = b"m" * 32
@@ -187,6 +189,8 @@ def make_grant(
     granted_at: datetime = NOW - timedelta(days=31),
     linkage_group: str | None = None,
     provider: str = "gz-civil-affairs",
+    mode: Mode = Mode.ROWS,
+    **rules: Any,
 ) -> Grant:
     return Grant(
         id=number or f"G-{dataset_id}",
@@ -200,10 +204,11 @@ def make_grant(
             purpose=Purpose(purpose, "Rural revitalisation law, article 5"),
             items=tuple(ItemTerm(name, mask) for name, mask in items.items()),
             rows=DivisionRows("division", rows) if rows else None,
-            mode=Mode.ROWS,
+            mode=mode,
             linkage_group=linkage_group or f"{office}:{purpose}",
             valid_from=valid_from,
             valid_until=valid_until,
+            **rules,
         ),
         terms_hash=hashlib.sha256(f"{dataset_id}{sorted(items)}".encode()).hexdigest(),
         state=state,
@@ -265,6 +270,21 @@ class LocalEngine:
         yield from self.run(query).to_batches(max_chunksize=2) or [self.run(query).to_batches()[0]]
 
 
+class Lists(MemorySubjectLists):
+    """Lists of subjects that lie in the lake as files."""
+
+    def __init__(self, lake: Path) -> None:
+        super().__init__()
+        self.lake = lake
+
+    def files(self, subjects: str) -> tuple[str, ...]:
+        if subjects not in self.lists:
+            return ()
+        name = f"subjects-{subjects}.parquet"
+        pq.write_table(pa.table({"identifier": pa.array(sorted(self.lists[subjects]), pa.string())}), self.lake / name)
+        return (name,)
+
+
 class Book:
     """A ledger that keeps what it is told, and can be told to fail."""
 
@@ -306,6 +326,15 @@ class World:
         for described, rows in ((PERSON, PEOPLE), (COMPANY, COMPANIES), (WEATHER, HOURS), (HIDDEN, [{"v": "CANARY-hidden"}])):
             self.load(described, rows)
         self.engine = LocalEngine(self.lake)
+        self.lists = Lists(self.lake)
+        self.transactions = MemoryTransactions()
+        self.notices = MemoryNoticeBoard(self.transactions)
+        self.quotas = Quotas(
+            store=MemoryQuotaStore(self.transactions),
+            transactions=self.transactions,
+            time_zone="Asia/Shanghai",
+            notices=self.notices,
+        )
         self.book = Book(self.clock)
         self.gateway = self.make_gateway()
 
@@ -324,6 +353,8 @@ class World:
             limits=EngineLimits(seconds=10, memory_megabytes=512, threads=1, maximum_rows=self.maximum_rows),
             statement_key=b"s" * 32,
             time_zone=ZoneInfo("Asia/Shanghai"),
+            subjects=self.lists,
+            quotas=self.quotas,
         )
 
     # --- data ---------------------------------------------------------------------------------------------------------

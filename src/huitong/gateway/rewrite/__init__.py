@@ -9,13 +9,17 @@ from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ErrorLevel
 
 from huitong.errors import Refused
+from huitong.gateway.aggregates import faults_of_totals, keep_small_groups_out
 from huitong.gateway.parse import Caps
 from huitong.gateway.plan import DatasetPlan, Plan
 from huitong.gateway.resolve import Resolution
 from huitong.gateway.rewrite.arithmetic import make_safe
-from huitong.gateway.rewrite.subquery import Physical, governed_subquery
+from huitong.gateway.rewrite.physical import Physical
+from huitong.gateway.rewrite.subquery import governed_subquery
+from huitong.model.policy import Mode
 
 SideFiles = Callable[[str, str, str, int], tuple[str, ...]]
+SubjectFiles = Callable[[str], tuple[str, ...]]
 
 
 def rewrite(
@@ -23,22 +27,27 @@ def rewrite(
     parts: Mapping[str, DatasetPlan],
     *,
     side_files: SideFiles,
+    subject_files: SubjectFiles,
     maximum_rows: int,
     caps: Caps,
 ) -> Plan:
     """The plan of a statement without faults whose every dataset has a grant in `parts`. The tree of `resolution` is used up.
 
     Raises Refused `rewrite-failed` rather than leave a dataset ungoverned."""
+    if faults_of_totals(resolution, {name: part.grant for name, part in parts.items()}):
+        raise Refused.because("rewrite-failed")
     stand_in = secrets.token_hex(16)
     tree = _top(resolution.tree)
     ordered = tree.args.get("order") is not None
     make_safe(tree)
     _limit_rows(tree, maximum_rows)
-    physical = Physical(stand_in, side_files)
+    physical = Physical(stand_in, side_files, subject_files)
     for use in resolution.tables:
         part = parts.get(use.dataset.id)
         if part is None:
             raise Refused.because("rewrite-failed")
+        if part.grant.terms.mode is not Mode.ROWS:
+            keep_small_groups_out(tree, use, part)
         use.node.replace(governed_subquery(use, part, physical, caps))
     generator = Dialect.get_or_raise("duckdb").generator(comments=False, unsupported_level=ErrorLevel.RAISE)
     sql = generator.generate(tree, copy=False)

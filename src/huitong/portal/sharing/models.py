@@ -234,3 +234,37 @@ class PolicyEpoch(models.Model):
 
     def __str__(self) -> str:
         return str(self.number)
+
+
+class QuotaDay(models.Model):
+    """What uses of a grant with a quota took on one day of the instance's time zone."""
+
+    grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="quota_days")
+    day = models.DateField()
+    rows = models.PositiveBigIntegerField(default=0)
+    queries = models.PositiveBigIntegerField(default=0)
+    calls = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["grant", "day"], name="quota_day_once")]
+
+    def __str__(self) -> str:
+        return f"{self.grant_id} {self.day}"
+
+
+class QuotaReservation(models.Model):
+    """What a use that runs may take; it goes when the use is settled, or is folded into its day when `until` is over."""
+
+    query = models.CharField(max_length=64)
+    grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="quota_reservations")
+    day = models.DateField()
+    rows = models.PositiveBigIntegerField()
+    queries = models.PositiveSmallIntegerField()
+    calls = models.PositiveSmallIntegerField()
+    until = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["grant", "query"], name="quota_reservation_once")]
+
+    def __str__(self) -> str:
+        return f"{self.grant_id} {self.query}"

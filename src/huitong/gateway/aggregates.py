@@ -1,0 +1,205 @@
+"""Totals: what a statement may be where a grant lets no row leave, and how small groups are kept out of its answer.
+
+Such a statement is one SELECT over one dataset that shows grouping items and plain totals of items. Everything else is refused, with
+what to write instead: what is not listed here has not been shown to be safe. The rewriter then adds, where the person cannot reach it,
+the entity of each row. A group of fewer than k distinct entities is absent, also the one group of a statement without GROUP BY, and a
+total to which fewer than k entities contribute has no value: HAVING, ORDER BY and LIMIT see only what is shown.
+
+Against two statements whose groups differ by a few entities this does not protect; rounding, noise and a record of answered groups are
+another matter."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from sqlglot import exp
+
+from huitong.errors import Reason, Refused
+from huitong.gateway.plan import DatasetPlan
+from huitong.gateway.resolve import Resolution, TableUse
+from huitong.model.catalog import Item
+from huitong.model.policy import Grant, Mode
+from huitong.sharing.wishes import entity_items
+
+_CLAUSES = frozenset({"expressions", "from_", "where", "group", "having", "order", "limit", "offset"})
+_QUERIES = (exp.Select, exp.SetOperation, exp.Subquery)
+_LOGICAL = (exp.And, exp.Or, exp.Not, exp.Paren)
+_COMPARING = (
+    exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ,
+    exp.In, exp.Between, exp.Is, exp.Like, exp.ILike, exp.StartsWith,
+)  # fmt: skip
+_CONSTANT = (exp.Literal, exp.Boolean, exp.Null)
+_TOTAL_FUNCTIONS = (exp.Paren, exp.Year, exp.Month, exp.Quarter, exp.Left, exp.Right, exp.Lower, exp.Upper, exp.Trim, exp.Length)
+"""Functions that have a value, or none, for every value of an item: none of them can fail on one row."""
+
+
+def faults_of_totals(resolution: Resolution, grants: Mapping[str, Grant]) -> tuple[Reason, ...]:
+    """Everything that a statement may not hold because one of its grants gives totals alone; empty if none of them does."""
+    limited = [use for use in resolution.tables if (grant := grants.get(use.dataset.id)) and grant.terms.mode is not Mode.ROWS]
+    if not limited:
+        return ()
+    use = limited[0]
+    about: dict[str, str | int] = {"grant": grants[use.dataset.id].id, "dataset": use.dataset.id}
+    tree = _top(resolution.tree)
+    if not entity_items(use.dataset):
+        return (Reason("totals-without-entity", {"dataset": use.dataset.id, "provider": use.dataset.provider}),)
+    if len(resolution.tables) > 1 or not isinstance(tree, exp.Select) or not _is_one_select(tree, use):
+        return (Reason("totals-one-select", about),)
+    return tuple(_faults_of_select(tree, use, about))
+
+
+def _faults_of_select(tree: exp.Select, use: TableUse, about: Mapping[str, str | int]) -> list[Reason]:
+    faults: list[Reason] = []
+    outputs = [_bare(projection.unalias()) for projection in tree.expressions]
+    group = tree.args.get("group")
+    for position, output in enumerate(outputs, start=1):
+        if not _is_total(output, use) and (group is None or not _is_item(output, use)):
+            faults.append(Reason("totals-output", {**about, "output": position}))
+    if group is not None and not all(_is_grouping_item(key, outputs, use) for key in _group_keys(group)):
+        faults.append(Reason("totals-group", about))
+    where = tree.args.get("where")
+    if where is not None and not _is_condition(where.this, lambda node: _is_item(node, use), functions=True):
+        faults.append(Reason("totals-where", about))
+    having = tree.args.get("having")
+    if having is not None and not _is_condition(having.this, lambda node: node in outputs, functions=False):
+        faults.append(Reason("totals-having", about))
+    order = tree.args.get("order")
+    if order is not None and not all(isinstance(ordered.this, exp.Literal) for ordered in order.expressions):
+        faults.append(Reason("totals-order", about))
+    return faults
+
+
+def _top(tree: exp.Expr) -> exp.Expr:
+    while isinstance(tree, exp.Subquery):
+        tree = tree.this
+    return tree
+
+
+def _bare(node: exp.Expr) -> exp.Expr:
+    while isinstance(node, exp.Paren):
+        node = node.this
+    return node
+
+
+def _is_one_select(tree: exp.Select, use: TableUse) -> bool:
+    """One SELECT straight from the one mention of the dataset, and no query inside."""
+    written = {name for name, value in tree.args.items() if value not in (None, [], False)}
+    source = tree.args.get("from_")
+    if not written <= _CLAUSES or source is None or source.this is not use.node:
+        return False
+    return not any(isinstance(node, (*_QUERIES, exp.Window)) for node in tree.walk() if node is not tree)
+
+
+def _is_item(node: exp.Expr, use: TableUse) -> bool:
+    return isinstance(node, exp.Column) and node.table == use.alias and node.name in use.items
+
+
+def _is_total(node: exp.Expr, use: TableUse) -> bool:
+    """count(*), count(item), count(DISTINCT item), sum(item), avg(item)."""
+    if isinstance(node, exp.Count) and not node.expressions:
+        inner = node.this
+        if isinstance(inner, exp.Distinct) and not inner.args.get("on"):
+            return len(inner.expressions) == 1 and _is_item(inner.expressions[0], use)
+        return isinstance(inner, exp.Star) or _is_item(inner, use)
+    return type(node) in (exp.Sum, exp.Avg) and _is_item(node.this, use)
+
+
+def _group_keys(group: exp.Expr) -> Sequence[exp.Expr]:
+    others = {name for name, value in group.args.items() if name != "expressions" and value not in (None, [], False)}
+    return [exp.Null()] if others else group.expressions
+
+
+def _is_grouping_item(key: exp.Expr, outputs: Sequence[exp.Expr], use: TableUse) -> bool:
+    if isinstance(key, exp.Literal):
+        position = int(key.this) if not key.is_string and key.this.isdigit() and len(key.this) < 5 else 0
+        return 1 <= position <= len(outputs) and _is_item(outputs[position - 1], use)
+    return _is_item(_bare(key), use)
+
+
+def _is_condition(node: exp.Expr, leaf: Callable[[exp.Expr], bool], *, functions: bool) -> bool:
+    """Comparisons of leaves with constants and with each other, joined by AND, OR and NOT."""
+    if isinstance(node, _LOGICAL):
+        return all(_is_condition(part, leaf, functions=functions) for part in _parts(node))
+    if isinstance(node, _COMPARING):
+        return all(_is_operand(part, leaf, functions=functions) for part in _parts(node))
+    return _is_operand(node, leaf, functions=functions)
+
+
+def _is_operand(node: exp.Expr, leaf: Callable[[exp.Expr], bool], *, functions: bool) -> bool:
+    if leaf(node) or isinstance(node, _CONSTANT):
+        return True
+    if isinstance(node, exp.Neg):
+        return isinstance(node.this, exp.Literal)
+    if isinstance(node, exp.Paren):
+        return _is_operand(node.this, leaf, functions=functions)
+    if isinstance(node, exp.Cast | exp.TryCast):
+        return isinstance(node.this, exp.Literal) or (functions and _is_operand(node.this, leaf, functions=functions))
+    return functions and isinstance(node, _TOTAL_FUNCTIONS) and all(_is_operand(part, leaf, functions=True) for part in _parts(node))
+
+
+def _parts(node: exp.Expr) -> list[exp.Expr]:
+    parts: list[exp.Expr] = []
+    for value in node.args.values():
+        if isinstance(value, exp.Expr):
+            parts.append(value)
+        elif isinstance(value, list):
+            parts.extend(part for part in value if isinstance(part, exp.Expr))
+    return parts
+
+
+# --- within the rewriter ------------------------------------------------------------------------------------------------
+
+
+def entity_columns(part: DatasetPlan) -> list[tuple[str, Item]]:
+    """The items that tell entities apart, each with the name under which the governed subquery shows it to the rewriter alone: no item
+    can be called so, and no statement can name it."""
+    found = [(f"entity {number}", part.described.item(name)) for number, name in enumerate(entity_items(part.described), start=1)]
+    if not found:
+        raise Refused.because("rewrite-failed")
+    return [(name, item) for name, item in found if item is not None]
+
+
+def keep_small_groups_out(tree: exp.Query, use: TableUse, part: DatasetPlan) -> None:
+    """Change a statement without `faults_of_totals`, in place."""
+    k = part.grant.terms.k
+    if k is None or not isinstance(tree, exp.Select) or not _is_one_select(tree, use):
+        raise Refused.because("rewrite-failed")
+    for projection in tree.expressions:
+        _hide_small_totals(projection, use, part, k)
+    having = tree.args.get("having")
+    large: exp.Expr = _at_least(_entities(use, part, None), k)
+    if having is not None:
+        _hide_small_totals(having, use, part, k)
+        large = exp.And(this=large, expression=exp.Paren(this=having.this))
+    tree.set("having", exp.Having(this=large))
+
+
+def _hide_small_totals(root: exp.Expr, use: TableUse, part: DatasetPlan, k: int) -> None:
+    """Give each total of an item a value only where at least k entities have one."""
+    for total in list(root.find_all(exp.Count, exp.Sum, exp.Avg)):
+        if not _is_total(total, use):
+            raise Refused.because("rewrite-failed")
+        inner = total.this.expressions[0] if isinstance(total.this, exp.Distinct) else total.this
+        if isinstance(inner, exp.Star):
+            continue
+        shown = exp.Case(ifs=[exp.If(this=_at_least(_entities(use, part, inner), k), true=exp.Null())])
+        total.replace(shown)
+        shown.args["ifs"][0].set("true", total)
+
+
+def _at_least(count: exp.Expr, k: int) -> exp.Expr:
+    return exp.GTE(this=count, expression=exp.Literal.number(k))
+
+
+def _entities(use: TableUse, part: DatasetPlan, item: exp.Expr | None) -> exp.Expr:
+    """How many entities a group has, or contribute to a total of the item. A row whose entity is not known counts as none."""
+    columns: list[exp.Expr] = [
+        exp.Column(this=exp.Identifier(this=name, quoted=True), table=exp.Identifier(this=use.alias, quoted=True))
+        for name, _ in entity_columns(part)
+    ]
+    known = [column.copy() for column in columns] if len(columns) > 1 else []
+    if item is not None:
+        known.append(item.copy())
+    entity: exp.Expr = columns[0] if len(columns) == 1 else exp.Tuple(expressions=columns)
+    if known:
+        every = exp.and_(*(exp.Not(this=exp.Is(this=one, expression=exp.Null())) for one in known), copy=False)
+        entity = exp.Case(ifs=[exp.If(this=every, true=entity)])
+    return exp.Count(this=exp.Distinct(expressions=[entity]))

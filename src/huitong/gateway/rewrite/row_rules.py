@@ -1,0 +1,124 @@
+"""The rules of a grant that cut rows, as one condition of the governed subquery: a division, comparisons, a list of subjects.
+
+Unknown is never yes: a row whose value is missing passes no rule but `missing`. An item that the snapshot lacks is missing in every row.
+No rule can fail on a row, whatever the row holds; values stand as literals of their item's type, never as text that was pasted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from huitong.errors import Refused
+from huitong.gateway.parse import Caps
+from huitong.gateway.plan import DatasetPlan
+from huitong.gateway.rewrite.physical import Physical, column_node, held_as, table_node
+from huitong.masks import sql_type
+from huitong.model.catalog import Item, ItemType
+from huitong.model.policy import Comparator, Comparison
+from huitong.sharing.comparing import ORDERED, value_in_form
+
+_ORDER: Mapping[Comparator, type[exp.Binary]] = {
+    Comparator.AT_LEAST: exp.GTE,
+    Comparator.MORE_THAN: exp.GT,
+    Comparator.AT_MOST: exp.LTE,
+    Comparator.LESS_THAN: exp.LT,
+}
+
+
+@dataclass(frozen=True)
+class RowRule:
+    """The condition on a row, and the items that it reads."""
+
+    condition: exp.Expr
+    items: tuple[Item, ...]
+
+
+def row_rule(part: DatasetPlan, physical: Physical, caps: Caps) -> RowRule | None:
+    """The condition under which a row is shown; None if the grant cuts no rows. Refused where a rule no longer fits the entry."""
+    rules: list[exp.Expr] = []
+    items: list[Item] = []
+    terms = part.grant.terms
+    if terms.rows is not None:
+        item = _item(part, terms.rows.item)
+        if item.type is not ItemType.TEXT:
+            raise _unfit(part, item.name)
+        rules.append(_of_division(part, item, caps))
+        items.append(item)
+    for one in terms.condition:
+        item = _item(part, one.item)
+        rules.append(_of_comparison(part, item, one))
+        items.append(item)
+    if terms.subjects is not None:
+        item = _item(part, terms.subjects.item)
+        if item.type is not ItemType.TEXT:
+            raise _unfit(part, item.name)
+        rules.append(_of_subjects(part, item, physical))
+        items.append(item)
+    if not rules:
+        return None
+    return RowRule(exp.and_(*rules, copy=False, wrap=True), tuple(items))
+
+
+def _item(part: DatasetPlan, name: str) -> Item:
+    item = part.described.item(name)
+    if item is None:
+        raise _unfit(part, name)
+    return item
+
+
+def _unfit(part: DatasetPlan, item: str) -> Exception:
+    return Refused.because("row-rule-unfit", grant=part.grant.id, dataset=part.dataset, item=item)
+
+
+def _of_division(part: DatasetPlan, item: Item, caps: Caps) -> exp.Expr:
+    """Membership in the set of codes, so a row without a code, or with one that was never a division, is not shown. The range from the
+    first to the last code is implied by the set; it lets the engine skip whole blocks of a file."""
+    rows = part.grant.terms.rows
+    assert rows is not None
+    if not part.codes:
+        raise Refused.because("division-without-codes", grant=part.grant.id, division=rows.division)
+    codes = sorted(part.codes)
+    if not all(code.isascii() and code.isdigit() for code in codes):
+        raise Refused.because("rewrite-failed")
+    column, _ = held_as(part, item)
+    if len(codes) == 1:
+        return exp.EQ(this=column, expression=exp.Literal.string(codes[0]))
+    if len(codes) <= caps.division_list:
+        return exp.In(this=column, expressions=[exp.Literal.string(code) for code in codes])
+    between = exp.Between(this=column.copy(), low=exp.Literal.string(codes[0]), high=exp.Literal.string(codes[-1]))
+    text = exp.Literal.string(",".join(codes))
+    split = exp.Anonymous(this="string_split", expressions=[text, exp.Literal.string(",")])
+    listed = exp.Anonymous(this="unnest", expressions=[split])
+    members = exp.In(this=column, query=exp.Subquery(this=exp.Select(expressions=[listed])))
+    return exp.And(this=between, expression=members)
+
+
+def _of_comparison(part: DatasetPlan, item: Item, one: Comparison) -> exp.Expr:
+    column, _ = held_as(part, item)
+    if one.comparator is Comparator.MISSING:
+        return exp.Is(this=column, expression=exp.Null())
+    if one.comparator is Comparator.KNOWN:
+        return exp.Not(this=exp.Is(this=column, expression=exp.Null()))
+    values = [_literal(part, item, value) for value in one.values]
+    if one.comparator in (Comparator.IN, Comparator.NOT_IN):
+        listed = exp.In(this=column, expressions=values)
+        return listed if one.comparator is Comparator.IN else exp.Not(this=listed)
+    if item.type not in ORDERED:
+        raise _unfit(part, item.name)
+    return _ORDER[one.comparator](this=column, expression=values[0])
+
+
+def _literal(part: DatasetPlan, item: Item, value: str) -> exp.Expr:
+    """The value as a literal of the item's type, whatever the item was when the grant was made; Refused if it has no such form now."""
+    if value_in_form(value, item.type) != value:
+        raise _unfit(part, item.name)
+    text = exp.Literal.string(value)
+    return text if item.type is ItemType.TEXT else exp.Cast(this=text, to=sql_type(item.type))
+
+
+def _of_subjects(part: DatasetPlan, item: Item, physical: Physical) -> exp.Expr:
+    """A semi join with the list, which is a table of the plan as any other."""
+    column, _ = held_as(part, item)
+    listed = physical.of_subjects(part)
+    select = exp.Select(expressions=[column_node("l", "identifier")], from_=exp.From(this=table_node(listed.name, "l")))
+    return exp.In(this=column, query=exp.Subquery(this=select))
