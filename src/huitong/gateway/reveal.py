@@ -15,7 +15,7 @@ import pyarrow as pa
 from huitong.engines.duckdb import quote_name
 from huitong.errors import Refused
 from huitong.gateway.plan import Plan
-from huitong.gateway.rewrite.subquery import SIDE_COLUMNS
+from huitong.gateway.rewrite.physical import LIST_COLUMNS, SIDE_COLUMNS
 from huitong.model.party import Actor, Role
 from huitong.model.reidentification import Revelation
 
@@ -45,7 +45,8 @@ def with_identifiers(plan: Plan, asked: Revelation) -> Plan:
     """The plan of the statement with the identifier beside each token it finds. Raises Refused `rewrite-failed` rather than guess."""
     read = {tuple(file.path for file in part.read.files) for part in plan.datasets}
     sides = [table for table in plan.tables if table.columns == SIDE_COLUMNS and table.files not in read]
-    if len(plan.datasets) != 1 or len(plan.tables) != 2 or len(sides) != 1:
+    lists = [table for table in plan.tables if table.columns == LIST_COLUMNS and table.files not in read]
+    if len(plan.datasets) != 1 or len(plan.tables) != 2 + len(lists) or len(sides) != 1:
         raise Refused.because("rewrite-failed")
     side, item = quote_name(sides[0].name), quote_name(asked.item)
     shown = f"({plan.sql}) AS found"
