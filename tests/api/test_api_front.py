@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from huitong.portal.api.front import Front
+from huitong.portal.api.front import Front, is_upload
 from huitong.portal.api.limits import LIMITS
 
 QUICK = replace(LIMITS, body_seconds=1, upload_pause_seconds=1, threads=1, upload_threads=1, bodies_at_once=2)
@@ -32,16 +32,25 @@ class Call:
     client: str = "127.0.0.1:50000"
     status: int = 0
     body: bytes = b""
+    begun: bool = False
 
     def __post_init__(self) -> None:
         length = str(sum(1000 if block == SILENCE else len(block) for block in self.blocks))
         self.headers = {"host": "localhost", "content-length": length} | self.headers
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for block in self.blocks:
-            if block == SILENCE:
-                await asyncio.sleep(60)
-            yield block
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """As granian does it: the stream is its own iterator and is begun once."""
+        assert not self.begun, "RSGI protocol error"
+        self.begun = True
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self.blocks:
+            raise StopAsyncIteration
+        block = self.blocks.pop(0)
+        if block == SILENCE:
+            await asyncio.sleep(60)
+        return block
 
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self.status, self.body = status, body
@@ -134,6 +143,15 @@ def test_a_file_is_read_by_its_own_threads_and_cut_when_it_stops() -> None:
     assert whole.body.endswith(b"a,b\na,b\na,b\n")
     assert answered(slow, other, front=Front(reading, QUICK)) == [408, 200]
     assert slow.body == b"body-slow"
+
+
+def test_json_is_a_file_only_where_snapshots_are_taken() -> None:
+    """Else a few slow calls with any token at all would keep everybody's JSON waiting for the threads of files."""
+    named = UPLOAD | {"content-type": "application/json"}
+    slow = [Call([b"a", SILENCE], path=PLACE, headers=named) for _ in range(QUICK.upload_threads)]
+    other = Call([b"{}"], path="/api/v1/query", headers=named)
+    assert answered(*slow, other, front=Front(reading, QUICK))[-1] == 200
+    assert not is_upload({"CONTENT_TYPE": "application/json", "HTTP_AUTHORIZATION": "Bearer t", "PATH_INFO": "/api/v1/requests"})
 
 
 def test_a_file_that_trickles_is_cut_too() -> None:

@@ -8,6 +8,7 @@ A body without a length (chunked) is refused: the server does not tell one that 
 
 import asyncio
 import io
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -24,6 +25,7 @@ from huitong.portal.api.uploads import ENDINGS
 
 Headers = list[tuple[str, str]]
 Answer = tuple[int, Headers, bytes]
+_SNAPSHOTS = re.compile(r"/api/v[0-9]+/datasets/[^/]+/snapshots")
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 """A WSGI application."""
 
@@ -65,9 +67,10 @@ def has_body(environ: dict[str, Any]) -> bool:
 
 
 def is_upload(environ: dict[str, Any]) -> bool:
-    """Whether the body is a file for a snapshot, which may be large; only for one who shows a token."""
+    """Whether the body is a file for a snapshot, which may be large; only for one who shows a token, and only where snapshots are taken:
+    what else is sent as JSON is read by the event loop."""
     kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-    return kind in ENDINGS and "HTTP_AUTHORIZATION" in environ and environ["PATH_INFO"].startswith("/api/")
+    return kind in ENDINGS and "HTTP_AUTHORIZATION" in environ and _SNAPSHOTS.fullmatch(environ["PATH_INFO"]) is not None
 
 
 class Incoming(io.RawIOBase):
@@ -121,11 +124,14 @@ class Incoming(io.RawIOBase):
 
 
 async def _following(blocks: Any) -> bytes:
-    """The next block that holds something; nothing at the end."""
-    async for block in blocks:
+    """The next block that holds something; nothing at the end. The server lets its stream be begun once only, so it is not here."""
+    while True:
+        try:
+            block = await anext(blocks)
+        except StopAsyncIteration:
+            return b""
         if block:
             return bytes(block)
-    return b""
 
 
 def slow() -> HuitongError:
