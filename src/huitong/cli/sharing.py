@@ -265,9 +265,14 @@ def show_request(found: dict[str, Any], *, history: bool = False) -> None:
     show_one([(key, value) for key, value in pairs if value is not None], raw=found)
     if history and surroundings().format == "table":
         click.echo()
-        header = [words(f"title-{key}") for key in ("at", "event", "actor", "office", "reason", "words")]
+        header = [words(f"title-{key}") for key in ("at", "event", "actor", "principal", "office", "reason", "words")]
         rows = [
-            [instant_text(one["at"]), choice(one["kind"]), one["actor"], one["office"], one["reason"] or "", one["words"] or ""]
+            [
+                instant_text(one["at"]),
+                choice(one["kind"]),
+                one["actor"],
+                *(one[name] or "" for name in ("on_behalf_of", "office", "reason", "words")),
+            ]
             for one in found["events"]
         ]
         show_table(header, rows)
