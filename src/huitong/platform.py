@@ -36,6 +36,7 @@ from huitong.sharing.reidentification import ReidentificationActions
 from huitong.sharing.subjects import SubjectUses
 from huitong.sharing.succession import SuccessionActions
 from huitong.sharing.term_limits import term_limits
+from huitong.sharing.usable import StandingStore, UsableActions
 
 
 class Stores(Protocol):
@@ -56,6 +57,7 @@ class Stores(Protocol):
     notices: NoticeBoard
     quotas: QuotaStore
     subject_uses: SubjectUses
+    standings: StandingStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,7 @@ class Platform:
     settings: Settings
     catalog: CatalogActions
     sharing: SharingActions
+    usable: UsableActions
     calendar: CalendarActions
     reidentification: ReidentificationActions
     documents: GrantDocuments
@@ -239,6 +242,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
             instance=settings.name,
             grading=grading,
         ),
+        usable=UsableActions.over(sharing, stores.standings),
         calendar=CalendarActions(
             store=stores.calendar,
             transactions=stores.transactions,

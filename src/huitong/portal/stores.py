@@ -38,7 +38,7 @@ from huitong.model.sharing import OPEN_STATES, Delegation, Request, RequestEvent
 from huitong.portal.accounts import models as parties
 from huitong.portal.audit import models as audit
 from huitong.portal.catalog import models as catalog
-from huitong.portal.catalog import search_index
+from huitong.portal.catalog import prospects, search_index
 from huitong.portal.keyed_answers import DjangoKeyedAnswers
 from huitong.portal.notices.board import DjangoNoticeBoard
 from huitong.portal.notices.ports import NoticeStore
@@ -87,6 +87,7 @@ from huitong.sharing.calendar import CalendarStore
 from huitong.sharing.ports import NoticeBoard, SharingStore, Side
 from huitong.sharing.quotas import QuotaStore
 from huitong.sharing.subjects import SubjectUses
+from huitong.sharing.usable import StandingStore
 
 Row = TypeVar("Row", bound=Model)
 LONGEST_POST = 130
@@ -171,6 +172,7 @@ class DjangoCatalogStore:
                 item_row(dataset.id, position, item) for dataset, _ in part for position, item in enumerate(dataset.items)
             )
             search_index.put_entries(part, self.using)
+            prospects.entries_changed([dataset.id for dataset, _ in part], self.using)
 
     def search(
         self,
@@ -222,6 +224,7 @@ class DjangoCatalogStore:
             removed_at=snapshot.removed_at,
             parts=len(snapshot.files),
         )
+        prospects.snapshot_changed(snapshot.dataset, self.using)
         catalog.SnapshotFile.objects.using(self.using).bulk_create(
             catalog.SnapshotFile(snapshot=row, position=position, path=file.path, rows=file.rows, bytes=file.bytes)
             for position, file in enumerate(snapshot.files)
@@ -969,6 +972,7 @@ class Stores:
         self.ledger: LedgerStore = DjangoLedgerStore(using)
         self.uses: Uses = DjangoUses(using)
         self.records: Records = DjangoRecords(using)
+        self.standings: StandingStore = prospects.DjangoStandings(using)
         self.keyed_answers = DjangoKeyedAnswers(using)
         self.notices: NoticeBoard = DjangoNoticeBoard(using, self.catalog)
         self.notice_store: NoticeStore = DjangoNoticeStore(using)

@@ -205,6 +205,80 @@ class SearchPosting(models.Model):
         return f"{self.segment_id}: {bytes(self.token).decode('utf-8', 'replace')}"
 
 
+class ProspectState(models.Model):
+    """One row: the rules that prospects were judged under; under others they are not known."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    rules = models.CharField(max_length=64)
+
+    class Meta:
+        constraints: ClassVar = [models.CheckConstraint(condition=Q(id=1), name="prospect_state_single_row")]
+
+    def __str__(self) -> str:
+        return self.rules
+
+
+class ProspectGroup(models.Model):
+    """Entries of one office that asking leads to the same with, and how many they are once all are judged."""
+
+    everybody = models.BooleanField()
+    """Whether all who are signed in may know of them."""
+    kind = models.CharField(max_length=16)
+    provider = models.TextField()
+    reviewers = models.PositiveSmallIntegerField()
+    datasets = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["provider", "kind", "reviewers", "everybody"], name="prospect_group_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider}: {self.kind}"
+
+
+class Prospect(models.Model):
+    """What asking for an entry would lead to; without a group that has to be judged (again)."""
+
+    dataset = models.OneToOneField(Dataset, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    group = models.ForeignKey(ProspectGroup, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["group", "dataset"], name="prospect_group_dataset"),
+            models.Index(fields=["dataset"], condition=Q(group=None), name="prospect_unjudged"),
+        ]
+
+    def __str__(self) -> str:
+        return self.dataset_id
+
+
+class ProspectKnown(models.Model):
+    """An office that may know of an entry that not everybody may know of."""
+
+    office = models.TextField()
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["office", "dataset"], name="prospect_known_once")]
+
+    def __str__(self) -> str:
+        return f"{self.office}: {self.dataset_id}"
+
+
+class ProspectSource(models.Model):
+    """An entry, there or not, that the prospect of another follows from."""
+
+    source = models.CharField(max_length=130)
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["source", "dataset"], name="prospect_source_once")]
+
+    def __str__(self) -> str:
+        return f"{self.dataset_id} of {self.source}"
+
+
 class Snapshot(models.Model):
     """An immutable version of a dataset's table."""
 
