@@ -231,6 +231,12 @@ class Client:
             query[facet] = values if values is None or isinstance(values, str) else list(values)
         return self._json("GET", "datasets", query=query)
 
+    def usable(self, *, can: Iterable[str] = (), limit: int = 20, offset: int = 0) -> JSON:
+        """The datasets that one's office may know of, each with whether, how and by when the office may have it, by id.
+
+        `can` narrows to answers: granted, preparing, under-review, at-once, needs-approval, not-shared, refused."""
+        return self._json("GET", "usable", query={"can": list(can) or None, "limit": limit, "offset": offset})
+
     def dataset(self, identifier: str) -> JSON:
         """A catalogue entry with its items, its availability for this office and its current snapshot."""
         return self._json("GET", f"datasets/{_part(identifier)}")

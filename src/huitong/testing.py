@@ -40,9 +40,12 @@ from huitong.model.policy import Grant, GrantEvent, GrantEventKind, GrantState, 
 from huitong.model.quality import GradingSuggestion, QualityReport, SuggestionState
 from huitong.model.reidentification import Reidentification, ReidentificationEvent
 from huitong.model.sharing import OPEN_STATES, Delegation, Request, RequestEvent, RequestEventKind, RequestState
+from huitong.policy.grading import sources_of
+from huitong.sharing.availability import AvailabilityKind, Prospect
 from huitong.sharing.deadline import CalendarYear
 from huitong.sharing.ports import Side
 from huitong.sharing.quotas import Amounts, Reservation
+from huitong.sharing.usable import Judged, Standing, StandingPage
 
 Undo = Callable[[], object]
 Key = TypeVar("Key")
@@ -1104,6 +1107,90 @@ class MemoryKeyedAnswers(_Store):
             self._remove(self._records, (call.post, call.key))
 
 
+class MemoryStandings:
+    """StandingStore: each entry looked at by itself, slow and plain."""
+
+    def __init__(self, catalog: MemoryCatalogStore, sharing: MemorySharingStore, parties: MemoryPartyStore) -> None:
+        self._catalog, self._sharing, self._parties = catalog, sharing, parties
+        self._judged: dict[str, tuple[object, Prospect]] = {}
+
+    def unjudged(self, rules: str, *, limit: int) -> Sequence[str]:
+        """So many entries that were not judged as they are now, under these rules."""
+        self._rules = rules
+        entries = self._catalog.every_dataset()
+        return [one.id for one in entries if self._judged.get(one.id, (None,))[0] != self._as_it_is(one.id)][:limit]
+
+    def judge(self, found: Sequence[Judged]) -> None:
+        """Keep these prospects."""
+        for one in found:
+            self._judged[one.dataset.id] = (self._as_it_is(one.dataset.id), one.prospect)
+
+    def standings(
+        self,
+        *,
+        office: str,
+        person: str,
+        analyst: bool,
+        kinds: Collection[AvailabilityKind],
+        now: datetime,
+        rules: str,
+        limit: int,
+        offset: int,
+    ) -> StandingPage | None:
+        """The entries known to the office whose standing is one of these; None if an entry has to be judged first."""
+        if self.unjudged(rules, limit=1):
+            return None
+        known = [one for one in self._catalog.every_dataset() if one.is_known_to(office)]
+        found = [self._standing(one, office, person, analyst, now) for one in known]
+        wanted = [one for one in found if one.kind in kinds]
+        return StandingPage(tuple(wanted[offset : offset + limit]), len(wanted))
+
+    def _as_it_is(self, name: str) -> object:
+        entry, snapshot = self._catalog.dataset(name), self._catalog.current_snapshot(name)
+        assert entry is not None
+        lineage: dict[str, Dataset] = {}
+        wanted = set(sources_of(entry))
+        while wanted:
+            step = self._catalog.datasets(wanted)
+            lineage.update(step)
+            wanted = {one for source in step.values() for one in sources_of(source)} - lineage.keys()
+        return self._rules, entry, snapshot.rows if snapshot else None, lineage
+
+    def _standing(self, entry: Dataset, office: str, person: str, analyst: bool, now: datetime) -> Standing:
+        prospect = self._judged[entry.id][1]
+        held = [one for one in self._sharing.grants_of_office(office, [entry.id]) if now < one.terms.valid_until]
+        usable = [one for one in held if one.valid_at(now)]
+        grants = usable or [one for one in held if one.state is GrantState.PREPARING]
+        waiting, _ = self._sharing.requests_for(office, side=Side.APPLICANT, states=[RequestState.UNDER_REVIEW], limit=1_000_000)
+        asked = [one for one in waiting if one.dataset == entry.id]
+        first = min(asked, key=lambda one: (one.answer_due or date.max, one.id)) if asked and not grants else None
+        answering = len(self._parties.reviewers_of([entry.provider])[entry.provider] - {person})
+        ruled = prospect.kind in (AvailabilityKind.NOT_SHARED, AvailabilityKind.REFUSED)
+        kind = prospect.kind if ruled or (analyst and answering >= prospect.reviewers) else AvailabilityKind.REFUSED
+        if grants:
+            kind = AvailabilityKind.GRANTED if usable else AvailabilityKind.PREPARING
+        elif first is not None:
+            kind = AvailabilityKind.UNDER_REVIEW
+        return Standing(
+            dataset=entry.id,
+            title=entry.title,
+            provider=entry.provider,
+            sharing=entry.sharing,
+            basis=entry.sharing_basis,
+            condition=entry.sharing_condition,
+            items=len(entry.items),
+            grade=entry.grade,
+            kind=kind,
+            prospect=prospect,
+            grants=tuple(one.id for one in grants),
+            until=max((one.terms.valid_until for one in grants), default=None),
+            request=first.id if first else None,
+            answer_due=first.answer_due if first else None,
+            endorsed=first is not None and first.events[-1].kind is RequestEventKind.ENDORSED,
+            answering=answering,
+        )
+
+
 class MemoryStores:
     """One of each over one transaction log."""
 
@@ -1116,6 +1203,7 @@ class MemoryStores:
         self.quality = MemoryQualityStore(self.transactions)
         self.loads = MemoryLoadStore(self.transactions)
         self.sharing = MemorySharingStore(self.transactions)
+        self.standings = MemoryStandings(self.catalog, self.sharing, self.parties)
         self.calendar = MemoryCalendarStore(self.transactions)
         self.reidentifications = MemoryReidentificationStore(self.transactions)
         self.ledger = MemoryLedgerStore(self.transactions)

@@ -27,6 +27,7 @@ dataset = Group(
     "dataset",
     no_args_is_help=True,
     lazy={
+        "usable": "huitong.cli.usable:dataset_usable",
         "draft": "huitong.cli.folders:dataset_draft",
         "export": "huitong.cli.folders:dataset_export",
         "apply": "huitong.cli.folders:dataset_apply",

@@ -372,6 +372,7 @@ def load_by_plan(inside: Any, stop: threading.Event) -> None:
         if time.monotonic() - tidied >= TIDY_SECONDS:
             tidied = time.monotonic()
             _try(log, "the search index could not be tidied", inside.stores.tidy)
+            _try(log, "entries could not be judged", inside.platform.usable.refresh)
         _try(log, "planned loads could not be run", lambda: inside.platform.plans.run_due(wall_clock()))
         if time.monotonic() - swept >= SWEEP_SECONDS:
             swept = time.monotonic()

@@ -36,6 +36,7 @@ from huitong.sharing.document import GrantDocuments
 from huitong.sharing.ports import Side
 from huitong.sharing.reidentification import ReidentificationActions
 from huitong.sharing.succession import SuccessionActions
+from huitong.sharing.usable import UsableActions
 
 Kept = TypeVar("Kept")
 
@@ -57,6 +58,7 @@ class Doors:
     division_tree: Callable[[], Divisions]
     """The divisions of now, and those that were; another process may change them."""
     sharing: SharingActions
+    usable: UsableActions
     calendar: CalendarActions
     reidentification: ReidentificationActions
     documents: GrantDocuments
@@ -205,6 +207,7 @@ def doors_of(platform: Platform, stores: Any, *, accounts: Tokens, clock: Callab
         parties=stores.parties,
         division_tree=stores.divisions.tree,
         sharing=platform.sharing,
+        usable=platform.usable,
         calendar=platform.calendar,
         reidentification=platform.reidentification,
         documents=platform.documents,

@@ -349,4 +349,4 @@ def test_putting_one_entry_in_costs_few_statements(example: Example, queries: Ca
     with example.stores.atomic():
         queries()
         example.stores.catalog.put_dataset(HOUSEHOLDS, index={f"token {number}": 1 for number in range(300)})
-        assert queries() <= 8
+        assert queries() <= 10, "the entry, its items, its search tokens, and that its prospect is to be judged anew"

@@ -64,7 +64,7 @@ class World:
             transactions=stores.transactions,
             epoch=stores.epoch,
             ledger=None,  # type: ignore[arg-type]
-            divisions=stores.divisions,  # type: ignore[arg-type]
+            divisions=stores.divisions,
             side_tables=None,  # type: ignore[arg-type]
             clock=lambda: self.now,
             time_zone="Asia/Shanghai",
@@ -259,7 +259,7 @@ def test_a_page_is_one_statement(world: World, queries: Callable[[], int], using
     page = world.usable.usable(by=world.actors[0], limit=20)
     assert page.total > 3
     sent = [one["sql"] for one in connections[using].queries_log][-queries() :]
-    assert [one[:11] for one in sent if "catalog_calendaryear" not in one] == ["\nWITH held A"]
+    assert ["WITH held" in one for one in sent if "catalog_calendaryear" not in one] == [True]
     assert len(sent) == 2, "the page, and the instance's own calendar"
 
 

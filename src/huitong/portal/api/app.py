@@ -24,6 +24,7 @@ from huitong.portal.api.routes import (
     party,
     reidentification,
     sharing,
+    usable,
     use,
     waiting,
 )
@@ -88,6 +89,7 @@ for part in (
     sharing,
     documents,
     waiting,
+    usable,
     reidentification,
     use,
     ledger,

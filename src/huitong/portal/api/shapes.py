@@ -396,6 +396,11 @@ def dataset_full(found: Dataset, *, actor: Actor, language: str) -> JSON:
 
 def availability(entry: Dataset, found: Availability, language: str) -> JSON:
     """Can this office have it, how, by when."""
+    return told(found, entry.id, language)
+
+
+def told(found: Availability, dataset: str, language: str) -> JSON:
+    """The same, of an entry of which only the id is at hand."""
     return {
         "kind": found.kind,
         "grants": list(found.grants),
@@ -406,7 +411,7 @@ def availability(entry: Dataset, found: Availability, language: str) -> JSON:
         "provisional": found.provisional,
         "reviewers": found.reviewers,
         "endorsed": found.endorsed,
-        **reason(found.reason(entry), language),
+        **reason(found.about(dataset), language),
     }
 
 

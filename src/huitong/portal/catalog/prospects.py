@@ -124,7 +124,7 @@ class DjangoStandings:
     ) -> StandingPage | None:
         """The entries known to the office whose standing is one of these, by id; None if a prospect has to be judged first."""
         connection = connections[self.using]
-        values = {
+        values: dict[str, Any] = {
             "office": office,
             "person": person,
             "analyst": analyst,
