@@ -148,6 +148,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         roll=stores.parties,
         delegates=stores.sharing,
         regulators=stores.parties,
+        lists=subject_lists,
         notices=stores.notices,
     )
 

@@ -14,7 +14,7 @@ from huitong.cli.catalogue import choice, instant_text, mask_text, office_text
 from huitong.cli.door import open_client
 from huitong.cli.language import words
 from huitong.cli.output import remark, show_one, show_rows, show_table
-from huitong.cli.terms import rules, shown_rules, terms_options
+from huitong.cli.terms import rules, shown_rules, shown_use, terms_options
 from huitong.errors import InputInvalid, Reason
 
 request = Group("request", no_args_is_help=True)
@@ -416,6 +416,7 @@ def show_grant(found: dict[str, Any]) -> None:
         *_terms(found),
         ("valid_from", instant_text(found["valid_from"])),
         ("valid_until", instant_text(found["valid_until"])),
+        *shown_use(found.get("use"), instant_text),
         ("request", found["request"]),
         ("terms_hash", found["terms_hash"]),
         ("revoked_because", found["revoked_because"]),

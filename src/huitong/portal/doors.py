@@ -34,6 +34,7 @@ from huitong.sharing.actions import SharingActions
 from huitong.sharing.calendar import CalendarActions
 from huitong.sharing.document import GrantDocuments
 from huitong.sharing.ports import Side
+from huitong.sharing.quotas import Quotas, QuotaUse
 from huitong.sharing.reidentification import ReidentificationActions
 from huitong.sharing.succession import SuccessionActions
 from huitong.sharing.usable import UsableActions
@@ -69,6 +70,7 @@ class Doors:
     reports: QualityStore
     grading: GradingScheme
     gateway: Gateway
+    quotas: Quotas
     ledger: Ledger
     uses: Uses
     accounts: Tokens
@@ -152,6 +154,10 @@ class Doors:
         """The numbers of the grants that came of a page of requests, by the requests' numbers."""
         return {request: grant.id for request, grant in self.sharing.grants_of(requests).items()}
 
+    def quota_use(self, grant: Grant) -> QuotaUse | None:
+        """How much of the grant's quota is used in the period that runs; None without a quota."""
+        return self.quotas.use_of(grant, at=self.clock())
+
     def grants(self, *, by: Actor) -> Sequence[Grant]:
         """The grants that the actor's office uses or gave, newest first."""
         both = {grant.id: grant for side in Side for grant in self.sharing.grants(by=by, side=side)}
@@ -218,6 +224,7 @@ def doors_of(platform: Platform, stores: Any, *, accounts: Tokens, clock: Callab
         reports=stores.quality,
         grading=platform.grading,
         gateway=platform.gateway,
+        quotas=platform.quotas,
         ledger=platform.ledger,
         uses=stores.uses,
         accounts=accounts,

@@ -15,7 +15,7 @@ from huitong.model.policy import GrantState, MaskKind
 from huitong.model.quality import DriftKind, SuggestionState
 from huitong.model.sharing import RequestEventKind, RequestKind, RequestState
 from huitong.portal.api.limits import LIMITS
-from huitong.portal.api.schemas_terms import ConditionOut, NarrowedIn, QuotaOut, SubjectsOut, TermsIn
+from huitong.portal.api.schemas_terms import ConditionOut, NarrowedIn, QuotaOut, QuotaUseOut, SubjectsOut, TermsIn
 from huitong.sharing.availability import AvailabilityKind
 
 
@@ -947,6 +947,12 @@ class GrantOut(Schema):
     granted_at: datetime
     revoked_at: datetime | None
     revoked_because: str | None
+
+
+class GrantWithUse(GrantOut):
+    """A grant, and how much of its quota is used in the period that runs."""
+
+    use: QuotaUseOut | None
 
 
 class Grants(Page):

@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from ninja import Query, Router, Status
 
 from huitong.model.policy import Mask
-from huitong.portal.api import shapes
+from huitong.portal.api import shapes, shapes_terms
 from huitong.portal.api.auth import READ, SHARE, actor
 from huitong.portal.api.forms import signed_in
 from huitong.portal.api.parameters import Id, Limit, Offset
@@ -15,6 +15,7 @@ from huitong.portal.api.schemas import (
     ApproveIn,
     GrantOut,
     Grants,
+    GrantWithUse,
     ItemTermIn,
     RefuseIn,
     RequestIn,
@@ -109,10 +110,11 @@ def grants(request: HttpRequest, limit: Limit = 50, offset: Offset = 0) -> Any:
     return shapes.page(entries, name="grants", total=len(found), limit=limit, offset=offset)
 
 
-@router.get("/grants/{grant_id}", response=GrantOut, openapi_extra=signed_in(404))
+@router.get("/grants/{grant_id}", response=GrantWithUse, openapi_extra=signed_in(404))
 def grant(request: HttpRequest, grant_id: Id) -> Any:
-    """One grant with its terms; for the two offices it concerns."""
-    return shapes.grant(doors().sharing.grant(grant_id, by=actor(request)))
+    """One grant with its terms, and how much of its quota is used; for the two offices it concerns."""
+    found = doors().sharing.grant(grant_id, by=actor(request))
+    return {**shapes.grant(found), "use": shapes_terms.quota_use(doors().quota_use(found))}
 
 
 @router.post("/grants/{grant_id}/revoke", response=GrantOut, auth=SHARE, openapi_extra=signed_in(400, 404, 409))
