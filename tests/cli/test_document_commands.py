@@ -22,7 +22,7 @@ def test_the_agreement_is_read_saved_and_checked(huitong_: Run, grant: str) -> N
     code, out, err = huitong_("grant", "document", grant, who="analyst")
     assert code == 0 and out.startswith(f"# Grant {grant}, version 1\n") and not err
     code, out, _ = huitong_("grant", "document", grant, "--lang", "zh-Hans", who="analyst")
-    assert code == 0 and out.startswith(f"# 授权 {grant}(第 1 版)")
+    assert code == 0 and out.startswith(f"# 授权 {grant}（第 1 版）")
     code, out, err = huitong_("grant", "document", grant, "--as", "html", "--output", "grant.html", who="officer")
     assert code == 0 and not out and "grant.html" in err
     assert Path("grant.html").read_text("utf-8").startswith("<!doctype html>")

@@ -86,7 +86,7 @@ CONTEXT: Mapping[str, Any] = {
     "label": {"@id": "skos:prefLabel", "@container": "@language"},
     "definition": {"@id": "skos:definition", "@container": "@language"},
     "words": {"@id": "dct:description", "@container": "@language"},
-    "because": {"@id": "dct:references"},
+    "because": {"@id": "ht:because", "@container": "@language"},
     "issued": {"@id": "dct:issued", "@type": "xsd:dateTime"},
     "revisionOf": _link("prov:wasRevisionOf"),
     "derivedFrom": _link("prov:wasDerivedFrom"),
@@ -311,7 +311,8 @@ def _rule(frame: _Frame, name: str, kind: str, *, action: str, **more: Any) -> J
     """A rule of every agreement, with its words and where it comes from."""
     told = profile()["rule"][name]
     words = {"zh-Hans": told["zh"], "en": told["en"]}
-    return {"uid": frame.of(name), "type": kind, "action": action, **more, "words": words, "because": told["source"]}
+    because = {"zh-Hans": told["source_zh"], "en": told["source_en"]}
+    return {"uid": frame.of(name), "type": kind, "action": action, **more, "words": words, "because": because}
 
 
 def _action(frame: _Frame, terms: Terms) -> JSON:

@@ -172,7 +172,8 @@ def _use(record: GrantRecord, language: str) -> Section:
 
 
 def _rules(language: str) -> Section:
-    rows = tuple((told["zh" if in_chinese(language) else "en"], told["source"]) for told in profile()["rule"].values())
+    tag = "zh" if in_chinese(language) else "en"
+    rows = tuple((told[tag], told[f"source_{tag}"]) for told in profile()["rule"].values())
     header = (said("rule", language), said("where-from", language))
     return Section(said("rules", language), header=header, rows=rows)
 
@@ -226,14 +227,15 @@ def _proof(record: GrantRecord, language: str) -> Section:
 
 # --- as Markdown --------------------------------------------------------------------------------------------------------
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#+!|~&])")
-_STARTS = re.compile(r"^(\d*)([-=.)])")
-"""What begins a list or underlines a heading."""
+_SPECIAL = re.compile(r"[\\`*\[\]<>|~]|(?<!\w)_|_(?!\w)|&(?=[#\w])")
+_LIST = re.compile(r"^(\d+)([.)])(?=\s|$)")
+_LINE = re.compile(r"^([-+#=])(?=[-+#=\s]|$)")
 
 
 def _plain(text: str) -> str:
     """A text as one line of Markdown that says the same: nothing in it is taken for markup."""
-    return _STARTS.sub(r"\1\\\2", _SPECIAL.sub(r"\\\1", " ".join(text.split())))
+    line = _SPECIAL.sub(r"\\\g<0>", " ".join(text.split()))
+    return _LINE.sub(r"\\\1", _LIST.sub(r"\1\\\2", line))
 
 
 def markdown(document: Readable) -> str:

@@ -59,7 +59,13 @@ def hash_of(read: Agreement) -> str:
     return hash_of_terms(read.terms, **parties)
 
 
-@settings(max_examples=60)
+@pytest.mark.parametrize("wanted", [PLAIN, FULL], ids=["plain", "full"])
+def test_examples_come_back_as_they_went_in(wanted: Terms) -> None:
+    assert terms_of_odrl(odrl_of(grant(wanted), WRITING)) == wanted
+
+
+@pytest.mark.slow
+@settings(max_examples=100)
 @given(terms())
 def test_terms_come_back_as_they_went_in(wanted: Terms) -> None:
     document = odrl_of(grant(wanted), WRITING)
@@ -67,6 +73,7 @@ def test_terms_come_back_as_they_went_in(wanted: Terms) -> None:
     assert terms_of_odrl(json.loads(json.dumps(document))) == wanted
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(terms(), st.integers(1, 9))
 def test_the_hash_of_the_terms_can_be_counted_from_the_document_alone(wanted: Terms, version: int) -> None:
@@ -114,6 +121,7 @@ def test_nothing_of_what_binds_can_be_changed_added_or_left_out_unseen(wanted: T
             assert hash_of(read) != read.terms_hash, (path, change)
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_whatever_is_put_anywhere_is_refused_or_read_never_a_fault(data: st.DataObject) -> None:

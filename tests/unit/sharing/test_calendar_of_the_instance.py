@@ -76,6 +76,7 @@ def test_a_calendar_file_holds_everything(year: int) -> None:
     assert read_working_days(calendar_text([seeded])).years == {year: seeded}
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(name=st.text(min_size=1, max_size=12).filter(str.strip), source=st.text(min_size=1, max_size=20).filter(str.strip))
 def test_whatever_is_written_is_read(name: str, source: str) -> None:

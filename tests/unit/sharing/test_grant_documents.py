@@ -156,6 +156,7 @@ def test_there_are_words_for_everything_that_can_be(language: str) -> None:
     assert "document-" not in quota_words(None, language)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(terms(), st.sampled_from(LANGUAGES))
 def test_whatever_was_agreed_can_be_written_and_nothing_of_it_is_markup(wanted: Terms, language: str) -> None:
@@ -179,6 +180,23 @@ def test_names_that_look_like_markup_are_only_names() -> None:
         assert not {"script", "img", "b", "a"} & set(rendered.tags) and rendered.tags.count("h1") == 1
         assert "<img src=x onerror=y>" in rendered.text and "| a | b |" in rendered.text
         assert rendered.tags.count("td") == page.tags.count("td") and rendered.tags.count("li") > page.tags.count("li")
+
+
+@pytest.mark.slow
+@settings(max_examples=100, deadline=None)
+@given(st.text(st.sampled_from("ab1 -_=+#*`~<>[]()!|&;.\\\n0x:/"), min_size=1, max_size=12).filter(str.strip))
+def test_any_words_of_an_entry_come_through_markdown_as_they_are(words: str) -> None:
+    entry = replace(HOUSEHOLDS, sharing_basis=words, abstract=BilingualText(zh=words, en=words))
+    kept = record(grant(), dataset=entry, provider=replace(CIVIL, title=BilingualText(zh=words, en=words)))
+    rendered = Page(COMMONMARK.render(markdown(document_of(kept, "en"))))
+    expected = " ".join(words.split())
+    assert rendered.text.count(f"Basis of the sharing type: {expected}\n") == 1, rendered.text
+    assert f"Providing office\n{expected}\n" in rendered.text and rendered.tags.count("h2") == 10
+
+
+def test_names_of_items_can_be_copied_from_markdown() -> None:
+    assert "| resident_id |" in markdown(document_of(record(), "en"))
+    assert "- **Agreed on**: 2026-11-23 10:00 (Asia/Shanghai)" in markdown(document_of(record(), "en"))
 
 
 def test_free_words_beside_a_revocation_stay_out() -> None:
