@@ -10,6 +10,8 @@ from tests.portal.notices.conftest import World
 
 from huitong.errors import Unavailable
 from huitong.model.ledger import EntryKind
+from huitong.model.notice import NoticeKind
+from huitong.portal.notices.messages import sentence
 from huitong.portal.notices.models import Delivery, InboxEntry, Outbox
 from huitong.sharing.actions import SharingActions
 from huitong.testing import MemorySideTables
@@ -83,6 +85,8 @@ def test_a_refusal_tells_its_code_and_no_words(world: World, sharing: SharingAct
     assert told.about["request"] == request
     assert "王伟" not in str(told.about)
     assert ("request-refused", request) in world.inbox(ANALYST)
+    said = sentence(NoticeKind.REQUEST_REFUSED, told.about, "en")
+    assert said.startswith(f"A request was refused: request {request}, dataset {HOUSEHOLDS.id}, ") and "refused-" not in said
 
 
 def test_a_change_that_failed_told_nobody(world: World, sharing: SharingActions) -> None:
