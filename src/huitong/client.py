@@ -456,6 +456,73 @@ class Client:
         """Divisions that merged, split, moved or were renamed: a CSV of old, new, day and kind (role operator)."""
         return self._json("POST", "division-changes", json={"changes": changes, "dry_run": dry_run})
 
+    # --- people, tokens, staff mode -------------------------------------------------------------------------------------
+
+    def people(self, office: str | None = None, *, limit: int = 50, offset: int = 0) -> JSON:
+        """The posts of one's own office and who holds them; of any office in staff mode."""
+        return self._json("GET", "people", query={"office": office, "limit": limit, "offset": offset})
+
+    def register(
+        self, account: str, *, name: str, office: str, roles: Iterable[str], keeper: str | None = None, password: bool = False
+    ) -> JSON:
+        """Register a person, or a service that names its keeper (operator, in staff mode). A password is made if asked for."""
+        body = {"account": account, "name": name, "office": office, "roles": list(roles), "keeper": keeper, "password": password}
+        return self._json("POST", "people", json=body, keyed=False)
+
+    def add_post(self, account: str, *, office: str, roles: Iterable[str]) -> JSON:
+        """Give a person one more post (operator, in staff mode)."""
+        return self._json("POST", f"people/{_part(account)}/posts", json={"office": office, "roles": list(roles)})
+
+    def end_post(self, post: str) -> JSON:
+        """End a post, and its tokens with it (operator, in staff mode)."""
+        return self._json("POST", f"posts/{_part(post)}/end", json={})
+
+    def leave(self, account: str, *, post: str | None = None, words: str = "") -> JSON:
+        """End one post or all of them; without a post left the account closes (oneself, or an operator)."""
+        return self._json("POST", f"people/{_part(account)}/leave", json={"post": post, "words": words})
+
+    def move(self, account: str, *, post: str, office: str, words: str, roles: Iterable[str] | None = None) -> JSON:
+        """End a post and open one in another office, both or neither (operator, in staff mode)."""
+        body = {"post": post, "office": office, "roles": None if roles is None else list(roles), "words": words}
+        return self._json("POST", f"people/{_part(account)}/move", json=body)
+
+    def name_keeper(self, service: str, keeper: str) -> JSON:
+        """Name another person of the office who answers for a service (its keeper, or an operator)."""
+        return self._json("POST", f"people/{_part(service)}/keeper", json={"keeper": keeper})
+
+    def tokens(self, account: str | None = None, *, limit: int = 50, offset: int = 0) -> JSON:
+        """One's own tokens, or those of a service one keeps; never what makes them work."""
+        return self._json("GET", "tokens", query={"account": account, "limit": limit, "offset": offset})
+
+    def issue_token(
+        self,
+        post: str | None = None,
+        *,
+        scopes: Iterable[str] | None = None,
+        days: int | None = None,
+        label: str = "",
+        words: str = "",
+    ) -> JSON:
+        """Issue a token, by default for one's own post and with the scopes of this one. Its text comes back this once."""
+        body: JSON = {"post": post, "scopes": None if scopes is None else list(scopes), "days": days, "label": label, "words": words}
+        return self._json("POST", "tokens", json=body, keyed=False)
+
+    def revoke_token(self, prefix: str) -> JSON:
+        """A token works no more, from the next request on."""
+        return self._json("POST", f"tokens/{_part(prefix)}/revoke", json={})
+
+    def staff_status(self) -> JSON:
+        """Whether staff mode is open for this post, and until when."""
+        return self._json("GET", "staff")
+
+    def open_staff(self, words: str, *, minutes: int | None = None, code: str | None = None) -> JSON:
+        """Give this post the role of operator for some minutes, with words why and a fresh code of the second factor."""
+        return self._json("POST", "staff/open", json={"words": words, "minutes": minutes, "code": code})
+
+    def close_staff(self) -> JSON:
+        """Take the role of operator from this post again."""
+        return self._json("POST", "staff/close", json={})
+
     # --- requests and grants --------------------------------------------------------------------------------------------
 
     def request(

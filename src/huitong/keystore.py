@@ -29,6 +29,8 @@ KEY_NAMES = (LEDGER, PSEUDONYM_MASTER, SESSION, TOKEN_SALT)
 
 SEAL = "seal"
 """Key under which secrets of others are sealed; made with the first of them."""
+SIGN_ON_SECRET = "sign-on-client"  # noqa: S105 (the name of a secret, not a secret)
+"""Name of the sealed client secret of the sign-on service."""
 SEALED_BYTES = 65_536
 """The longest secret that is kept."""
 

@@ -29,6 +29,18 @@ class Settings:
     public_address: str = ""
     """Address at which others reach the pages, e.g. `https://data.example.gov.cn`, by which exchange forms name things; empty: that of
     the call."""
+    trusted_proxies: str = ""
+    """Addresses of the proxies in front, with commas between, whose `X-Forwarded-For` is believed when wrong passwords are counted for an
+    address; empty: none."""
+    sign_on_issuer: str = ""
+    """Issuer of the sign-on service (OpenID Connect), as its discovery document names it, e.g. `https://sso.example.gov.cn`; empty: none.
+    The client secret is not a setting: `huitong sign-on keep-secret` puts it with the keys."""
+    sign_on_client: str = ""
+    """Client id of this instance at the sign-on service."""
+    sign_on_title: str = ""
+    """What the button on the sign-in page calls the sign-on service; empty: the host of the issuer."""
+    sign_on_algorithms: str = "RS256,PS256,ES256"
+    """Signature algorithms that are taken in id tokens, with commas between."""
     publisher: str = ""
     """Id of the office that runs the platform and publishes the catalogue; empty: the first office of the highest level."""
     language: str = "en"

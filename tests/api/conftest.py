@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ from huitong.model.query import GovernedQuery
 from huitong.model.text import BilingualText
 from huitong.platform import open as open_core
 from huitong.portal import doors as doors_module
-from huitong.portal.accounts.tokens import Scope
+from huitong.portal.accounts.people import PostHeld
+from huitong.portal.accounts.tokens import Scope, TokenSummary
 from huitong.portal.doors import Doors, doors_of
 from huitong.settings import Settings
 from huitong.testing import MemoryClock, MemoryStores
@@ -101,6 +102,54 @@ class Tokens:
         if text not in TOKENS:
             raise NotSignedIn.because("token-unknown")
         return TOKENS[text]
+
+    def posts_of(self, username: str) -> list[Actor]:
+        return [one for one in TOKENS.values() if one.person == username]
+
+    def scopes_of_token(self, text: str) -> frozenset[Scope]:
+        return frozenset({Scope.READ} if text == "read-only" else Scope)
+
+
+    def people(self, office: str, *, by: Actor) -> list[PostHeld]:
+        return [
+            PostHeld(one.person, one.name, "person", one.post, office, one.roles, NOW, None, True)
+            for one in TOKENS.values()
+            if one.office == office
+        ]
+
+    def tokens_of(self, username: str, *, by: Actor) -> list[TokenSummary]:
+        return []
+
+
+class TokensAndAccounts:
+    """The same tokens, and the real verbs of people over Django's tables: for tests that have a database. Real tokens work as well."""
+
+    def __init__(self, accounts: Any) -> None:
+        self._accounts, self._tokens = accounts, Tokens()
+
+    def actor_for_token(self, text: str, *, scope: Scope | None = None) -> Actor:
+        return (self._accounts if text.startswith("ht_") else self._tokens).actor_for_token(text, scope=scope)
+
+    def scopes_of_token(self, text: str) -> frozenset[Scope]:
+        return (self._accounts if text.startswith("ht_") else self._tokens).scopes_of_token(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._accounts, name)
+
+
+def with_people(instance: "Instance", divisions: Divisions) -> "Instance":
+    """The instance with the people of `TOKENS` in Django's tables."""
+    from huitong.portal.accounts.actions import Accounts, NewPerson, instance_operator
+    from huitong.portal.stores import Stores
+
+    stores, by = Stores(), instance_operator("root")
+    stores.divisions.put_divisions(divisions.line(HEZHANG))
+    accounts = Accounts(stores=stores, ledger=instance.doors.ledger, keystore=FileKeyStore(instance.home / "keys"), clock=instance.clock)
+    accounts.register_offices(OFFICES, by=by)
+    accounts.register_people([NewPerson(one.person, one.name, one.office, one.roles) for one in TOKENS.values()], by=by)
+    instance.doors = replace(instance.doors, accounts=TokensAndAccounts(accounts))
+    doors_module.use(instance.doors)
+    return instance
 
 
 @dataclass

@@ -12,9 +12,10 @@ from django.core.wsgi import get_wsgi_application
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis.core.control import SkipTest
 from schemathesis.generation import GenerationMode
-from tests.api.conftest import HEZHANG, Instance
+from tests.api.conftest import ANALYST, HEZHANG, Instance, with_people
 from tests.api.test_api_sharing import WISH
 
+from huitong.catalog.divisions import Divisions
 from huitong.portal.api.app import api as description
 from huitong.portal.api.links import LINKS
 
@@ -38,7 +39,7 @@ TABLES = [
 
 
 @pytest.fixture
-def described(instance: Instance) -> tuple[Any, dict[str, Any]]:
+def described(db: None, instance: Instance, divisions: Divisions) -> tuple[Any, dict[str, Any]]:
     """The API of an instance in which there is something to meet, and what there is: a request, a grant, a query, a credential, a plan."""
     request = instance.post("requests", WISH).json()["id"]
     grant = instance.post("requests", {**WISH, "dataset": "civil.shelter", "rows": None}).json()["grant"]
@@ -52,9 +53,13 @@ def described(instance: Instance) -> tuple[Any, dict[str, Any]]:
     assert plan.status_code == 201, plan.content
     made = instance.post("webhooks", {"url": HOOK}, token="officer")
     assert made.status_code == 201, made.content
+    with_people(instance, divisions)
     instance.sequencer.fold_once()
     known = {
         "webhook_id": made.json()["webhook"]["id"],
+        "account": "wen",
+        "post": "wen@gz-education",
+        "prefix": instance.doors.accounts.issue_token("wen@gz-education", by=ANALYST).prefix,
         "dataset_id": "civil.shelter",
         "office_id": "gz-education",
         "plan_id": plan.json()["id"],
@@ -81,6 +86,9 @@ BODIES = {
     "item": "members",
     "every": "hourly",
     "url": HOOK,
+    "office": "gz-education",
+    "post": "wen@gz-education",
+    "keeper": "wen",
 }
 """What there is, by the name under which bodies name it."""
 

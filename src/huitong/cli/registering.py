@@ -15,6 +15,7 @@ from huitong.cli.output import remark, show_one, show_rows
 from huitong.cli.proving import operator_option
 from huitong.errors import InputInvalid, NotFound
 
+SCOPES = ("read", "share", "publish", "use", "manage")
 ROLES = ("analyst", "data-officer", "reviewer", "regulator", "operator")
 account = Group("account", no_args_is_help=True)
 
@@ -35,9 +36,11 @@ def _accounts(inside: Inside, operator: str) -> tuple[Any, Any]:
 @click.option("--name", "full_name", metavar="TEXT", required=True)
 @click.option("--office", metavar="OFFICE", required=True)
 @click.option("--role", "roles", type=click.Choice(ROLES), multiple=True, required=True)
+@click.option("--keeper", metavar="ACCOUNT")
 @operator_option
-def account_add(name: str, full_name: str, office: str, roles: tuple[str, ...], operator: str) -> None:
-    """An account with its first post, or one more post for an account that is there. A new one gets a password, shown once."""
+def account_add(name: str, full_name: str, office: str, roles: tuple[str, ...], keeper: str | None, operator: str) -> None:
+    """An account with its first post, or one more post for an account that is there. A new person gets a password, shown once; a
+    service, which names its keeper, has none."""
     from huitong.model.party import Role
 
     held = frozenset(Role(role) for role in roles)
@@ -49,8 +52,8 @@ def account_add(name: str, full_name: str, office: str, roles: tuple[str, ...], 
         if inside.stores.parties.actors_of(name):
             accounts.add_post(name, office=office, roles=held, by=by)
         else:
-            password = secrets.token_urlsafe(12)
-            accounts.register_people([NewPerson(name, full_name, office, held, password=password)], by=by)
+            password = None if keeper else secrets.token_urlsafe(12)
+            accounts.register_people([NewPerson(name, full_name, office, held, password=password, keeper=keeper)], by=by)
     pairs = [("account", name), ("office", office), ("roles", sorted(roles)), ("password", password)]
     show_one([pair for pair in pairs if pair[1] is not None], raw=dict(pairs))
     remark(words("account-next", account=name))
@@ -60,9 +63,12 @@ def account_add(name: str, full_name: str, office: str, roles: tuple[str, ...], 
 @click.argument("name", metavar="ACCOUNT")
 @click.option("--office", metavar="OFFICE")
 @click.option("--days", type=click.IntRange(1))
-@click.option("--scope", "scopes", type=click.Choice(["read", "share", "publish", "use"]), multiple=True)
+@click.option("--scope", "scopes", type=click.Choice(SCOPES), multiple=True)
+@click.option("--words", "said", metavar="TEXT")
 @operator_option
-def account_token(name: str, office: str | None, days: int | None, scopes: tuple[str, ...], operator: str) -> None:
+def account_token(
+    name: str, office: str | None, days: int | None, scopes: tuple[str, ...], said: str | None, operator: str
+) -> None:
     """A new token for a post of an account, shown once."""
     from datetime import timedelta
 
@@ -77,7 +83,8 @@ def account_token(name: str, office: str | None, days: int | None, scopes: tuple
         accounts, by = _accounts(inside, operator)
         lifetime = timedelta(days=days) if days else None
         wanted = frozenset(Scope(scope) for scope in scopes) or ALL_SCOPES
-        issued = accounts.issue_token(posts[0].post, by=by, label="cli", scopes=wanted, lifetime=lifetime)
+        mandate = said or "huitong account token"
+        issued = accounts.issue_token(posts[0].post, by=by, label="cli", scopes=wanted, lifetime=lifetime, words=mandate)
     raw = {"token": issued.text, "expires_at": issued.expires_at.isoformat(), "post": posts[0].post}
     show_one([("token", issued.text), ("post", posts[0].post), ("expires_at", raw["expires_at"])], raw=raw)
 
@@ -103,6 +110,76 @@ def account_close(name: str, operator: str) -> None:
         accounts, by = _accounts(inside, operator)
         accounts.close_account(name, by=by)
     remark(words("account-closed", account=name))
+
+
+@account.command("password")
+@click.argument("name", metavar="ACCOUNT")
+@operator_option
+def account_password(name: str, operator: str) -> None:
+    """A new password, shown once; sessions of the old one end."""
+    password = secrets.token_urlsafe(12)
+    with open_as_operator(operator, action="account-password") as inside:
+        accounts, by = _accounts(inside, operator)
+        accounts.set_password(name, password, by=by)
+    show_one([("account", name), ("password", password)], raw={"account": name, "password": password})
+
+
+@account.command("link")
+@click.argument("name", metavar="ACCOUNT")
+@click.option("--subject", metavar="TEXT", required=True)
+@click.option("--issuer", metavar="URL")
+@click.option("--words", "said", metavar="TEXT", default="")
+@operator_option
+def account_link(name: str, subject: str, issuer: str | None, said: str, operator: str) -> None:
+    """A name at the sign-on service leads to this account from now on."""
+    with open_as_operator(operator, action="account-link") as inside:
+        accounts, by = _accounts(inside, operator)
+        accounts.link_identity(name, issuer=issuer or _issuer(inside), subject=subject, by=by, words=said)
+    remark(words("identity-linked-now", account=name))
+
+
+@account.command("unlink")
+@click.argument("name", metavar="ACCOUNT")
+@click.option("--issuer", metavar="URL")
+@operator_option
+def account_unlink(name: str, issuer: str | None, operator: str) -> None:
+    """The sign-on service leads to this account no more."""
+    with open_as_operator(operator, action="account-unlink") as inside:
+        accounts, by = _accounts(inside, operator)
+        accounts.unlink_identity(name, issuer=issuer or _issuer(inside), by=by)
+    remark(words("identity-unlinked-now", account=name))
+
+
+@account.command("reset-second-factor")
+@click.argument("name", metavar="ACCOUNT")
+@click.option("--words", "said", metavar="TEXT", required=True)
+@operator_option
+def account_reset_second_factor(name: str, said: str, operator: str) -> None:
+    """App, passkeys and recovery codes of an account are gone; its holder sets up new ones."""
+    with open_as_operator(operator, action="account-reset-second-factor") as inside:
+        accounts, by = _accounts(inside, operator)
+        accounts.remove_second_factor(name, by=by, words=said)
+    remark(words("second-factor-reset", account=name))
+
+
+@account.command("sign-on-secret")
+@operator_option
+def account_sign_on_secret(operator: str) -> None:
+    """The client secret of the sign-on service, read unseen, goes to the key store."""
+    from huitong.cli.signing_in import read_token
+    from huitong.keystore import SIGN_ON_SECRET, FileKeyStore
+
+    secret = read_token("ask-sign-on-secret")
+    with open_as_operator(operator, action="account-sign-on-secret") as inside:
+        FileKeyStore(inside.settings.keys).keep_sealed(SIGN_ON_SECRET, secret.encode())
+    remark(words("sign-on-secret-kept"))
+
+
+def _issuer(inside: Inside) -> str:
+    issuer: str = inside.settings.sign_on_issuer
+    if not issuer:
+        raise InputInvalid.because("sign-on-not-set")
+    return issuer
 
 
 @command("register", path="office-register")

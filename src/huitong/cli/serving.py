@@ -356,8 +356,7 @@ def worker(operator: str, lifeline: bool) -> None:
 
 
 def _until_end_of_input(stop: threading.Event) -> None:
-    # not through sys.stdin: a thread that waits within it keeps the interpreter from ending
-    while os.read(sys.stdin.fileno(), 4096):
+    while sys.stdin.buffer.read(4096):
         pass
     stop.set()
 

@@ -39,9 +39,9 @@ def login(url: str | None, accept_new_ledger_key: bool) -> None:
     remark(words("signed-in", name=str(me.get("name", "")), office=_office(me), door=way.address, profile=str(profile.path)))
 
 
-def read_token() -> str:
-    """The token as typed unseen, or the first line of standard input."""
-    token = click.prompt(words("ask-token"), hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline()
+def read_token(question: str = "ask-token") -> str:
+    """The token (or what is asked for) as typed unseen, or the first line of standard input."""
+    token = click.prompt(words(question), hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline()
     token = token.strip()
     if not token or not token.isascii() or any(character.isspace() for character in token):
         raise InputInvalid.because("cli-token-empty")

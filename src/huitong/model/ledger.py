@@ -55,6 +55,14 @@ class EntryKind(StrEnum):
     NOTICE_WAY_CHANGED = "notice-way-changed"
     """A webhook was added, removed, given a new secret or stopped; or a person chose when to get e-mail."""
     CALENDAR_CHANGED = "calendar-changed"
+    PERSON_LEFT = "person-left"
+    PERSON_MOVED = "person-moved"
+    KEEPER_NAMED = "keeper-named"
+    STAFF_OPENED = "staff-opened"
+    STAFF_CLOSED = "staff-closed"
+    SECOND_FACTOR_CHANGED = "second-factor-changed"
+    IDENTITY_LINKED = "identity-linked"
+    IDENTITY_UNLINKED = "identity-unlinked"
 
 
 @dataclass(frozen=True)

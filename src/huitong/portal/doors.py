@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from huitong.catalog.divisions import Divisions
 from huitong.catalog.ports import CatalogStore, PartyStore, QualityStore
@@ -27,7 +27,6 @@ from huitong.model.quality import QualityReport
 from huitong.model.sharing import Request
 from huitong.platform import Platform, lineage_of
 from huitong.policy.grading import EffectiveGrade, GradingScheme, effective_grade
-from huitong.portal.accounts.tokens import Scope
 from huitong.portal.notices.actions import Notices
 from huitong.portal.notices.opening import open_notices
 from huitong.sharing.actions import SharingActions
@@ -39,14 +38,10 @@ from huitong.sharing.reidentification import ReidentificationActions
 from huitong.sharing.succession import SuccessionActions
 from huitong.sharing.usable import UsableActions
 
+if TYPE_CHECKING:
+    from huitong.portal.accounts.actions import Accounts
+
 Kept = TypeVar("Kept")
-
-
-class Tokens(Protocol):
-    """Knows whose token a text is (`huitong.portal.accounts.actions.Accounts`)."""
-
-    def actor_for_token(self, text: str, *, scope: Scope | None = None) -> Actor:
-        """The actor, or NotSignedIn, or Refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +68,7 @@ class Doors:
     quotas: Quotas
     ledger: Ledger
     uses: Uses
-    accounts: Tokens
+    accounts: "Accounts"
     notices: Notices
     clock: Callable[[], datetime]
     keyed_answers: Any
@@ -205,7 +200,7 @@ def use(other: Doors | None) -> None:
         _open[:] = [other] if other else []
 
 
-def doors_of(platform: Platform, stores: Any, *, accounts: Tokens, clock: Callable[[], datetime]) -> Doors:
+def doors_of(platform: Platform, stores: Any, *, accounts: "Accounts", clock: Callable[[], datetime]) -> Doors:
     """The doors of a platform over its stores."""
     return Doors(
         catalog=platform.catalog,

@@ -355,7 +355,7 @@ class DjangoPartyStore:
         for old in list(rows):
             held = posts.filter(account_id=old.account_id, office_id=successor, ended_at=None).first()
             new = held or posts.create(
-                id=self._free_post(old.account.username, successor), account=old.account, office_id=successor, created_at=at
+                id=self.free_post(old.account.username, successor), account=old.account, office_id=successor, created_at=at
             )
             roles = parties.PostRole.objects.using(self.using)
             taken = [parties.PostRole(post=new, role=role.role) for role in roles.filter(post=old)]
@@ -364,7 +364,7 @@ class DjangoPartyStore:
             moved.append((old.id, new.id))
         return moved
 
-    def _free_post(self, username: str, office: str) -> str:
+    def free_post(self, username: str, office: str) -> str:
         """`username@office`, or with a number behind if somebody held a post of that id before."""
         posts = parties.Post.objects.using(self.using)
         wanted = f"{username}@{office}"

@@ -8,6 +8,7 @@ from django.db.models import F, Q
 
 from huitong.model.party import DivisionLevel, Role
 
+KINDS = [("person", "person"), ("service", "service")]
 LEVELS = [(level.value, level.value) for level in DivisionLevel]
 ROLES = [(role.value, role.value) for role in Role]
 
@@ -68,11 +69,13 @@ class AccountManager(BaseUserManager["Account"]):
 
 
 class Account(AbstractBaseUser):
-    """A person or a service that can sign in. It carries no power of its own: power lies in its posts."""
+    """A person, or a service that somebody keeps. It carries no power of its own: power lies in its posts."""
 
     last_login = None
     username = models.CharField(max_length=64, unique=True)
     name = models.TextField()
+    kind = models.CharField(max_length=8, choices=KINDS, default="person")
+    keeper = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="keeps")
     is_active = models.BooleanField(default=True)
     is_staff = models.BooleanField(default=False)
     created_at = models.DateTimeField()
@@ -80,6 +83,13 @@ class Account(AbstractBaseUser):
     USERNAME_FIELD = "username"
     REQUIRED_FIELDS: ClassVar = ["name"]
     objects: ClassVar = AccountManager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(kind="person", keeper=None) | Q(kind="service", keeper__isnull=False), name="account_service_has_keeper"
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.username
@@ -146,3 +156,51 @@ class Token(models.Model):
 
     def __str__(self) -> str:
         return self.prefix
+
+
+class StaffMode(models.Model):
+    """A time in which the role of operator is in force for a post. Ends by itself at `until`, or before by hand."""
+
+    post = models.ForeignKey(Post, on_delete=models.PROTECT, related_name="staff_modes")
+    words = models.TextField()
+    opened_at = models.DateTimeField()
+    until = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(until__gt=F("opened_at")), name="staff_ends_after_start"),
+            models.UniqueConstraint(fields=["post"], condition=Q(closed_at=None), name="staff_open_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.post_id}: {self.opened_at}"
+
+
+class Try(models.Model):
+    """A password or code that was tried and has not been found right. `key` names the account or address, never in the clear."""
+
+    key = models.CharField(max_length=72)
+    at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["key", "at"], name="try_key_at")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Identity(models.Model):
+    """A person as a sign-on service names them (OpenID Connect: issuer and subject), linked to an account by hand."""
+
+    issuer = models.CharField(max_length=255)
+    subject = models.CharField(max_length=255)
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="identities")
+    linked_at = models.DateTimeField()
+    linked_by = models.CharField(max_length=64)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["issuer", "subject"], name="identity_once")]
+
+    def __str__(self) -> str:
+        return f"{self.issuer} {self.subject}"

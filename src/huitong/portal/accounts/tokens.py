@@ -26,6 +26,8 @@ class Scope(StrEnum):
     """Publish entries and load snapshots."""
     USE = "use"
     """Query under a grant."""
+    MANAGE = "manage"
+    """Issue and revoke tokens, open staff mode, and with it register people and posts."""
 
 
 ALL_SCOPES = frozenset(Scope)

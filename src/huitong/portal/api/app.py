@@ -22,6 +22,7 @@ from huitong.portal.api.routes import (
     ledger,
     notices,
     party,
+    people,
     reidentification,
     sharing,
     usable,
@@ -83,6 +84,7 @@ api = Api(
 problems.register(api)
 for part in (
     party,
+    people,
     calendar,
     catalog,
     intake,

@@ -26,6 +26,7 @@ READ = Bearer(Scope.READ)
 SHARE = Bearer(Scope.SHARE)
 PUBLISH = Bearer(Scope.PUBLISH)
 USE = Bearer(Scope.USE)
+MANAGE = Bearer(Scope.MANAGE)
 
 
 def actor(request: HttpRequest) -> Actor:

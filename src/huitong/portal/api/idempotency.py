@@ -60,6 +60,13 @@ MANNERS: Mapping[str, Manner] = {
         (
             "party_succeed",
             "party_change_divisions",
+            "people_add_post",
+            "people_leave",
+            "people_move",
+            "people_name_keeper",
+            "people_end_post",
+            "people_revoke_token",
+            "people_close_staff",
             "catalog_publish",
             "catalog_apply",
             "intake_decide",

@@ -1,24 +1,34 @@
 """Who looks at a page: the account of the session, and the post in which it acts. Power lies in the post."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import get_language
 
-from huitong.model.party import Actor
+from huitong.model.party import Actor, Role
 from huitong.portal.doors import doors
 
 POST = "post"
 """Name in the session of the chosen post."""
+SECOND = "second_factor"
+"""Name in the session of whether a second factor was shown when it began."""
 
 
 def posts_of(request: HttpRequest) -> Sequence[Actor]:
-    """The posts that the account of the session holds now; read anew at each request, so an ended post ends at once."""
+    """The posts that the account of the session holds now; read anew at each request, so an ended post ends at once.
+
+    Roles that need a second factor are there only if one was shown."""
     if not request.user.is_authenticated:
         return ()
-    return doors().parties.actors_of(request.user.get_username())
+    accounts = doors().accounts
+    posts = accounts.posts_of(request.user.get_username())
+    if request.session.get(SECOND):
+        return posts
+    needed = accounts.sign_in_rules.needs_second_factor
+    return [replace(post, roles=post.roles - needed) if post.roles & needed else post for post in posts]
 
 
 def actor_of(request: HttpRequest, posts: Sequence[Actor] | None = None) -> Actor | None:
@@ -45,6 +55,7 @@ def page(request: HttpRequest, template: str, context: dict[str, Any] | None = N
         "posts": posts,
         "actor": actor,
         "office_title": title_of(actor.office) if actor else "",
+        "staff": doors().accounts.staff_status(by=actor) if actor and actor.has(Role.OPERATOR) else None,
     }
     response = render(request, template, surroundings | (context or {}), status=status)
     response["Cache-Control"] = "private, no-cache" if not posts else "private, no-store"
