@@ -268,6 +268,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
             allowed_hosts=AllowedHosts.read(settings.source_hosts),
             inbox=settings.inbox,
             certificates=Path(settings.source_certificates) if settings.source_certificates else None,
+            notices=stores.notices,
         ),
         credentials=CredentialActions(credentials=credentials, transactions=stores.transactions, ledger=ledger),
         grading=grading,

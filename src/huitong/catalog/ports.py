@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.ledger import EntryKind, Promise
+from huitong.model.notice import Notice
 from huitong.model.party import Actor, Division, DivisionLevel, Office
 from huitong.model.quality import GradingSuggestion, QualityReport
 
@@ -49,6 +50,22 @@ class EntryLog(Protocol):
     def append(self, *, kind: EntryKind, body: Mapping[str, Any]) -> Promise:
         """Write an entry inside the caller's transaction."""
         ...
+
+
+class NoticeBoard(Protocol):
+    """Where changes tell of themselves (`huitong.portal.notices`)."""
+
+    def post(self, notice: Notice) -> None:
+        """Put the notice up inside the caller's transaction: it goes out if that is kept, and never was if it is undone. Who may not
+        know of the dataset that it names, and who is not there, is passed over in silence."""
+        ...
+
+
+class NoBoard:
+    """A board that nobody reads."""
+
+    def post(self, notice: Notice) -> None:
+        """Nothing."""
 
 
 class Facet(StrEnum):

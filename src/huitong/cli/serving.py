@@ -356,7 +356,8 @@ def worker(operator: str, lifeline: bool) -> None:
 
 
 def _until_end_of_input(stop: threading.Event) -> None:
-    while sys.stdin.buffer.read(4096):
+    # not through sys.stdin: a thread that waits within it keeps the interpreter from ending
+    while os.read(sys.stdin.fileno(), 4096):
         pass
     stop.set()
 

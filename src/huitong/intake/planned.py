@@ -11,12 +11,12 @@ import logging
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from huitong.catalog.ports import CatalogStore, Clock, EntryLog, Transactions
+from huitong.catalog.ports import CatalogStore, Clock, EntryLog, NoBoard, NoticeBoard, Transactions
 from huitong.catalog.publish import refuse_unless_officer
 from huitong.errors import Conflict, HuitongError, InputInvalid, NotFound, Reason, Refused, Unavailable
 from huitong.intake.actions import IntakeActions
@@ -32,6 +32,7 @@ from huitong.intake.source import Reading
 from huitong.intake.source_rules import source_rules
 from huitong.model.catalog import Dataset, LoadMode, Snapshot
 from huitong.model.ledger import EntryKind
+from huitong.model.notice import Notice, NoticeKind
 from huitong.model.party import Actor, Role
 
 _LOG = logging.getLogger("huitong.intake")
@@ -91,6 +92,8 @@ class PlanActions:
     inbox: Path
     certificates: Path | None = None
     """PEM file of the authorities that database servers prove their names by; None: those of the machine."""
+    notices: NoticeBoard = field(default_factory=NoBoard)
+    """Where it is told that a plan stopped."""
     number: Callable[[str], str] = _fresh
     """A new id that begins with that letter."""
 
@@ -345,6 +348,9 @@ class PlanActions:
             if (plan := self.loads.plan(plan_id)) is not None:
                 self.loads.put_plan(replace(plan, stopped=reason))
                 self._write(plan, "stopped", None, reason=reason.code)
+                about = {"plan": plan.id, "dataset": plan.dataset, "reason": reason.code, "state": "stopped"}
+                to = ((plan.office, Role.DATA_OFFICER),)
+                self.notices.post(Notice(kind=NoticeKind.LOAD_FAILED, at=self.clock(), about=about, to_roles=to))
 
     # --- who may, and from where --------------------------------------------------------------------------------------
 

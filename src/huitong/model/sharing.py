@@ -153,6 +153,17 @@ class Request:
         """The fold of the events."""
         return request_state(event.kind for event in self.events)
 
+    @property
+    def authors(self) -> frozenset[str]:
+        """Who asked, or supplied what was missing: none of them answers it."""
+        return frozenset((self.applicant, *(event.actor for event in self.events if event.kind is RequestEventKind.SUPPLEMENTED)))
+
+    @property
+    def signed_by(self) -> str:
+        """Who stated what is asked now, and so signs for its purpose: who submitted it, or the last whose supplement changed it."""
+        changed = [event.actor for event in self.events if event.kind is RequestEventKind.SUPPLEMENTED and event.wish is not None]
+        return changed[-1] if changed else self.applicant
+
 
 def request_state(kinds: Iterable[RequestEventKind]) -> RequestState:
     """Where the events lead, in their order; one that may not happen in the state that was reached changes nothing."""

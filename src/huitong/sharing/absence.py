@@ -24,10 +24,11 @@ class Absence(SharingParts):
         self, to: str, *, valid_from: date, valid_until: date, by: Actor, principal: str | None = None
     ) -> Delegation:
         """Let a colleague answer in the reviewer's place on the days [valid_from, valid_until]. A reviewer does so for themselves; a data
-        officer of the office for a reviewer (`principal`) who cannot.
+        officer of the office for a reviewer (`principal`) who cannot, and then not to themselves: nobody gives themselves a power.
 
-        Raises Refused `role-missing`, `delegation-not-yours`; InputInvalid `delegation-to-oneself`, `delegation-ends-before-start`,
-        `delegation-in-the-past`, `delegation-too-long`; NotFound `colleague-unknown`; Conflict `delegation-exists`."""
+        Raises Refused `role-missing`, `delegation-not-yours`, `delegation-to-its-maker`; InputInvalid `delegation-to-oneself`,
+        `delegation-ends-before-start`, `delegation-in-the-past`, `delegation-too-long`; NotFound `colleague-unknown`; Conflict
+        `delegation-exists`."""
         with self._change():
             now = self.clock()
             today = local_day(now, self.time_zone)
@@ -35,6 +36,8 @@ class Absence(SharingParts):
             absent = principal or by.person
             if absent != by.person and not by.has(Role.DATA_OFFICER):
                 raise Refused.because("delegation-not-yours", person=absent)
+            if absent != by.person and to == by.person:
+                raise Refused.because("delegation-to-its-maker", person=absent)
             if not self._holds(absent, Role.REVIEWER, by.office):
                 raise Refused.because("delegation-without-power", person=absent, office=by.office, role=Role.REVIEWER.value)
             if not self._serves_in(to, by.office):

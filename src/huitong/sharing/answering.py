@@ -208,10 +208,10 @@ class Answering(Judging):
             dataset=grant.dataset,
             provider=grant.provider,
             using_office=grant.using_office,
-            signed_by=request.applicant,
+            signed_by=request.signed_by,
             version=grant.version + 1,
         )
-        return replace(grant, version=grant.version + 1, signed_by=request.applicant, terms=terms, terms_hash=digest)
+        return replace(grant, version=grant.version + 1, signed_by=request.signed_by, terms=terms, terms_hash=digest)
 
     def _refuse(
         self, request: Request, *, by: Actor | None, now: datetime, reason: str, words: str | None, behalf: str | None = None

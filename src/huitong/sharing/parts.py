@@ -1,6 +1,6 @@
 """What every verb of sharing is made of: the ports, one transaction for each change, and the checks that several verbs make."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -143,10 +143,10 @@ class SharingParts:
         Raises Refused `only-provider`, `role-missing`, `review-own-request`, `review-own-office`: nobody stands on both sides of a
         request, neither who answers nor in whose place."""
         return self._reviewer(
-            by, provider=request.provider, applicant=request.applicant, applicant_office=request.applicant_office, about=request.id
+            by, provider=request.provider, applicants=request.authors, applicant_office=request.applicant_office, about=request.id
         )
 
-    def _reviewer(self, by: Actor, *, provider: str, applicant: str, applicant_office: str, about: str) -> str | None:
+    def _reviewer(self, by: Actor, *, provider: str, applicants: Collection[str], applicant_office: str, about: str) -> str | None:
         """The same for anything of the number `about` that an office asked of another."""
         reasons = []
         principals: Sequence[str] = ()
@@ -156,16 +156,16 @@ class SharingParts:
             principals = self._principals(by)
         if not by.has(Role.REVIEWER) and not principals:
             reasons.append(role_missing(by, Role.REVIEWER))
-        reasons += self._on_both_sides(by.person, provider, applicant, applicant_office, about)
-        free = [one for one in principals if not self._on_both_sides(one, provider, applicant, applicant_office, about)]
+        reasons += self._on_both_sides(by.person, provider, applicants, applicant_office, about)
+        free = [one for one in principals if not self._on_both_sides(one, provider, applicants, applicant_office, about)]
         if principals and not free:
-            reasons += self._on_both_sides(principals[0], provider, applicant, applicant_office, about)
+            reasons += self._on_both_sides(principals[0], provider, applicants, applicant_office, about)
         if reasons:
             raise Refused(*dict.fromkeys(reasons))
         return free[0] if free else None
 
-    def _on_both_sides(self, person: str, provider: str, applicant: str, applicant_office: str, about: str) -> list[Reason]:
-        if applicant == person:
+    def _on_both_sides(self, person: str, provider: str, applicants: Collection[str], applicant_office: str, about: str) -> list[Reason]:
+        if person in applicants:
             return [Reason("review-own-request", {"request": about})]
         if applicant_office != provider and self._serves_in(person, applicant_office):
             return [Reason("review-own-office", {"request": about, "applicant": applicant_office})]

@@ -8,9 +8,8 @@ from enum import StrEnum
 from types import EllipsisType
 from typing import Protocol
 
-from huitong.catalog.ports import CatalogStore, Clock, EntryLog, PartyStore, PolicyEpoch, Transactions
+from huitong.catalog.ports import CatalogStore, Clock, EntryLog, NoBoard, NoticeBoard, PartyStore, PolicyEpoch, Transactions
 from huitong.model.catalog import Dataset, Snapshot
-from huitong.model.notice import Notice
 from huitong.model.policy import Grant, GrantEvent, GrantEventKind, GrantState
 from huitong.model.sharing import Delegation, Request, RequestEvent, RequestState
 
@@ -179,19 +178,3 @@ class DivisionTree(Protocol):
     def codes_under(self, division_code: str, at: date) -> frozenset[str]:
         """The codes at or below it that are valid on that day; empty if unknown."""
         ...
-
-
-class NoticeBoard(Protocol):
-    """Where changes tell of themselves (`huitong.portal.notices`)."""
-
-    def post(self, notice: Notice) -> None:
-        """Put the notice up inside the caller's transaction: it goes out if that is kept, and never was if it is undone. Who may not
-        know of the dataset that it names, and who is not there, is passed over in silence."""
-        ...
-
-
-class NoBoard:
-    """A board that nobody reads."""
-
-    def post(self, notice: Notice) -> None:
-        """Nothing."""

@@ -158,6 +158,7 @@ def world(tmp_path: Path) -> World:
     )
     numbers = iter(range(10_000))
     actions = PlanActions(
+        notices=stores.notices,
         intake=intake,
         catalog=stores.catalog,
         parties=posts,
@@ -360,6 +361,11 @@ def test_a_source_that_is_gone_is_tried_again_and_then_the_plan_stops(world: Wor
     assert stopped is not None and stopped.code == "plan-failed-too-often"
     assert world.due(days=30) == []
     assert world.log.written[-1][1]["change"] == "stopped"
+    (told,) = world.stores.notices.posted
+    assert (told.kind.value, dict(told.about)) == (
+        "load-failed",
+        {"plan": plan.id, "dataset": PERSON.id, "reason": "plan-failed-too-often", "state": "stopped"},
+    )
     resumed = world.actions.resume(plan.id, by=officer(person="li"))
     assert (resumed.stopped, resumed.person) == (None, "li") and resumed.next_run > world.clock()
     with pytest.raises(Conflict) as refusal:

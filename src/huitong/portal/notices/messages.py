@@ -9,7 +9,10 @@ from email.utils import format_datetime, parseaddr
 
 from huitong.errors import Reason
 from huitong.model.notice import ABOUT, NoticeKind
-from huitong.words import render
+from huitong.words import render, sentences
+
+LEFT_OUT = frozenset({"state"})
+"""What a sentence does not repeat: the kind of the notice says it already."""
 
 
 def sentence(kind: NoticeKind, about: Mapping[str, str], language: str, *, title: str | None = None) -> str:
@@ -17,13 +20,19 @@ def sentence(kind: NoticeKind, about: Mapping[str, str], language: str, *, title
     chinese = language.lower().startswith("zh")
     what = render(Reason(f"notice-kind-{kind.value}"), language)
     parts = []
-    for name in sorted(about, key=_place):
+    for name in sorted(about.keys() - LEFT_OUT, key=_place):
         value = about[name]
-        shown = f"{value} ({title})" if name == "dataset" and title else value
+        shown = f"{value} ({title})" if name == "dataset" and title else _reason(value, language) if name == "reason" else value
         parts.append(f"{render(Reason(f'notice-key-{name}'), language)} {shown}")
     if not parts:
         return what
     return what + ("：" if chinese else ": ") + ("，" if chinese else ", ").join(parts)
+
+
+def _reason(code: str, language: str) -> str:
+    """A coded reason in words, where its words stand by themselves."""
+    said = sentences(language).get(code, "{")
+    return code if "{" in said else said.rstrip(".。")
 
 
 def _place(name: str) -> int:
