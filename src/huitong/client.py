@@ -15,6 +15,8 @@ sent once more with the same key, and the server acts once whatever became of th
 would be a use of its own.
 """
 
+import hashlib
+import os
 import tempfile
 import time
 import uuid
@@ -133,6 +135,59 @@ class QueryResult:
     def save(self, path: Path | str) -> None:
         """Write the exact bytes to `path` (Arrow IPC stream, by custom `.arrow` or `.arrows`)."""
         Path(path).write_bytes(self.content)
+
+
+@dataclass(frozen=True)
+class ExtractFile:
+    """An extract: rows of a grant as a file on the server."""
+
+    told: JSON
+    """What the server tells of it: id, state, rows, bytes, sha256, grant, snapshot and more."""
+    _client: "Client" = field(repr=False, compare=False)
+
+    @property
+    def id(self) -> str:
+        """Its number."""
+        return str(self.told["id"])
+
+    @property
+    def state(self) -> str:
+        """`waiting`, `running`, `ready`, `failed` or `removed`."""
+        return str(self.told["state"])
+
+    def refresh(self) -> "ExtractFile":
+        """The same as it stands now."""
+        return ExtractFile(self._client.get_extract(self.id), self._client)
+
+    def wait(self, seconds: float = 7200.0, *, progress: Callable[[int, int], None] | None = None) -> "ExtractFile":
+        """The same once it is ready; `progress` is told rows so far and how many there are at most.
+
+        Raises Refused with the reasons why it was not made; Unavailable `client-extract-slow` when the time is over."""
+        until, pause, found = time.monotonic() + seconds, 0.1, self
+        while found.state in ("waiting", "running"):
+            if progress:
+                progress(int(found.told["rows"]), int(found.told["rows_expected"]))
+            if time.monotonic() >= until:
+                raise Unavailable.because("client-extract-slow", extract=self.id, seconds=int(seconds))
+            time.sleep(pause)
+            pause = min(1.0, pause * 1.5)
+            found = found.refresh()
+        if found.state != "ready":
+            raise _refused_by(found.told["reasons"], extract=self.id, state=found.state)
+        if progress:
+            progress(int(found.told["rows"]), int(found.told["rows"]))
+        return found
+
+    def download(self, path: Path | str, *, progress: Callable[[int, int], None] | None = None) -> Path:
+        """Write the file to `path`, whole and with the right hash or not at all; a download that broke is continued."""
+        return self._client.download_extract(self.id, path, progress=progress)
+
+
+def _refused_by(reasons: Iterable[Mapping[str, Any]], *, extract: str, state: str) -> HuitongError:
+    found = [Reason(str(one["code"]), {str(k): v for k, v in one["parameters"].items()}) for one in reasons]
+    error = Refused(*(found or [Reason("extract-not-ready", {"extract": extract, "state": state})]))
+    error.__dict__["sentences"] = tuple(str(one["text"]) for one in reasons)
+    return error
 
 
 def is_folded(receipt: Mapping[str, Any]) -> bool:
@@ -748,6 +803,96 @@ class Client:
         """What would happen to this query and on which grounds; nothing is run."""
         return self._json("POST", "why", json={"sql": sql, "purpose": purpose}, keyed=False)
 
+    # --- rows as a file -------------------------------------------------------------------------------------------------
+
+    def extract(
+        self,
+        grant: str | None = None,
+        *,
+        dataset: str | None = None,
+        purpose: str | None = None,
+        items: Iterable[str] | None = None,
+        format: str = "parquet",  # noqa: A002 - the API's own word
+        wait: bool = True,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> ExtractFile:
+        """The rows of a grant (or of a dataset for a purpose) as one file: `parquet`, `csv` or `arrow`. Waits until it is ready.
+
+        `.download(path)` of what comes back fetches it. The file is written once: asking again gives the same one."""
+        body = {"grant": grant, "dataset": dataset, "purpose": purpose, "items": None if items is None else list(items), "format": format}
+        made = ExtractFile(self._json("POST", "extracts", json=_without_none(body)), self)
+        return made.wait(progress=progress) if wait else made
+
+    def extracts(self, *, limit: int = 50, offset: int = 0) -> JSON:
+        """Extracts of one's office, newest first."""
+        return self._json("GET", "extracts", query={"limit": limit, "offset": offset})
+
+    def get_extract(self, identifier: str) -> JSON:
+        """One extract of one's office: how far it is, or what the file is."""
+        return self._json("GET", f"extracts/{_part(identifier)}")
+
+    def extract_address(self, identifier: str, *, minutes: int | None = None) -> JSON:
+        """A signed address, by which the file can be fetched without a token for some minutes."""
+        body = _without_none({"minutes": minutes})
+        given = self._json("POST", f"extracts/{_part(identifier)}/addresses", json=body, keyed=False)
+        return {**given, "address": f"{self.url}{given['address']}"}
+
+    def download_extract(
+        self, identifier: str, path: Path | str, *, progress: Callable[[int, int], None] | None = None
+    ) -> Path:
+        """Fetch the file of a ready extract to `path`: whole and with the right hash, or not at all.
+
+        What came of a download that broke lies beside `path` and is continued. Raises Refused where the right to it has ended."""
+        place = Path(path)
+        part = place.with_name(f"{place.name}.part")
+        attempts, before = 0, -1
+        while True:
+            given = self.extract_address(identifier)
+            size, sha256 = int(given["bytes"]), str(given["sha256"])
+            try:
+                done = self._fetch(str(given["address"]), part, size=size, sha256=sha256, progress=progress)
+            except (Refused, NotFound):
+                part.unlink(missing_ok=True)  # what may not leave is not kept
+                raise
+            except (httpx.TransportError, httpx.StreamError):
+                done = part.stat().st_size if part.exists() else 0
+            if done == size:
+                break
+            attempts = 0 if done > before else attempts + 1
+            before = done
+            if attempts >= 3:
+                raise Unavailable.because("client-download-broken", server=self.url, bytes=done)
+        if _sha256_of(part) != sha256:
+            part.unlink()
+            raise InputInvalid.because("client-file-broken", file=place.name)
+        part.replace(place)
+        return place
+
+    def _fetch(
+        self, address: str, part: Path, *, size: int, sha256: str, progress: Callable[[int, int], None] | None
+    ) -> int:
+        """Get what is missing of the file; bytes there now."""
+        there = part.stat().st_size if part.exists() else 0
+        if there > size:
+            part.unlink()
+            there = 0
+        if there == size:
+            return there
+        headers = {"Range": f"bytes={there}-", "If-Range": f'"{sha256}"', "Accept-Encoding": "identity"} if there else {}
+        with self._http.stream("GET", address, headers=headers) as response:
+            if not response.is_success:
+                response.read()
+                raise error_of(response, server=self.url)
+            mode = os.O_APPEND if response.status_code == 206 else os.O_TRUNC
+            there = there if response.status_code == 206 else 0
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | mode, 0o600), "wb") as file:
+                for piece in response.iter_raw():
+                    file.write(piece)
+                    there += len(piece)
+                    if progress:
+                        progress(there, size)
+        return there
+
     def receipt(self, query: str, *, wait_seconds: float = 0.0) -> JSON:
         """The receipt of a query of one's own office (or of one that used its data)."""
         until = time.monotonic() + wait_seconds
@@ -873,6 +1018,11 @@ def _part(identifier: str) -> str:
     if identifier in ("", ".", ".."):
         raise InputInvalid.because("client-identifier-empty")
     return quote(identifier, safe="")
+
+
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _without_none(values: Mapping[str, Any]) -> JSON:

@@ -24,7 +24,11 @@ LEDGER = "ledger"
 PSEUDONYM_MASTER = "pseudonym-master"
 SESSION = "session"
 TOKEN_SALT = "token-salt"  # noqa: S105 (the name of a key, not a key)
-KEY_NAMES = (LEDGER, PSEUDONYM_MASTER, SESSION, TOKEN_SALT)
+EXTRACT_ADDRESS = "extract-address"
+"""Key that signs the addresses under which extracts are fetched; an instance that was made without it gets it with the first."""
+LATER_KEYS = frozenset([EXTRACT_ADDRESS])
+"""Keys that an instance of an earlier version lacks until their first use makes them."""
+KEY_NAMES = (LEDGER, PSEUDONYM_MASTER, SESSION, TOKEN_SALT, EXTRACT_ADDRESS)
 """Every key that an instance has."""
 
 SEAL = "seal"
@@ -91,6 +95,13 @@ class FileKeyStore:
         if name not in self._read:
             self._read[name] = self._load(name)
         return self._read[name]
+
+    def secret_or_made(self, name: str) -> bytes:
+        """The same; a key that is not there yet is made first. Of two processes at once one makes it."""
+        if not os.path.lexists(self._file(name)):
+            with contextlib.suppress(Conflict):
+                self.create([name])
+        return self.secret(name)
 
     def signing_key(self, name: str) -> Ed25519PrivateKey:
         """The Ed25519 key whose seed is the key's bytes."""

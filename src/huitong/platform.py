@@ -9,6 +9,9 @@ from zoneinfo import ZoneInfo
 
 from huitong.catalog.ports import CatalogStore, Clock, QualityStore, Transactions
 from huitong.catalog.publish import CatalogActions
+from huitong.delivery.addresses import AddressActions
+from huitong.delivery.extract import ExtractActions
+from huitong.delivery.ports import DeliveryStore
 from huitong.engines.client import EngineClient
 from huitong.engines.duckdb import statement_names
 from huitong.gateway.answer import Epoch, Gateway, Uses
@@ -17,7 +20,7 @@ from huitong.intake.addresses import AllowedHosts
 from huitong.intake.credentials import CredentialActions, Credentials
 from huitong.intake.planned import PlanActions
 from huitong.intake.ports import LoadStore
-from huitong.keystore import FileKeyStore
+from huitong.keystore import EXTRACT_ADDRESS, FileKeyStore
 from huitong.lake.side_tables import SideTables
 from huitong.lake.snapshots import Lake
 from huitong.lake.subject_lists import SubjectLists
@@ -58,6 +61,7 @@ class Stores(Protocol):
     quotas: QuotaStore
     subject_uses: SubjectUses
     standings: StandingStore
+    delivery: DeliveryStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +81,8 @@ class Platform:
     credentials: CredentialActions
     grading: GradingScheme
     gateway: Gateway
+    extracts: ExtractActions
+    addresses: AddressActions
     lake: Lake
     subject_lists: SubjectLists
     quotas: Quotas
@@ -186,6 +192,12 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
     credentials = Credentials(keystore)
     engine = EngineClient(settings.engine_socket)
     epoch: Epoch = stores.epoch
+    limits = EngineLimits(
+        seconds=settings.query_seconds,
+        memory_megabytes=settings.engine_memory_megabytes,
+        threads=settings.engine_threads,
+        maximum_rows=settings.query_maximum_rows,
+    )
     gateway = Gateway(
         catalogue=stores.catalog,
         grants=stores.sharing,
@@ -197,12 +209,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         uses=stores.uses,
         second_parser=statement_names,
         clock=clock,
-        limits=EngineLimits(
-            seconds=settings.query_seconds,
-            memory_megabytes=settings.engine_memory_megabytes,
-            threads=settings.engine_threads,
-            maximum_rows=settings.query_maximum_rows,
-        ),
+        limits=limits,
         statement_key=keystore.secret("token-salt"),
         time_zone=ZoneInfo(settings.time_zone),
         leases=lake,
@@ -228,6 +235,18 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         tokens=stores.reidentifications,
         revealer=gateway,
         hash_key=keystore.secret("token-salt"),
+    )
+    extracts = ExtractActions(
+        store=stores.delivery,
+        entries=stores.catalog,
+        grants=stores.sharing,
+        people=stores.parties,
+        transactions=stores.transactions,
+        ledger=ledger,
+        gateway=gateway,
+        clock=clock,
+        folder=settings.extracts,
+        engine=limits,
     )
     return Platform(
         settings=settings,
@@ -273,6 +292,8 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         credentials=CredentialActions(credentials=credentials, transactions=stores.transactions, ledger=ledger),
         grading=grading,
         gateway=gateway,
+        extracts=extracts,
+        addresses=AddressActions(extracts=extracts, key=lambda: keystore.secret_or_made(EXTRACT_ADDRESS), quotas=quotas),
         lake=lake,
         subject_lists=subject_lists,
         quotas=quotas,

@@ -105,6 +105,11 @@ class Settings:
         return self.home / "inbox"
 
     @property
+    def extracts(self) -> Path:
+        """Folder of the files of extracts, mode 0700."""
+        return self.home / "extracts"
+
+    @property
     def run(self) -> Path:
         """Folder of sockets and pid files."""
         return self.home / "run"

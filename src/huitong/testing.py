@@ -23,6 +23,7 @@ from huitong.catalog.tree import line_up, parents_first
 from huitong.errors import Conflict, InputInvalid, NotFound
 from huitong.intake.plans import LoadPlan, LoadRun, RunState
 from huitong.model.catalog import Dataset, Snapshot
+from huitong.model.delivery import Address, DeliveryMark, Extract, ExtractState
 from huitong.model.keyed import KeptAnswer, KeyedCall, KeyRecord, KeyState
 from huitong.model.ledger import Checkpoint, EntryKind, Promise
 from huitong.model.notice import (
@@ -1189,6 +1190,75 @@ class MemoryStandings:
             endorsed=first is not None and first.events[-1].kind is RequestEventKind.ENDORSED,
             answering=answering,
         )
+class MemoryDeliveryStore(_Store):
+    """DeliveryStore."""
+
+    def __init__(self, transactions: MemoryTransactions) -> None:
+        super().__init__(transactions)
+        self._extracts: dict[str, Extract] = {}
+        self._addresses: dict[str, Address] = {}
+
+    def add_extract(self, extract: Extract) -> None:
+        """Keep a new one."""
+        if extract.id in self._extracts or self.same_extract(extract.key) is not None:
+            raise Conflict.because("extract-exists", extract=extract.id)
+        self._set(self._extracts, extract.id, extract)
+
+    def extract(self, extract_id: str) -> Extract | None:
+        """The extract of that id."""
+        return self._extracts.get(extract_id)
+
+    def same_extract(self, key: tuple[str, int, str, str]) -> Extract | None:
+        """The extract of that key that waits, runs or is ready."""
+        standing = (ExtractState.WAITING, ExtractState.RUNNING, ExtractState.READY)
+        return next((one for one in self._extracts.values() if one.key == key and one.state in standing), None)
+
+    def change_extract(self, extract: Extract, *, expected_state: ExtractState) -> None:
+        """Replace what is kept of it."""
+        kept = self._extracts.get(extract.id)
+        if kept is None or kept.state is not expected_state:
+            raise Conflict.because("extract-moved", extract=extract.id)
+        self._set(self._extracts, extract.id, extract)
+
+    def progress(self, extract_id: str, rows: int) -> None:
+        """Note how many rows were written so far."""
+        kept = self._extracts.get(extract_id)
+        if kept is not None and kept.state is ExtractState.RUNNING:
+            self._extracts[extract_id] = replace(kept, rows=rows)
+
+    def extracts_of(self, office: str, *, limit: int = 50, offset: int = 0) -> tuple[Sequence[Extract], int]:
+        """Extracts of the using office, newest first; and how many."""
+        found = [one for one in self._extracts.values() if one.office == office]
+        found.sort(key=lambda one: (one.asked_at, one.id), reverse=True)
+        return found[offset : offset + limit], len(found)
+
+    def extracts_in(self, states: Collection[ExtractState], *, office: str | None = None) -> Sequence[Extract]:
+        """Extracts in these states, oldest first."""
+        found = [one for one in self._extracts.values() if one.state in states and office in (None, one.office)]
+        return sorted(found, key=lambda one: (one.asked_at, one.id))
+
+    def add_address(self, address: Address) -> None:
+        """Keep a new one."""
+        self._set(self._addresses, address.id, address)
+
+    def address(self, address_id: str) -> Address | None:
+        """The address of that id, with its marks."""
+        return self._addresses.get(address_id)
+
+    def mark_address(self, address_id: str, mark: DeliveryMark) -> bool:
+        """Note it; whether it is the first time."""
+        kept = self._addresses.get(address_id)
+        if kept is None or mark in kept.marks:
+            return False
+        self._set(self._addresses, address_id, replace(kept, marks=kept.marks | {mark}))
+        return True
+
+    def forget_addresses(self, before: datetime) -> int:
+        """Forget addresses that expired before that instant."""
+        gone = [one.id for one in self._addresses.values() if one.expires_at < before]
+        for address_id in gone:
+            self._remove(self._addresses, address_id)
+        return len(gone)
 
 
 class MemoryStores:
@@ -1214,6 +1284,7 @@ class MemoryStores:
         self.keyed_answers = MemoryKeyedAnswers(self.transactions)
         self.notices = MemoryNoticeBoard(self.transactions, self.parties)
         self.notice_store = self.notices
+        self.delivery = MemoryDeliveryStore(self.transactions)
 
     def atomic(self) -> AbstractContextManager[None]:
         """A transaction over all of them."""

@@ -165,6 +165,10 @@ class Engine:
         return self.table
 
 
+    def stream(self, query: GovernedQuery) -> Iterator[pa.RecordBatch]:
+        yield from self.run(query).to_batches()
+
+
 @dataclass
 class Instance:
     """The instance of a test, and calls of its API."""

@@ -54,6 +54,9 @@ def described(db: None, instance: Instance, divisions: Divisions) -> tuple[Any, 
     made = instance.post("webhooks", {"url": HOOK}, token="officer")
     assert made.status_code == 201, made.content
     with_people(instance, divisions)
+    extract = instance.post("extracts", {"grant": grant}).json()["id"]
+    instance.doors.extracts.run_waiting()
+    assert instance.get(f"extracts/{extract}").json()["state"] == "ready"
     instance.sequencer.fold_once()
     known = {
         "webhook_id": made.json()["webhook"]["id"],
@@ -65,6 +68,7 @@ def described(db: None, instance: Instance, divisions: Divisions) -> tuple[Any, 
         "plan_id": plan.json()["id"],
         "request_id": request,
         "grant_id": grant,
+        "extract_id": extract,
         "query_id": query,
         "name": "civil-db",
         "version": 0,

@@ -15,7 +15,7 @@ from tests.postgresql import Server, postgresql_server
 from huitong.portal.databases import database_settings
 from huitong.portal.stores import Stores
 
-OUR_APPS = ("accounts", "catalog", "sharing", "audit", "notices", "mfa")
+OUR_APPS = ("accounts", "catalog", "sharing", "audit", "notices", "mfa", "delivery")
 
 
 @contextmanager

@@ -75,6 +75,7 @@ class InProcess(httpx.BaseTransport):
         watch_sequencer(self._platform, settings)
         self._broker: Any = None
         self._lock = threading.Lock()
+        self._engine_ready = False
         self._background()
 
     def __enter__(self) -> "InProcess":
@@ -84,7 +85,7 @@ class InProcess(httpx.BaseTransport):
         self.close()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        if request.url.path.endswith("/query"):
+        if request.url.path.endswith(("/query", "/extracts")):
             self.start_engine()
         response = self._inner.handle_request(request)
         if request.method != "GET":
@@ -96,6 +97,7 @@ class InProcess(httpx.BaseTransport):
         """A broker for this process, unless one serves the instance already."""
         from huitong.engines.broker import start_broker
 
+        self._engine_ready = True
         with self._lock:
             if self._broker is not None and self._broker.running():
                 return
@@ -104,6 +106,8 @@ class InProcess(httpx.BaseTransport):
 
     def _background(self) -> None:
         """What the background worker of a server would do now."""
+        if self._engine_ready:
+            self._platform.extracts.run_waiting()
         background(self._platform)
 
     def close(self) -> None:
@@ -130,13 +134,14 @@ def _with_engine_of_its_own(settings: Settings) -> Settings:
 
 
 def background(platform: Any) -> None:
-    """One round of background work: prepare grants that wait for it, fold the ledger.
+    """One round of background work: prepare grants that wait for it, remove files whose time is over, fold the ledger.
 
     A grant that cannot be prepared now waits for the next round and keeps nothing else waiting."""
     try:
         platform.sharing.prepare_waiting()
     except Exception as error:
         logging.getLogger("huitong.worker").warning("a grant could not be prepared: %s", type(error).__name__)
+    platform.extracts.sweep()
     platform.sequencer.fold_all()
 
 

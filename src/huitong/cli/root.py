@@ -41,6 +41,7 @@ COMMANDS = {
     "reidentification": "huitong.cli.reidentifying:reidentification",
     "query": "huitong.cli.using:query",
     "why": "huitong.cli.using:why",
+    "extract": "huitong.cli.extracting:extract",
     "receipt": "huitong.cli.proving:receipt",
     "ledger": "huitong.cli.proving:ledger",
 }

@@ -31,6 +31,8 @@ READY_SECONDS = 60.0
 STOP_SECONDS = 15.0
 LOOK_SECONDS = 5.0
 """Between two looks for planned loads that are due: plans are to the minute."""
+EXTRACT_LOOK_SECONDS = 0.5
+"""Between two looks for extracts that wait: a person may be waiting for a small one."""
 SWEEP_SECONDS = 3600.0
 """Between two sweeps for snapshots whose time is over: retention is in days."""
 TIDY_SECONDS = 60.0
@@ -341,6 +343,8 @@ def worker(operator: str, lifeline: bool) -> None:
             threading.Thread(target=load_by_plan, args=(inside, stop), name="loads", daemon=True),
             threading.Thread(target=send_notices, args=(inside, stop), name="notices", daemon=True),
             threading.Thread(target=keep_clock, args=(inside, stop), name="clock", daemon=True),
+            threading.Thread(target=make_extracts, args=(inside, stop), name="extracts", daemon=True),
+            threading.Thread(target=sweep_extracts, args=(inside, stop), name="files", daemon=True),
         ]
         for thread in threads:
             thread.start()
@@ -349,8 +353,9 @@ def worker(operator: str, lifeline: bool) -> None:
             prepare_grants(inside)
             end_reidentifications(inside)
         threads[0].join()
-        # A load that is under way leaves nothing visible when the process ends, and its plan runs it again.
-        threads[1].join(LOAD_STOP_SECONDS)
+        # A load that is under way leaves nothing visible when the process ends, and its plan runs it again; so do extracts.
+        for thread in threads[1:]:
+            thread.join(LOAD_STOP_SECONDS)
     if broken:
         raise broken[0]
 
@@ -395,6 +400,27 @@ def keep_clock(inside: Any, stop: threading.Event) -> None:
         _try(log, "deadlines could not be looked at", keep)
         if stop.wait(CLOCK_SECONDS):
             return
+def make_extracts(inside: Any, stop: threading.Event) -> None:
+    """Make the extracts that wait, one after the other, and those that a killed process left."""
+    log = logging.getLogger("huitong.worker")
+    while not stop.wait(EXTRACT_LOOK_SECONDS):
+        _try(log, "extracts could not be made", lambda: inside.platform.extracts.run_waiting(stop=stop.is_set))
+
+
+def sweep_extracts(inside: Any, stop: threading.Event) -> None:
+    """Remove the files of extracts whose right or time has ended: after each change of a rule, and each minute."""
+    log = logging.getLogger("huitong.worker")
+    seen, swept = None, -TIDY_SECONDS
+
+    def look() -> None:
+        nonlocal seen, swept
+        epoch = inside.stores.epoch.current()
+        if epoch != seen or time.monotonic() - swept >= TIDY_SECONDS:
+            inside.platform.extracts.sweep()
+            seen, swept = epoch, time.monotonic()
+
+    while not stop.wait(EXTRACT_LOOK_SECONDS):
+        _try(log, "files of extracts could not be removed", look)
 
 
 def _try(log: logging.Logger, failed: str, what: Callable[[], object]) -> None:

@@ -439,15 +439,16 @@ class Gateway:
         fingerprint: str,
         grant: str | None = None,
     ) -> str:
-        """A new use of rows that an earlier one wrote down: same steps and entries, but nothing is run. Returns its number.
+        """A new use of rows that an earlier one wrote down: same steps and entries, but nothing is run. Returns its number. Of a quota it
+        takes a call; the rows counted when they were written down, and are the same.
 
         Raises Conflict `extract-superseded` if the statement would give other rows now than those of `fingerprint`."""
         query = new_query_number()
         asked: Any = {"maximum_rows": maximum_rows, "grant": grant, "piecemeal": True}
-        with self._use(query, request, actor, **asked, kind=UseKind.CALL, exactly=rows) as use:
+        with self._use(query, request, actor, **asked, kind=UseKind.CALL, exactly=0) as use:
             if use.plan.fingerprint != fingerprint:
                 raise Conflict.because("extract-superseded")
-            self._count(use, rows)
+            self._count(use, 0)
             self._end(use, {"rows": rows, "result_hash": result_hash, "again": True})
         return query
 

@@ -63,6 +63,12 @@ class EntryKind(StrEnum):
     SECOND_FACTOR_CHANGED = "second-factor-changed"
     IDENTITY_LINKED = "identity-linked"
     IDENTITY_UNLINKED = "identity-unlinked"
+    EXTRACT_REMOVED = "extract-removed"
+    ADDRESS_ISSUED = "address-issued"
+    DELIVERY_BEGUN = "delivery-begun"
+    DELIVERY_COMPLETED = "delivery-completed"
+    DELIVERY_CUT = "delivery-cut"
+    DELIVERY_REFUSED = "delivery-refused"
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ INSTALLED_APPS = [
     "huitong.portal.sharing",
     "huitong.portal.audit",
     "huitong.portal.notices",
+    "huitong.portal.delivery",
     "huitong.portal.pages",
 ]
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from huitong.catalog.divisions import Divisions
 from huitong.catalog.ports import CatalogStore, PartyStore, QualityStore
 from huitong.catalog.publish import CatalogActions, refuse_unless_officer
+from huitong.delivery.addresses import AddressActions
+from huitong.delivery.extract import ExtractActions
 from huitong.errors import NotFound
 from huitong.gateway.answer import Gateway, Uses
 from huitong.intake.actions import IntakeActions
@@ -66,6 +68,8 @@ class Doors:
     grading: GradingScheme
     gateway: Gateway
     quotas: Quotas
+    extracts: ExtractActions
+    addresses: AddressActions
     ledger: Ledger
     uses: Uses
     accounts: "Accounts"
@@ -220,6 +224,8 @@ def doors_of(platform: Platform, stores: Any, *, accounts: "Accounts", clock: Ca
         grading=platform.grading,
         gateway=platform.gateway,
         quotas=platform.quotas,
+        extracts=platform.extracts,
+        addresses=platform.addresses,
         ledger=platform.ledger,
         uses=stores.uses,
         accounts=accounts,

@@ -23,6 +23,7 @@ from django.db.models.functions import Collate
 from huitong.catalog.divisions import Divisions
 from huitong.catalog.ports import CatalogStore, Facet, PartyStore, QualityStore, SearchPage, Transactions
 from huitong.catalog.tree import parents_first
+from huitong.delivery.ports import DeliveryStore
 from huitong.errors import Conflict, InputInvalid, LedgerBroken, NotFound, Reason
 from huitong.gateway.answer import Uses
 from huitong.intake.plans import LoadPlan, LoadRun, RunState
@@ -39,6 +40,7 @@ from huitong.portal.accounts import models as parties
 from huitong.portal.audit import models as audit
 from huitong.portal.catalog import models as catalog
 from huitong.portal.catalog import prospects, search_index
+from huitong.portal.delivery.stores import DjangoDeliveryStore
 from huitong.portal.keyed_answers import DjangoKeyedAnswers
 from huitong.portal.notices.board import DjangoNoticeBoard
 from huitong.portal.notices.ports import NoticeStore
@@ -976,6 +978,7 @@ class Stores:
         self.keyed_answers = DjangoKeyedAnswers(using)
         self.notices: NoticeBoard = DjangoNoticeBoard(using, self.catalog)
         self.notice_store: NoticeStore = DjangoNoticeStore(using)
+        self.delivery: DeliveryStore = DjangoDeliveryStore(using)
 
     def atomic(self) -> AbstractContextManager[None]:
         """A transaction over all of them."""

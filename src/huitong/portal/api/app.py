@@ -17,6 +17,7 @@ from huitong.portal.api.results import form_of
 from huitong.portal.api.routes import (
     calendar,
     catalog,
+    delivery,
     documents,
     intake,
     ledger,
@@ -94,6 +95,7 @@ for part in (
     usable,
     reidentification,
     use,
+    delivery,
     ledger,
     notices,
 ):  # fmt: skip

@@ -8,24 +8,33 @@ A body without a length (chunked) is refused: the server does not tell one that 
 
 import asyncio
 import io
+import logging
 import re
 import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from django.core.handlers.wsgi import WSGIRequest
+from django.db import close_old_connections
 
 from huitong.errors import HuitongError, InputInvalid, Unavailable
+from huitong.portal.api.downloads import Download
 from huitong.portal.api.limits import LIMITS, Limits
 from huitong.portal.api.problems import problem
+from huitong.portal.api.sockets import Connection
 from huitong.portal.api.uploads import ENDINGS
 
+log = logging.getLogger("huitong.api")
+LOOK_SECONDS = 1.0
+"""Between two looks whether a file that waits for a slow client may still leave."""
+
 Headers = list[tuple[str, str]]
-Answer = tuple[int, Headers, bytes]
 _SNAPSHOTS = re.compile(r"/api/v[0-9]+/datasets/[^/]+/snapshots")
+Answer = tuple[int, Headers, "bytes | Download"]
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 """A WSGI application."""
 
@@ -148,8 +157,10 @@ class Front:
     _reading: int = 0
     _held: int = 0
     _uploads: int = 0
+    _sending: int = 0
     _threads: ThreadPoolExecutor | None = None
     _upload_threads: ThreadPoolExecutor | None = None
+    _download_threads: ThreadPoolExecutor | None = None
     _tasks: set[Any] = field(default_factory=set)
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
@@ -165,9 +176,65 @@ class Front:
         environ = environ_of(scope)
         try:
             status, headers, body = await self._answer(environ, protocol)
+            if isinstance(body, Download):
+                if self._sending >= self.limits.downloads:
+                    await self._in_download_thread(body.close)
+                    raise Unavailable.because("downloads-busy")
+                await self._send(scope, protocol, status, headers, body)
+                return
         except HuitongError as error:
             status, headers, body = said_no(environ, error)
         protocol.response_bytes(status, headers, body)
+
+    async def _send(self, scope: Any, protocol: Any, status: int, headers: Headers, download: Download) -> None:
+        """Send a file bit by bit, never further ahead than the window, looking each second whether it may go on.
+
+        Every end but the whole one breaks the connection off: a client that was promised so many bytes and got fewer knows it."""
+        self._sending += 1
+        connection = Connection.of(scope.client, scope.server, pace=self.limits.download_pace_bytes_per_second)
+        try:
+            transport = protocol.response_stream(status, headers)
+            given = 0
+            while (piece := await self._in_download_thread(partial(next, download.pieces, None))) is not None:
+                await transport.send_bytes(piece)
+                given += len(piece)
+                # the last piece is waited for, so that what is noted as completed has arrived
+                ahead = 0 if given == download.bytes else self.limits.download_window_bytes
+                await self._until_arrived(connection, given - ahead, download)
+        except HuitongError:
+            connection.cut()
+        except Exception as error:  # the client has left, or takes nothing
+            log.info("a download ended early: %s", type(error).__name__)
+            connection.cut()
+        finally:
+            connection.close()
+            self._sending -= 1
+            await self._in_download_thread(download.close)
+
+    async def _until_arrived(self, connection: Connection, wanted: int, download: Download) -> None:
+        """Wait until so many bytes have reached the client. Raises when the file may not leave any more, TimeoutError if it is too slow."""
+        begun = looked = moved = time.monotonic()
+        pause, before = 0.002, connection.arrived()
+        while (arrived := connection.arrived()) < wanted:
+            now = time.monotonic()
+            if connection.broken():
+                raise ConnectionError
+            if arrived > before:
+                before, moved = arrived, now
+            if now - moved > self.limits.download_pause_seconds:
+                raise TimeoutError
+            if now - begun > self.limits.download_pause_seconds + wanted / self.limits.download_bytes_per_second:
+                raise TimeoutError
+            if now - looked >= LOOK_SECONDS:
+                looked = now
+                await self._in_download_thread(download.look_or_end)
+            await asyncio.sleep(pause)
+            pause = min(0.05, pause * 2)
+
+    async def _in_download_thread(self, what: Callable[[], Any]) -> Any:
+        if self._download_threads is None:
+            self._download_threads = ThreadPoolExecutor(self.limits.download_threads, thread_name_prefix="download")
+        return await asyncio.get_running_loop().run_in_executor(self._download_threads, _letting_go, what)
 
     async def _answer(self, environ: dict[str, Any], protocol: Any) -> Answer:
         loop = asyncio.get_running_loop()
@@ -252,6 +319,9 @@ class Front:
             begun.set_result((int(status.partition(" ")[0]), headers))
 
         answer = self.application(environ, start)
+        if isinstance(answer, Download):  # sent, and closed, bit by bit
+            status, headers = begun.result(0)
+            return status, [(name.lower(), value) for name, value in headers], answer
         try:
             body = b"".join(answer)
         finally:
@@ -260,6 +330,14 @@ class Front:
                 close()
         status, headers = begun.result(0)
         return status, [(name.lower(), value) for name, value in headers], body
+
+
+def _letting_go(what: Callable[[], Any]) -> Any:
+    """What it gives; the thread holds no connection to the database afterwards."""
+    try:
+        return what()
+    finally:
+        close_old_connections()
 
 
 def busy() -> HuitongError:

@@ -89,7 +89,9 @@ MANNERS: Mapping[str, Manner] = {
         ),
         Manner.WHOLE,
     ),
-    **dict.fromkeys(("use_query", "use_why", "reidentification_reveal", "intake_inspect_source"), Manner.NONE),
+    **dict.fromkeys(
+        ("use_query", "use_why", "reidentification_reveal", "intake_inspect_source", "delivery_address"), Manner.NONE
+    ),
 }
 """By operation; one that is not named works outside, or takes no key if its answer has a secret member."""
 READS_ITS_OWN_BODY = frozenset({"intake_take_snapshot"})
@@ -135,7 +137,7 @@ class KeyedAnswers(Protocol):
 
 def manner_of(operation: Operation, name: str) -> Manner | None:
     """How the operation of that name takes keys; None for one that only reads."""
-    if operation.methods == ["GET"]:
+    if set(operation.methods) <= {"GET", "HEAD"}:
         return None
     if any(_members(model) & SECRET_MEMBERS for model in operation.response_models.values()):
         return Manner.NONE

@@ -24,6 +24,12 @@ class Limits:
     bodies_bytes: int
     upload_pause_seconds: int
     upload_bytes_per_second: int
+    downloads: int
+    download_threads: int
+    download_window_bytes: int
+    download_pause_seconds: int
+    download_bytes_per_second: int
+    download_pace_bytes_per_second: int
     connections: int
     header_seconds: int
     problem_reasons: int

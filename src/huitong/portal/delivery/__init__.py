@@ -1,0 +1,1 @@
+"""Extracts and addresses at rest."""

@@ -1,0 +1,168 @@
+"""The doors through which rows leave. A new door adds itself here, and meets every situation of the tests beside.
+
+A door is asked for items of a dataset for a purpose, by whoever holds the token; it gives the bag of rows, or the codes of a refusal."""
+
+import csv
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tests.spec.doors.doors_world import Instance
+
+from huitong.errors import HuitongError
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What somebody wants of a dataset, for a purpose."""
+
+    items: Sequence[str]
+    dataset: str = "civil.person"
+    purpose: str = "poverty-relief"
+    token: str = "analyst"
+
+    @property
+    def statement(self) -> str:
+        return f"SELECT {', '.join(self.items) or '*'} FROM {self.dataset}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a door gave."""
+
+    rows: Counter[tuple[tuple[str, Any], ...]] | None
+    codes: frozenset[str]
+
+
+def gave(rows: Rows) -> Outcome:
+    """Rows as a bag: how often each comes, in whatever order."""
+    return Outcome(Counter(tuple(sorted((name, plain(value)) for name, value in row.items())) for row in rows), frozenset())
+
+
+def refused(codes: Iterable[str]) -> Outcome:
+    """Nothing, for these reasons."""
+    return Outcome(None, frozenset(codes))
+
+
+def plain(value: Any) -> Any:
+    """A value as every form can say it."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return f"{float(value):g}" if abs(value) < 2**53 else str(value)
+    return value
+
+
+def from_text(text: str | None) -> Any:
+    """A cell of CSV, or a text of JSON that stands for what JSON cannot hold."""
+    if text is None or text == "":
+        return None
+    if re.fullmatch(r"-?\d{1,9}(\.\d+)?", text):  # longer ones are codes
+        return float(text)
+    if re.fullmatch(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}.*", text):
+        return datetime.fromisoformat(text)
+    return text[1:] if re.match(r"'[=+\-@]", text) else text
+
+
+def problem(response: Any) -> Outcome:
+    return refused(one["code"] for one in json.loads(response.content)["reasons"])
+
+
+# --- queries ------------------------------------------------------------------------------------------------------------
+
+
+def query_over_http(media_type: str, read: Callable[[bytes], Rows]) -> Callable[[Instance, Wanted], Outcome]:
+    def use(instance: Instance, wanted: Wanted) -> Outcome:
+        body = {"sql": wanted.statement, "purpose": wanted.purpose}
+        response = instance.post("query", body, token=wanted.token, Accept=media_type)
+        return gave(read(response.content)) if response.status_code == 200 else problem(response)
+
+    return use
+
+
+def read_json(content: bytes) -> Rows:
+    body = json.loads(content)
+    names = [one["name"] for one in body["columns"]]
+    texts = {one["name"] for one in body["columns"] if one["type"] == "string"}
+
+
+    def cell(name: str, value: Any) -> Any:
+        return from_text(value) if isinstance(value, str) and name not in texts else value
+
+    return [{name: cell(name, value) for name, value in zip(names, row, strict=True)} for row in body["rows"]]
+
+
+def read_csv(content: bytes) -> Rows:
+    return [{name: from_text(value) for name, value in row.items()} for row in csv.DictReader(io.StringIO(content.decode()))]
+
+
+def read_arrow(content: bytes) -> Rows:
+    return pa.ipc.open_stream(content).read_all().to_pylist()
+
+
+def read_parquet(content: bytes) -> Rows:
+    return pq.read_table(io.BytesIO(content)).to_pylist()
+
+
+def query_by_client(instance: Instance, wanted: Wanted) -> Outcome:
+    with instance.client(wanted.token) as client:
+        try:
+            return gave(client.query(wanted.statement, purpose=wanted.purpose).arrow().to_pylist())
+        except HuitongError as error:
+            return refused(reason.code for reason in error.reasons)
+
+
+# --- extracts -----------------------------------------------------------------------------------------------------------
+
+
+def extract_over_http(form: str, read: Callable[[bytes], Rows]) -> Callable[[Instance, Wanted], Outcome]:
+    def use(instance: Instance, wanted: Wanted) -> Outcome:
+        body = {"dataset": wanted.dataset, "purpose": wanted.purpose, "format": form}
+        if wanted.items:
+            body["items"] = list(wanted.items)
+        asked = instance.post("extracts", body, token=wanted.token)
+        if asked.status_code != 201:
+            return problem(asked)
+        instance.platform.extracts.run_waiting()
+        given = instance.post(f"extracts/{asked.json()['id']}/addresses", {}, token=wanted.token)
+        if given.status_code != 201:
+            return problem(given)
+        fetched = instance.get(given.json()["address"], token=None)
+        return gave(read(b"".join(fetched.streaming_content))) if fetched.status_code == 200 else problem(fetched)
+
+    return use
+
+
+def extract_by_client(instance: Instance, wanted: Wanted) -> Outcome:
+    with instance.client(wanted.token) as client:
+        try:
+            made = client.extract(dataset=wanted.dataset, purpose=wanted.purpose, items=wanted.items or None)
+            return gave(pq.read_table(made.download(instance.home / "fetched.parquet")).to_pylist())
+        except HuitongError as error:
+            return refused(reason.code for reason in error.reasons)
+
+
+DOORS: Mapping[str, Callable[[Instance, Wanted], Outcome]] = {
+    "query as JSON": query_over_http("application/json", read_json),
+    "query as CSV": query_over_http("text/csv", read_csv),
+    "query as Arrow": query_over_http("application/vnd.apache.arrow.stream", read_arrow),
+    "query as Parquet": query_over_http("application/vnd.apache.parquet", read_parquet),
+    "query by the Python client": query_by_client,
+    "extract as Parquet": extract_over_http("parquet", read_parquet),
+    "extract as CSV": extract_over_http("csv", read_csv),
+    "extract as Arrow": extract_over_http("arrow", read_arrow),
+    "extract by the Python client": extract_by_client,
+}
