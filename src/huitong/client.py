@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
 
 import httpx
@@ -40,6 +40,11 @@ from huitong.errors import (
     Refused,
     Unavailable,
 )
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow
 
 JSON = dict[str, Any]
 
@@ -108,22 +113,22 @@ class QueryResult:
     """Sentences that the person should read, e.g. that a limit cut the result."""
     _client: "Client | None" = field(default=None, repr=False, compare=False)
 
-    def arrow(self) -> Any:
+    def arrow(self) -> "pyarrow.Table":
         """The result as a `pyarrow.Table`."""
         import pyarrow.ipc
 
         with pyarrow.ipc.open_stream(self.content) as reader:
             return reader.read_all()
 
-    def pandas(self) -> Any:
+    def pandas(self) -> "pandas.DataFrame":
         """The result as a `pandas.DataFrame` (needs pandas)."""
         return self.arrow().to_pandas()
 
-    def polars(self) -> Any:
+    def polars(self) -> "polars.DataFrame":
         """The result as a `polars.DataFrame` (needs polars)."""
         import polars
 
-        return polars.from_arrow(self.arrow())
+        return polars.DataFrame(self.arrow())
 
     def receipt(self, *, wait_seconds: float = 0.0) -> JSON:
         """The receipt of this use. With `wait_seconds` it waits until the ledger has folded every entry, so that the
