@@ -1,13 +1,17 @@
 """Totals: what a statement may be where a grant lets no row leave, and how small groups are kept out of its answer.
 
 Such a statement is one SELECT over one dataset that shows grouping items and plain totals of items. Everything else is refused, with
-what to write instead: what is not listed here has not been shown to be safe. The rewriter then adds, where the person cannot reach it,
-the entity of each row. A group of fewer than k distinct entities is absent, also the one group of a statement without GROUP BY, and a
-total to which fewer than k entities contribute has no value: HAVING, ORDER BY and LIMIT see only what is shown.
+what to write instead: what is not listed here has not been shown to be safe. An expression that fails on one row alone would tell of
+that row, which the person may not see: WHERE compares items with values of a form that cannot fail, and is tried besides.
+
+The rewriter then adds, where the person cannot reach it, the entity of each row. A group of fewer than k distinct entities is absent,
+also the one group of a statement without GROUP BY, and a total to which fewer than k entities contribute has no value: HAVING, ORDER BY
+and LIMIT see only what is shown.
 
 Against two statements whose groups differ by a few entities this does not protect; rounding, noise and a record of answered groups are
 another matter."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from sqlglot import exp
@@ -26,9 +30,14 @@ _COMPARING = (
     exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ,
     exp.In, exp.Between, exp.Is, exp.Like, exp.ILike, exp.StartsWith,
 )  # fmt: skip
-_CONSTANT = (exp.Literal, exp.Boolean, exp.Null)
-_TOTAL_FUNCTIONS = (exp.Paren, exp.Year, exp.Month, exp.Quarter, exp.Left, exp.Right, exp.Lower, exp.Upper, exp.Trim, exp.Length)
-"""Functions that have a value, or none, for every value of an item: none of them can fail on one row."""
+_OF_ONE_ITEM = (exp.Year, exp.Month, exp.Quarter, exp.Lower, exp.Upper, exp.Trim, exp.Length)
+_OF_ITEM_AND_LENGTH = (exp.Left, exp.Right)
+_SAFE_NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,12})?")
+"""A number that can be compared with a whole number or a decimal of any size without a cast that overflows."""
+_SAFE_LENGTH = re.compile(r"[0-9]{1,4}")
+
+Leaf = Callable[[exp.Expr], bool]
+"""Whether a node is something that may be compared: an item, or what SELECT shows."""
 
 
 def faults_of_totals(resolution: Resolution, grants: Mapping[str, Grant]) -> tuple[Reason, ...]:
@@ -56,10 +65,10 @@ def _faults_of_select(tree: exp.Select, use: TableUse, about: Mapping[str, str |
     if group is not None and not all(_is_grouping_item(key, outputs, use) for key in _group_keys(group)):
         faults.append(Reason("totals-group", about))
     where = tree.args.get("where")
-    if where is not None and not _is_condition(where.this, lambda node: _is_item(node, use), functions=True):
+    if where is not None and not _is_condition(where.this, lambda node: _is_of_item(node, use)):
         faults.append(Reason("totals-where", about))
     having = tree.args.get("having")
-    if having is not None and not _is_condition(having.this, lambda node: node in outputs, functions=False):
+    if having is not None and not _is_condition(having.this, lambda node: _bare(node) in outputs):
         faults.append(Reason("totals-having", about))
     order = tree.args.get("order")
     if order is not None and not all(isinstance(ordered.this, exp.Literal) for ordered in order.expressions):
@@ -114,25 +123,43 @@ def _is_grouping_item(key: exp.Expr, outputs: Sequence[exp.Expr], use: TableUse)
     return _is_item(_bare(key), use)
 
 
-def _is_condition(node: exp.Expr, leaf: Callable[[exp.Expr], bool], *, functions: bool) -> bool:
-    """Comparisons of leaves with constants and with each other, joined by AND, OR and NOT."""
-    if isinstance(node, _LOGICAL):
-        return all(_is_condition(part, leaf, functions=functions) for part in _parts(node))
-    if isinstance(node, _COMPARING):
-        return all(_is_operand(part, leaf, functions=functions) for part in _parts(node))
-    return _is_operand(node, leaf, functions=functions)
-
-
-def _is_operand(node: exp.Expr, leaf: Callable[[exp.Expr], bool], *, functions: bool) -> bool:
-    if leaf(node) or isinstance(node, _CONSTANT):
+def _is_condition(node: exp.Expr, leaf: Leaf) -> bool:
+    """Comparisons of a leaf with constants, joined by AND, OR and NOT."""
+    if leaf(node):
         return True
-    if isinstance(node, exp.Neg):
-        return isinstance(node.this, exp.Literal)
-    if isinstance(node, exp.Paren):
-        return _is_operand(node.this, leaf, functions=functions)
-    if isinstance(node, exp.Cast | exp.TryCast):
-        return isinstance(node.this, exp.Literal) or (functions and _is_operand(node.this, leaf, functions=functions))
-    return functions and isinstance(node, _TOTAL_FUNCTIONS) and all(_is_operand(part, leaf, functions=True) for part in _parts(node))
+    if isinstance(node, _LOGICAL):
+        return all(_is_condition(part, leaf) for part in _parts(node))
+    if isinstance(node, _COMPARING):
+        parts = _parts(node)
+        leaves = sum(leaf(part) for part in parts)
+        return leaves <= 1 and all(leaf(part) or _is_constant(part) for part in parts) and (not leaves or _is_this_way(node, leaf))
+    return isinstance(node, exp.Boolean)
+
+
+def _is_this_way(node: exp.Expr, leaf: Leaf) -> bool:
+    """Whether the leaf stands where it must: a pattern, a list and the ends of a range are constants."""
+    return leaf(node.this) or not isinstance(node, exp.In | exp.Between | exp.Is | exp.Like | exp.ILike | exp.StartsWith)
+
+
+def _is_constant(node: exp.Expr) -> bool:
+    if isinstance(node, exp.Paren | exp.Neg | exp.Cast | exp.TryCast):
+        return isinstance(node.this, exp.Literal | exp.Neg) and _is_constant(node.this)
+    if isinstance(node, exp.Literal):
+        return bool(node.is_string) or _SAFE_NUMBER.fullmatch(node.this) is not None
+    return isinstance(node, exp.Boolean | exp.Null | exp.DataType)
+
+
+def _is_of_item(node: exp.Expr, use: TableUse) -> bool:
+    """An item, or a function of it that has a value, or none, for every value of the item."""
+    if isinstance(node, exp.Paren | exp.Cast | exp.TryCast):
+        return _is_of_item(node.this, use)
+    if isinstance(node, _OF_ONE_ITEM):
+        return _parts(node) == [node.this] and _is_of_item(node.this, use)
+    if isinstance(node, _OF_ITEM_AND_LENGTH):
+        length = node.expression
+        short = isinstance(length, exp.Literal) and not length.is_string and _SAFE_LENGTH.fullmatch(length.this) is not None
+        return short and _is_of_item(node.this, use)
+    return _is_item(node, use)
 
 
 def _parts(node: exp.Expr) -> list[exp.Expr]:
@@ -164,6 +191,9 @@ def keep_small_groups_out(tree: exp.Query, use: TableUse, part: DatasetPlan) -> 
         raise Refused.because("rewrite-failed")
     for projection in tree.expressions:
         _hide_small_totals(projection, use, part, k)
+    where = tree.args.get("where")
+    if where is not None:
+        where.set("this", exp.Try(this=where.this))
     having = tree.args.get("having")
     large: exp.Expr = _at_least(_entities(use, part, None), k)
     if having is not None:

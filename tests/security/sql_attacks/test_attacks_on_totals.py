@@ -1,0 +1,142 @@
+"""Attacks on a grant of totals: nothing of a group of fewer than k persons comes out, by values, by failures or by what is left out."""
+
+import random
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from tests.security.sql_attacks.test_errors_tell_nothing_of_hidden_rows import FAILING
+from tests.security.sql_attacks.test_splicing_fuzz import STATEMENTS, _pieces, _splice
+from tests.spec.governed.governed_world import CLEAR, NANMING, PERSON, PSEUDONYM, YEAR, World, canaries_in, make_grant
+
+from huitong.errors import Refused
+from huitong.model.policy import Mode
+
+SEED = 20260401
+K = 3
+ALONE = 987654321
+"""The salary of the one woman; every other group has at least four persons."""
+ITEMS = {"pid": PSEUDONYM, "name": CLEAR, "gender": CLEAR, "division": CLEAR, "born": YEAR, "salary": CLEAR, "weight": CLEAR}
+TOTALS = {
+    "e": ["{i}", "{i}", "{t}", "{t}", "{t}", "{x}"],
+    "t": ["count(*)", "count({i})", "count(DISTINCT {i})", "sum({n})", "avg({n})"],
+    "i": ["name", "gender", "division", "born", "salary", "weight", "pid", "diagnosis"],
+    "n": ["salary", "weight", "born", "pid"],
+    "x": ["max({n})", "1", "sum({n}) + 1", "CASE WHEN {c} THEN {n} END", "sum({n}) FILTER (WHERE {c})", "rank() OVER (ORDER BY {i})"],
+    "c": ["{o} = {v}", "{o} > {v}", "{o} IN ({v}, {v})", "{o} BETWEEN {v} AND {v}", "{o} IS NULL", "NOT ({c})", "{c} AND {c}", "{c} OR {c}",
+          "{o} LIKE '%a%'", "{o} IS DISTINCT FROM {v}", "{o}"],
+    "o": ["{i}", "{i}", "{n}", "left({i}, 2)", "lower({i})", "length({i})", "substring({i}, {v}, {v})", "{n} / 0", "CAST({i} AS BIGINT)"],
+    "v": ["0", "-1", "1", "3000", "987654321", "'女'", "'x'", "1.5", "NULL", "DATE '1990-01-01'", "9223372036854775808", "1e300", "true",
+          "0.0000000000000000000000001", "''", "'%'"],
+    "h": ["", "", " HAVING {t} > {v}", " HAVING count(*) >= 1", " HAVING {c}", " HAVING a IS NULL OR n < 2"],
+    "q": [
+        "SELECT {i}, {t} AS n FROM civil.person WHERE {c} GROUP BY 1{h} ORDER BY n LIMIT 3",
+        "SELECT {t} AS a, {t} AS n FROM civil.person WHERE {c}{h}",
+        "SELECT {e} AS a, {e} AS n, {e} FROM civil.person GROUP BY {i}, {i}{h} ORDER BY 2 DESC, 1",
+        "SELECT {i} AS a, {i}, {t} AS n, {t} FROM civil.person WHERE {c} GROUP BY 1, 2{h}",
+        "SELECT {e} FROM civil.person WHERE {c}",
+    ],
+}  # fmt: skip
+PLAINEST = {"e": "gender", "t": "count(*)", "i": "gender", "n": "salary", "x": "1", "c": "salary > 0", "o": "salary", "v": "1", "h": ""}
+
+
+def grown(chance: random.Random, form: str, depth: int) -> str:
+    return re.sub(
+        r"\{(\w)\}", lambda found: grown(chance, chance.choice(TOTALS[found[1]]), depth - 1) if depth else PLAINEST[found[1]], form
+    )
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Five men, and one woman of whom nothing may come out."""
+    world = World(tmp_path)
+    nothing = {item.name: None for item in PERSON.items}
+    rows = [
+        {**nothing, "pid": f"p{n}", "name": "all", "gender": "男", "division": NANMING, "salary": 1000 + n, "weight": 1.0} for n in range(5)
+    ]
+    alone = {"pid": "p9", "name": "CANARY-woman", "gender": "女", "division": NANMING, "salary": ALONE, "weight": 9876.5}
+    world.load(PERSON, [*rows, {**nothing, **alone}])
+    world.grants = [make_grant("civil.person", ITEMS, mode=Mode.AGGREGATE_ONLY, k=K)]
+    files = world.files("gz-rural:poverty-relief", "civil.person", "pid", 1)
+    world.files = lambda group, dataset, item, version: files  # type: ignore[method-assign]
+    world.gateway = world.make_gateway()
+    return world
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_whatever_is_asked_of_totals_no_small_group_comes_out_and_nothing_fails(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """A statement is refused or it runs: one that fails in the engine would tell of a row that nobody may see."""
+    chance, pieces = random.Random(SEED), _pieces()
+    outcomes: Counter[str] = Counter()
+    for _ in range(STATEMENTS):
+        sql = grown(chance, chance.choice(TOTALS["q"]), chance.randrange(1, 5)) if chance.random() < 0.8 else _splice(chance, pieces)
+        try:
+            answer = world.ask(sql)
+        except Refused as refusal:
+            outcomes[refusal.reasons[0].code] += 1
+            continue
+        outcomes["ran"] += 1
+        assert canaries_in(answer.table) == [], sql
+        for row in answer.table.to_pylist():
+            assert not any("女" in str(value) or "987" in str(value) for value in row.values() if not _is_of_all(value)), (sql, row)
+    assert outcomes["ran"] >= STATEMENTS // 20, outcomes
+    for never in ("query-failed", "rewrite-failed", "rewrite-differs"):
+        assert outcomes[never] == 0, outcomes
+    assert not caplog.records, "an exception was caught and refused"
+    print(dict(outcomes))
+
+
+def _is_of_all(value: object) -> bool:
+    """A sum or mean over all six persons, of whom the woman is one: from these two statements together she could be worked out, which
+    is what a guard against differencing is for."""
+    whole = sum(1000 + n for n in range(5)) + ALONE
+    return value in (whole, whole / 6, 9876.5 + 5.0, (9876.5 + 5.0) / 6)
+
+
+def outcome(world: World, sql: str) -> object:
+    try:
+        return world.rows(sql)
+    except Refused as refused:
+        return sorted(reason.code for reason in refused.reasons)
+
+
+@pytest.mark.parametrize("failing", FAILING.values(), ids=FAILING)
+def test_a_row_alone_cannot_make_a_statement_fail(world: World, failing: str) -> None:
+    statements = [f"SELECT count(*) FROM civil.person p WHERE {failing.format(salary=salary)}" for salary in (ALONE, 111)]
+    assert outcome(world, statements[0]) == outcome(world, statements[1]) == ["totals-where"]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "gender = '女'",
+        f"salary = {ALONE}",
+        f"salary IN ({ALONE}, 5)",
+        "name LIKE 'CANARY%'",
+        "weight > 9000.5",
+        "gender = '女' OR salary < 1002",
+        "gender IS DISTINCT FROM '男'",
+        "NOT gender = '男'",
+        "left(name, 3) = 'CAN'",
+    ],
+)
+def test_a_group_that_is_picked_out_looks_like_one_of_nobody(world: World, condition: str) -> None:
+    """With two others she is a group of three, which is told: that is k. Alone she is as if she were not."""
+    for shown in ("count(*)", "sum(salary)", "avg(weight)", "count(DISTINCT name)"):
+        found = world.rows(f"SELECT {shown} FROM civil.person WHERE {condition}")
+        if "OR" in condition:
+            assert len(found) == 1
+        else:
+            assert found == world.rows(f"SELECT {shown} FROM civil.person WHERE gender = 'nobody'") == []
+
+
+@pytest.mark.parametrize("key", ["name", "gender", "salary", "weight", "name, gender", "salary, division"])
+@pytest.mark.parametrize("having", ["", " HAVING count(*) = 1", " HAVING NOT count(*) > 1", " HAVING count(*) IS NOT NULL"])
+def test_no_key_and_no_having_brings_a_small_group_out(world: World, key: str, having: str) -> None:
+    for end in ("", " ORDER BY 2", " ORDER BY 2 LIMIT 1", " LIMIT 1 OFFSET 1"):
+        rows = world.rows(f"SELECT {key.split(',')[0]}, count(*) FROM civil.person GROUP BY {key}{having}{end}")
+        assert all(row[-1] >= K for row in rows)
+        assert "CANARY" not in repr(rows)
+        assert str(ALONE) not in repr(rows)
