@@ -1,6 +1,7 @@
 """When a value names a person who is to be taken out: by what it says, not by how it was typed."""
 
 import unicodedata
+from collections.abc import Callable
 
 from huitong.model.codes import is_resident_id
 
@@ -35,10 +36,15 @@ def names(row: str, identifier: str) -> bool:
     return any(form in "".join(sign for sign in said if sign.isascii() and sign.isalnum()) for form in wanted)
 
 
-def is_named(value: str, identifier: str) -> bool:
-    """Whether a value is this identifier, by what `folded` compares: never one that merely holds it."""
-    wanted = forms(identifier)
-    said = unicodedata.normalize("NFKC", value).strip().upper()
-    if is_resident_id(wanted[0]):
-        said = "".join(sign for sign in said if sign.isascii() and sign.isalnum())
-    return said in wanted
+def naming(identifier: str) -> Callable[[str], bool]:
+    """Says of a value whether it is this identifier, by what `folded` compares: never one that merely holds it."""
+    wanted = frozenset(forms(identifier))
+    resident = is_resident_id(forms(identifier)[0])
+
+    def is_named(value: str) -> bool:
+        said = (value if value.isascii() else unicodedata.normalize("NFKC", value)).strip().upper()
+        if resident and not said.isalnum():
+            said = "".join(sign for sign in said if sign.isascii() and sign.isalnum())
+        return said in wanted
+
+    return is_named

@@ -20,7 +20,7 @@ import pyarrow.parquet as parquet
 
 from huitong.errors import InputInvalid
 from huitong.lake.leases import Leases
-from huitong.lake.persons import is_named
+from huitong.lake.persons import naming
 from huitong.lake.snapshots import Lake
 from huitong.lake.tables import COMPRESSION_LEVEL, ROW_GROUP_ROWS, SECONDS, make_last
 from huitong.model.policy import SubjectRows
@@ -70,6 +70,8 @@ class SubjectLists:
         mine, other = self._notes(self._path(new.subjects)), self._notes(self._path(old.subjects))
         if not mine or not other or new.item != old.item or (mine[_DATASET], mine[_ITEM]) != (other[_DATASET], other[_ITEM]):
             return False
+        if new.subjects == old.subjects:
+            return True
         try:
             return set(self._read(new.subjects)) <= set(self._read(old.subjects))
         except FileNotFoundError:
@@ -93,14 +95,14 @@ class SubjectLists:
 
     def erase(self, identifier: str, *, of: Collection[str] | None = None) -> int:
         """Take a person out of every list over these datasets (None: over any), in whatever form they are written; from how many."""
-        found = 0
+        found, is_named = 0, naming(identifier)
         with self._alone():
             for path in self._lists():
                 notes = self._notes(path)
                 if of is not None and notes[_DATASET].decode() not in of:
                     continue
                 held = self._read(path.stem)
-                rest = [one for one in held if not is_named(one, identifier)]
+                rest = [one for one in held if not is_named(one)]
                 if len(rest) < len(held):
                     self._write(path, rest, {_DATASET: notes[_DATASET], _ITEM: notes[_ITEM], _DIGEST: b"erased"})
                     found += 1
@@ -151,6 +153,9 @@ class SubjectLists:
             schema = _SCHEMA.with_metadata(notes)
             with parquet.ParquetWriter(new, schema, compression="zstd", compression_level=COMPRESSION_LEVEL) as writer:
                 writer.write_table(pa.table([pa.array(held, pa.string())], schema=schema), row_group_size=ROW_GROUP_ROWS)
+            # An engine in its sandbox is nobody in particular and opens the file by its descriptor; who may come near it is said by the
+            # folder, which only the account of the platform can enter.
+            new.chmod(0o644)
             make_last(new)
             new.replace(path)
         finally:

@@ -10,6 +10,7 @@ from tests.unit.intake.test_loading_actions import DATASET, OFFICER, STRANGER, P
 
 from huitong.errors import Conflict
 from huitong.intake.load import LoadOptions
+from huitong.lake.subject_lists import SubjectLists
 from huitong.lake.tables import SECONDS
 from huitong.model.catalog import Dataset, Snapshot
 
@@ -91,3 +92,19 @@ def test_a_person_is_found_however_the_number_was_typed(place: Place, spelling: 
     current = place.stores.catalog.current_snapshot(DATASET.id)
     assert current is not None and place.residents(current.version) == {other}
     assert place.intake.rejects(DATASET.id, current.version, by=OFFICER) == ((), 0)
+
+
+def test_lists_of_subjects_over_the_offices_own_datasets_lose_the_person_and_no_others(place: Place) -> None:
+    place.load(range(3))
+    lists = SubjectLists(place.lake.folder, lake=place.lake, key=b"k" * 32, most=10, characters=40)
+    place.intake = replace(place.intake, subject_lists=lists)
+    mine = lists.keep([resident_id(n) for n in (1, 2)], dataset=DATASET.id, item="resident")
+    theirs = lists.keep([resident_id(1)], dataset=OTHERS.id, item="resident")
+    erase(place, 1)
+
+    def listed(subjects: str) -> list[str]:
+        (file,) = place.lake.absolute(lists.files(subjects))
+        return parquet.read_table(file)["identifier"].to_pylist()
+
+    assert listed(mine.subjects) == [resident_id(2)]
+    assert listed(theirs.subjects) == [resident_id(1)]

@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.spec.governed.governed_world import NANMING, World, canaries_in, person_token
+from tests.spec.governed.governed_world import CLEAR, NANMING, World, canaries_in, make_grant, person_token
 
 from huitong.engines.broker import BrokerSettings, start
 from huitong.engines.client import EngineClient
+from huitong.lake.snapshots import Lake
+from huitong.lake.subject_lists import SubjectLists
+from huitong.model.policy import Comparator, Comparison, Mode, Quota, QuotaPeriod
 
 STATEMENTS = [
     "SELECT * FROM civil.person ORDER BY salary",
@@ -44,3 +47,28 @@ def test_the_engine_of_production_gives_the_same_rows(tmp_path: Path) -> None:
         world.gateway = world.make_gateway()
         cut = world.ask("SELECT name FROM civil.person")
         assert (cut.table.num_rows, [notice.code for notice in cut.notices]) == (2, ["rows-cut"])
+
+
+@pytest.mark.slow
+def test_the_engine_of_production_keeps_the_terms_of_a_grant(tmp_path: Path) -> None:
+    """A list of subjects as the lake keeps it, comparisons, totals and a quota, through a broker and its sandboxed processes."""
+    lake = tmp_path / "lake"
+    lake.mkdir(0o700)
+    world = World(lake)
+    lists = SubjectLists(lake, lake=Lake(lake, world.clock), key=b"k" * 32, most=100, characters=40)
+    world.lists = lists  # type: ignore[assignment]
+    subjects = lists.keep(["990102199001011230", "990102198505052341", "990103197003034563"], dataset="civil.person", item="pid")
+    condition = (Comparison("salary", Comparator.AT_MOST, ("5000",)), Comparison("born", Comparator.KNOWN))
+    items = {"name": CLEAR, "salary": CLEAR}
+    with start(BrokerSettings(socket=tmp_path / "engine.sock", lake=lake, processes=2)):
+        world.engine = EngineClient(tmp_path / "engine.sock")  # type: ignore[assignment]
+        world.grants[0] = make_grant("civil.person", items, subjects=subjects, condition=condition, quota=Quota(QuotaPeriod.DAY, rows=3))
+        world.gateway = world.make_gateway()
+        assert sorted(world.rows("SELECT name, salary FROM civil.person")) == [("张伟", 3000), ("王秀英", 4200)]
+        cut = world.ask("SELECT name FROM civil.person")
+        assert (cut.table.num_rows, [notice.code for notice in cut.notices]) == (1, ["rows-cut-by-quota"])
+        world.epoch += 1
+        world.grants[0] = make_grant("civil.person", items, subjects=subjects, mode=Mode.AGGREGATE_ONLY, k=3)
+        world.gateway = world.make_gateway()
+        assert world.rows("SELECT count(*), count(salary) FROM civil.person") == [(3, 3)]
+        assert world.rows("SELECT count(*) FROM civil.person WHERE salary <= 5000 HAVING count(*) > 0") == []

@@ -37,9 +37,24 @@ from huitong.masks import python_mask
 from huitong.model.catalog import Dataset, Item, Sharing
 from huitong.model.ledger import EntryKind
 from huitong.model.party import Actor, Role
-from huitong.model.policy import DivisionRows, Grant, GrantState, ItemTerm, Mask, MaskKind, Mode, Purpose
-from huitong.model.sharing import Request, RequestEventKind, RequestState, Wish
+from huitong.model.policy import (
+    Comparator,
+    Comparison,
+    DivisionRows,
+    Grant,
+    GrantState,
+    ItemTerm,
+    Mask,
+    MaskKind,
+    Mode,
+    Purpose,
+    Quota,
+    QuotaPeriod,
+    Terms,
+)
+from huitong.model.sharing import Linkage, Request, RequestEventKind, RequestState, Wish
 from huitong.policy.default_masks import default_mask
+from huitong.testing import MemorySubjectLists
 
 VALUES: dict[str, Sequence[Any]] = {
     "person_id": ["99010219800307001X", "990102198003070028", "990102198112070036", "990303197001010041"],
@@ -99,13 +114,32 @@ item_terms = st.lists(
 rows = st.none() | st.builds(DivisionRows, item=st.just("village"), division=st.sampled_from(list(UNDER)))
 days = st.dates(date(2026, 11, 2), date(2026, 11, 20))
 purpose = st.sampled_from([Purpose("statistics", "统计法"), Purpose("statistics", "另一法"), Purpose("taxation", "税法")])
+LISTS = MemorySubjectLists()
+SUBJECTS = [LISTS.keep(names, dataset=LOW_INCOME.id, item="person_id") for names in (["a", "b", "c"], ["a", "b"], ["c"])]
+CONDITIONS = [
+    Comparison("village", Comparator.IN, ("520102016001", "520102016002")),
+    Comparison("village", Comparator.IN, ("520102016001",)),
+    Comparison("village", Comparator.NOT_IN, ("520102016002",)),
+    Comparison("income", Comparator.AT_LEAST, ("1250",)),
+    Comparison("income", Comparator.MORE_THAN, ("1250",)),
+    Comparison("income", Comparator.KNOWN),
+    Comparison("born", Comparator.LESS_THAN, ("1980-03-08",)),
+]
+conditions = st.just(()) | st.lists(st.sampled_from(CONDITIONS), max_size=3, unique=True).map(tuple)
+quotas = st.none() | st.builds(Quota, st.sampled_from(list(QuotaPeriod)), rows=st.sampled_from([1, 31, 100]))
+modes = st.sampled_from([(Mode.ROWS, None), (Mode.ROWS, None), (Mode.AGGREGATE_ONLY, 10), (Mode.AGGREGATE_ONLY, 20)])
+linkages = st.sampled_from([Linkage.PURPOSE, Linkage.PURPOSE, Linkage.ALONE, "team"])
 wishes = st.builds(
-    Wish,
+    lambda mode, **rest: Wish(mode=mode[0], k=mode[1], **rest),
+    mode=modes,
+    condition=conditions,
+    subjects=st.none() | st.none() | st.sampled_from(SUBJECTS),
+    quota=quotas,
+    linkage=linkages,
     dataset=st.sampled_from([LOW_INCOME.id, LOW_INCOME.id, HOMES.id, ADOPTION.id]),
     purpose=purpose,
     items=item_terms,
     rows=rows,
-    mode=st.just(Mode.ROWS),
     until=days,
 )
 
@@ -125,7 +159,8 @@ class Step:
 
 ITEM_NAMES = [item.name for item in HOUSEHOLD_ITEMS]
 names = st.just(frozenset(ITEM_NAMES)) | st.frozensets(st.sampled_from(ITEM_NAMES))
-CHANGES = ["fewer", "masks", "other-item", "rows", "until", "purpose", "dataset"]
+TERMS = ["condition", "subjects", "mode", "quota", "linkage"]
+CHANGES = ["fewer", "masks", "other-item", "rows", "until", "purpose", "dataset", *TERMS]
 changes = st.frozensets(st.sampled_from(CHANGES), max_size=2)
 LIKELY = {
     "submit": [MEDICAL_ANALYST, EDUCATION_ANALYST, CIVIL_ALL_ROLES],
@@ -174,8 +209,13 @@ def stated(request: Request, step: Step) -> Wish | None:
         purpose=other.purpose if "purpose" in step.change else asked.purpose,
         items=tuple(items),
         rows=other.rows if "rows" in step.change else asked.rows,
-        mode=asked.mode,
+        mode=other.mode if "mode" in step.change else asked.mode,
+        k=other.k if "mode" in step.change else asked.k,
         until=other.until if "until" in step.change else asked.until,
+        condition=other.condition if "condition" in step.change else asked.condition,
+        subjects=other.subjects if "subjects" in step.change else asked.subjects,
+        quota=other.quota if "quota" in step.change else asked.quota,
+        linkage=other.linkage if "linkage" in step.change else asked.linkage,
     )
 
 
@@ -247,7 +287,8 @@ def check_grant(world: World, grant: Grant, sharing_then: dict[str, Sharing], na
     asked, answer = request.wish, request.events[-1]
     assert request.state is RequestState.GRANTED and answer.kind is RequestEventKind.APPROVED
     assert (grant.using_office, grant.signed_by, grant.provider) == (request.applicant_office, request.applicant, CIVIL)
-    assert grant.dataset == asked.dataset and grant.terms.purpose == asked.purpose and grant.terms.mode is asked.mode
+    assert grant.dataset == asked.dataset and grant.terms.purpose == asked.purpose
+    check_rules(grant, asked)
     assert sharing_then[grant.id] is not Sharing.NOT_SHARED
 
     wished = {term.item: term.mask for term in asked.items}
@@ -269,7 +310,7 @@ def check_grant(world: World, grant: Grant, sharing_then: dict[str, Sharing], na
         assert answer.actor != request.applicant
         assert any(one.person == answer.actor and one.office == CIVIL and one.has(Role.REVIEWER) for one in PEOPLE)
         agreeing = {event.actor: event.wish for event in request.events if event.kind in AGREEING}
-        assert len(agreeing) >= reviewers_of(grant.terms.items), "two people agreed where the grade asks for two"
+        assert len(agreeing) >= reviewers_of(grant.terms.items, grant.terms), "two people agreed where the grade asks for two"
         for term in grant.terms.items:
             masks = [next(one.mask for one in wish.items if one.item == term.item) for wish in agreeing.values()]
             assert all(shows_no_more(entry.item(term.item), term.mask, mask) for mask in masks), "each of them to at least as much"
@@ -279,11 +320,60 @@ def check_grant(world: World, grant: Grant, sharing_then: dict[str, Sharing], na
             assert world.stores.side_tables.files(grant.terms.linkage_group, grant.dataset, term.item, current.version)
 
 
+DATA = [
+    {"person_id": person_id, "village": village, "income": income, "born": born}
+    for person_id in ("a", "b", "c", "d", None)
+    for village in ("520102016001", "520102016002", "520103001001", None)
+    for income in (1249, 1250, 1251, None)
+    for born in (date(1980, 3, 7), date(1980, 3, 8), None)
+]
+HOLDS: dict[Comparator, Callable[[Any, list[Any]], bool]] = {
+    Comparator.IN: lambda value, others: value in others,
+    Comparator.NOT_IN: lambda value, others: value not in others,
+    Comparator.AT_LEAST: lambda value, others: value >= others[0],
+    Comparator.MORE_THAN: lambda value, others: value > others[0],
+    Comparator.LESS_THAN: lambda value, others: value < others[0],
+    Comparator.KNOWN: lambda _value, _others: True,
+}
+READ: dict[str, Callable[[str], Any]] = {"village": str, "income": int, "born": date.fromisoformat}
+
+
+def rows_of(terms: Wish | Terms) -> set[int]:
+    """The rows that condition and list let through, worked out by hand; unknown is never yes."""
+    return {
+        number
+        for number, row in enumerate(DATA)
+        if (terms.subjects is None or row["person_id"] in LISTS.lists[terms.subjects.subjects])
+        and all(
+            row[one.item] is not None and HOLDS[one.comparator](row[one.item], [READ[one.item](value) for value in one.values])
+            for one in terms.condition
+        )
+    }
+
+
+def check_rules(grant: Grant, asked: Wish) -> None:
+    """Rows, mode, group size, quota and linkage are within what was asked."""
+    terms = grant.terms
+    assert rows_of(terms) <= rows_of(asked)
+    assert asked.mode is Mode.ROWS or terms.mode is Mode.AGGREGATE_ONLY
+    assert terms.mode is Mode.ROWS or terms.k >= max(10, asked.k or 0)
+    if asked.quota is not None:
+        times = 31 if (terms.quota.period, asked.quota.period) == (QuotaPeriod.DAY, QuotaPeriod.MONTH) else 1
+        assert terms.quota.rows * times <= asked.quota.rows
+        assert times > 1 or list(QuotaPeriod).index(terms.quota.period) >= list(QuotaPeriod).index(asked.quota.period)
+    alone = f"{grant.using_office}:={grant.id}"
+    own = {Linkage.PURPOSE: f"{grant.using_office}:{asked.purpose.code}", Linkage.ALONE: alone}
+    assert terms.linkage_group in (alone, own.get(asked.linkage, f"{grant.using_office}:+{asked.linkage}"))
+
+
 AGREEING = (RequestEventKind.ENDORSED, RequestEventKind.APPROVED)
 
 
-def reviewers_of(terms: Sequence[ItemTerm]) -> int:
-    """Two where the resident number, of grade 4, leaves as more than its pseudonym: said here by hand, not by the product's rule."""
+def reviewers_of(terms: Sequence[ItemTerm], rules: Wish | Terms) -> int:
+    """Two where the resident number, of grade 4, leaves as more than its pseudonym or as a list of persons: said here by hand, not by the
+    product's rule."""
+    if rules.subjects is not None:
+        return 2
     masks = {term.item: term.mask.kind for term in terms}
     return 1 if masks.get("person_id", MaskKind.HIDE) in (MaskKind.HIDE, MaskKind.PSEUDONYM) else 2
 
@@ -296,6 +386,7 @@ def picture(world: World) -> tuple[object, ...]:
 
 def run(sequence: Sequence[Step]) -> World:
     world = World().publish_all()
+    world.sharing = replace(world.sharing, lists=LISTS)
     sharing_then: dict[str, Sharing] = {}
     named: dict[str, frozenset[str]] = {}
     revoked: set[str] = set()
@@ -359,7 +450,7 @@ def test_only_another_reviewer_of_the_managing_office_brings_a_grant_about(asks:
     )
     world = run([step, replace(step, act="approve", who=answers)])
     lawful = answers.office == CIVIL and answers.has(Role.REVIEWER) and answers.person != asks.person and asks.has(Role.ANALYST)
-    assert bool(world.stores.sharing._grants) == (lawful and reviewers_of(wish.items) == 1)
+    assert bool(world.stores.sharing._grants) == (lawful and reviewers_of(wish.items, wish) == 1)
 
 
 @given(wish=wishes)
@@ -367,8 +458,9 @@ def test_only_another_reviewer_of_the_managing_office_brings_a_grant_about(asks:
 def test_a_reviewer_who_agrees_to_everything_grants_everything(wish: Wish) -> None:
     """What is lawful is not refused either."""
     world = World().publish_all()
+    world.sharing = replace(world.sharing, lists=LISTS)
     request = world.sharing.submit(replace(wish, dataset=LOW_INCOME.id), by=MEDICAL_ANALYST)
-    for reviewer in (CIVIL_REVIEWER, CIVIL_ALL_ROLES)[: reviewers_of(wish.items)]:
+    for reviewer in (CIVIL_REVIEWER, CIVIL_ALL_ROLES)[: reviewers_of(wish.items, wish)]:
         agreed = world.sharing.approve(request.id, by=reviewer, weaker_masks=ITEM_NAMES)
     grant = world.sharing.grant_of(agreed)
     assert set(grant.terms.items) == set(wish.items) and grant.terms.rows == wish.rows

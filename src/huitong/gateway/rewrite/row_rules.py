@@ -3,7 +3,7 @@
 Unknown is never yes: a row whose value is missing passes no rule but `missing`. An item that the snapshot lacks is missing in every row.
 No rule can fail on a row, whatever the row holds; values stand as literals of their item's type, never as text that was pasted."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -17,6 +17,8 @@ from huitong.model.catalog import Item, ItemType
 from huitong.model.policy import Comparator, Comparison
 from huitong.sharing.comparing import ORDERED, value_in_form
 
+_SIGN = "\x1f"
+"""Stands between values that are split: the sign that is meant for it. A value that holds it is not split."""
 _ORDER: Mapping[Comparator, type[exp.Binary]] = {
     Comparator.AT_LEAST: exp.GTE,
     Comparator.MORE_THAN: exp.GT,
@@ -46,7 +48,7 @@ def row_rule(part: DatasetPlan, physical: Physical, caps: Caps) -> RowRule | Non
         items.append(item)
     for one in terms.condition:
         item = _item(part, one.item)
-        rules.append(_of_comparison(part, item, one))
+        rules.append(_of_comparison(part, item, one, caps))
         items.append(item)
     if terms.subjects is not None:
         item = _item(part, terms.subjects.item)
@@ -86,33 +88,46 @@ def _of_division(part: DatasetPlan, item: Item, caps: Caps) -> exp.Expr:
     if len(codes) <= caps.division_list:
         return exp.In(this=column, expressions=[exp.Literal.string(code) for code in codes])
     between = exp.Between(this=column.copy(), low=exp.Literal.string(codes[0]), high=exp.Literal.string(codes[-1]))
-    text = exp.Literal.string(",".join(codes))
-    split = exp.Anonymous(this="string_split", expressions=[text, exp.Literal.string(",")])
-    listed = exp.Anonymous(this="unnest", expressions=[split])
-    members = exp.In(this=column, query=exp.Subquery(this=exp.Select(expressions=[listed])))
+    members = exp.In(this=column, query=exp.Subquery(this=exp.Select(expressions=[_split(codes, ",")])))
     return exp.And(this=between, expression=members)
 
 
-def _of_comparison(part: DatasetPlan, item: Item, one: Comparison) -> exp.Expr:
+def _split(values: Sequence[str], sign: str) -> exp.Expr:
+    """Many texts as one, which the engine splits: a list of so many literals takes longer to write and to read than to use."""
+    text = exp.Literal.string(sign.join(values))
+    split = exp.Anonymous(this="string_split", expressions=[text, exp.Literal.string(sign)])
+    return exp.Anonymous(this="unnest", expressions=[split])
+
+
+def _of_comparison(part: DatasetPlan, item: Item, one: Comparison, caps: Caps) -> exp.Expr:
     column, _ = held_as(part, item)
     if one.comparator is Comparator.MISSING:
         return exp.Is(this=column, expression=exp.Null())
     if one.comparator is Comparator.KNOWN:
         return exp.Not(this=exp.Is(this=column, expression=exp.Null()))
-    values = [_literal(part, item, value) for value in one.values]
+    if any(value_in_form(value, item.type) != value for value in one.values):
+        raise _unfit(part, item.name)  # it has no such form in what the item has become since
     if one.comparator in (Comparator.IN, Comparator.NOT_IN):
-        listed = exp.In(this=column, expressions=values)
+        if len(one.values) > caps.division_list and not any(_SIGN in value for value in one.values):
+            split = _typed(item, _split(one.values, _SIGN))
+            listed = exp.In(this=column, query=exp.Subquery(this=exp.Select(expressions=[split])))
+        else:
+            listed = exp.In(this=column, expressions=[_literal(item, value) for value in one.values])
         return listed if one.comparator is Comparator.IN else exp.Not(this=listed)
     if item.type not in ORDERED:
         raise _unfit(part, item.name)
-    return _ORDER[one.comparator](this=column, expression=values[0])
+    return _ORDER[one.comparator](this=column, expression=_literal(item, one.values[0]))
 
 
-def _literal(part: DatasetPlan, item: Item, value: str) -> exp.Expr:
-    """The value as a literal of the item's type, whatever the item was when the grant was made; Refused if it has no such form now."""
-    if value_in_form(value, item.type) != value:
-        raise _unfit(part, item.name)
-    text = exp.Literal.string(value)
+def _literal(item: Item, value: str) -> exp.Expr:
+    if item.type is ItemType.INTEGER:
+        number = exp.Literal.number(value.removeprefix("-"))
+        return exp.Neg(this=number) if value.startswith("-") else number
+    return _typed(item, exp.Literal.string(value))
+
+
+def _typed(item: Item, text: exp.Expr) -> exp.Expr:
+    """The text as a value of the item's type."""
     return text if item.type is ItemType.TEXT else exp.Cast(this=text, to=sql_type(item.type))
 
 
