@@ -131,3 +131,14 @@ def test_many_wrong_codes_wait(town: Instance, staff: str) -> None:
     town.post("staff/close", {}, token=staff)
     answers = [said(town.post("staff/open", {"words": "why", "code": "000000"}, token=staff)) for _ in range(6)]
     assert answers == [(403, "second-factor-wrong")] * 5 + [(403, "tries-too-many")]
+
+
+def test_a_token_issued_with_another_does_not_outlive_it(town: Instance) -> None:
+    """A token for a day in the wrong hands must not become one for a year."""
+    from datetime import timedelta
+
+    short = town.doors.accounts.issue_token("wen@gz-education", by=ROOT, lifetime=timedelta(days=1))
+    made = town.post("tokens", {"label": "more"}, token=short.text)
+    assert made.status_code == 201
+    assert made.json()["expires_at"][:16] == short.expires_at.isoformat()[:16]
+    assert said(town.post("tokens", {"days": 366}, token=short.text)) == (403, "token-outlives")

@@ -112,6 +112,8 @@ class Actor:
     office: str
     division: str
     roles: frozenset[Role]
+    keeper: str | None = None
+    """Of a service: the person who answers for it. None: a person."""
 
     def has(self, role: Role) -> bool:
         """Whether the post carries the role."""

@@ -74,6 +74,7 @@ def actor_of(row: parties.Post) -> Actor:
         office=row.office_id,
         division=row.office.division_id,
         roles=frozenset(Role(entry.role) for entry in row.roles.all()),
+        keeper=row.account.keeper.username if row.account.keeper is not None else None,
     )
 
 

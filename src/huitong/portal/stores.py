@@ -321,7 +321,7 @@ class DjangoPartyStore:
         if not _storable(person):
             return []
         rows = parties.Post.objects.using(self.using).filter(account__username=person, account__is_active=True, ended_at=None)
-        rows = rows.select_related("account", "office").prefetch_related("roles").order_by(_by_bytes("id", self.using))
+        rows = rows.select_related("account__keeper", "office").prefetch_related("roles").order_by(_by_bytes("id", self.using))
         return [actor_of(row) for row in rows]
 
     def reviewers_of(self, offices: Collection[str]) -> Mapping[str, frozenset[str]]:

@@ -26,9 +26,9 @@ class Absence(SharingParts):
         """Let a colleague answer in the reviewer's place on the days [valid_from, valid_until]. A reviewer does so for themselves; a data
         officer of the office for a reviewer (`principal`) who cannot, and then not to themselves: nobody gives themselves a power.
 
-        Raises Refused `role-missing`, `delegation-not-yours`, `delegation-to-its-maker`; InputInvalid `delegation-to-oneself`,
-        `delegation-ends-before-start`, `delegation-in-the-past`, `delegation-too-long`; NotFound `colleague-unknown`; Conflict
-        `delegation-exists`."""
+        Raises Refused `role-missing`, `delegation-not-yours`, `delegation-to-its-maker`, `delegation-to-a-service`; InputInvalid
+        `delegation-to-oneself`, `delegation-ends-before-start`, `delegation-in-the-past`, `delegation-too-long`; NotFound
+        `colleague-unknown`; Conflict `delegation-exists`."""
         with self._change():
             now = self.clock()
             today = local_day(now, self.time_zone)
@@ -40,6 +40,8 @@ class Absence(SharingParts):
                 raise Refused.because("delegation-to-its-maker", person=absent)
             if not self._holds(absent, Role.REVIEWER, by.office):
                 raise Refused.because("delegation-without-power", person=absent, office=by.office, role=Role.REVIEWER.value)
+            if any(post.keeper is not None for post in (by, *self.parties.actors_of(to))):
+                raise Refused.because("delegation-to-a-service", person=to)
             if not self._serves_in(to, by.office):
                 raise NotFound.because("colleague-unknown", person=to, office=by.office)
             made = Delegation(

@@ -141,7 +141,7 @@ class SharingParts:
         """Whom the actor stands in for in answering the request: None for a reviewer of their own right.
 
         Raises Refused `only-provider`, `role-missing`, `review-own-request`, `review-own-office`: nobody stands on both sides of a
-        request, neither who answers nor in whose place."""
+        request, neither who answers nor in whose place; `persons-answer`: a service and its keeper are one pair of eyes."""
         return self._reviewer(
             by, provider=request.provider, applicants=request.authors, applicant_office=request.applicant_office, about=request.id
         )
@@ -156,6 +156,8 @@ class SharingParts:
             principals = self._principals(by)
         if not by.has(Role.REVIEWER) and not principals:
             reasons.append(role_missing(by, Role.REVIEWER))
+        if by.keeper is not None:
+            reasons.append(Reason("persons-answer", {"account": by.person, "keeper": by.keeper}))
         reasons += self._on_both_sides(by.person, provider, applicants, applicant_office, about)
         free = [one for one in principals if not self._on_both_sides(one, provider, applicants, applicant_office, about)]
         if principals and not free:

@@ -486,7 +486,7 @@ class ReidentificationActions(SharingParts):
         about: dict[str, str | int] = {"grant": grant.id}
         if by.office != grant.using_office:
             return [Reason("reidentification-only-user", {"office": by.office, "using_office": grant.using_office})]
-        reasons = []
+        reasons = [] if by.keeper is None else [Reason("persons-answer", {"account": by.person, "keeper": by.keeper})]
         if grant.provider == grant.using_office:
             reasons.append(Reason("reidentification-own-dataset", {**about, "office": grant.provider}))
         if not is_responsible(by, grant):
@@ -517,6 +517,8 @@ class ReidentificationActions(SharingParts):
             reasons.append(Reason("reidentification-own-case", about))
         elif self._serves_in(by.person, found.using_office):
             reasons.append(Reason("reidentification-own-office", {**about, "using_office": found.using_office}))
+        if by.keeper is not None:
+            reasons.append(Reason("persons-answer", {"account": by.person, "keeper": by.keeper}))
         if reasons:
             raise Refused(*reasons)
 
@@ -562,7 +564,10 @@ class ReidentificationActions(SharingParts):
 
 
 def is_responsible(actor: Actor, grant: Grant) -> bool:
-    """Whether the actor answers for the purpose of the grant: signed for it and still may use data, or is a data officer of the office."""
+    """Whether the actor answers for the purpose of the grant: signed for it and still may use data, or is a data officer of the office. A
+    service answers for nothing."""
+    if actor.keeper is not None:
+        return False
     signed = actor.person == grant.signed_by and actor.has(Role.ANALYST)
     return actor.office == grant.using_office and (signed or actor.has(Role.DATA_OFFICER))
 

@@ -161,7 +161,9 @@ def test_a_service_acts_by_tokens_alone(accounts: Accounts) -> None:
     [
         (replace(LOADER, keeper="wang.wei"), "keeper-elsewhere"),
         (replace(LOADER, password="long and dull enough"), "service-cannot-sign-in"),
-        (replace(LOADER, roles=frozenset({Role.OPERATOR})), "service-not-operator"),
+        (replace(LOADER, roles=frozenset({Role.OPERATOR})), "service-role-of-persons"),
+        (replace(LOADER, roles=frozenset({Role.REVIEWER})), "service-role-of-persons"),
+        (replace(LOADER, roles=frozenset({Role.DATA_OFFICER, Role.REGULATOR})), "service-role-of-persons"),
     ],
 )
 def test_what_cannot_be_a_service(accounts: Accounts, service: NewPerson, code: str) -> None:

@@ -1,5 +1,6 @@
 """Within one office too, who wrote what is asked does not answer it, and whoever last stated the wish has signed for it."""
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -60,3 +61,20 @@ def test_a_data_officer_does_not_make_themselves_a_reviewer(world: World) -> Non
             DATA_OFFICER.person, principal=CIVIL_REVIEWER.person, valid_from=today, valid_until=today, by=DATA_OFFICER
         )
 
+
+
+SERVICE = replace(person("nightly-load", CIVIL, Role.DATA_OFFICER), keeper=CIVIL_REVIEWER.person)
+"""A service that a reviewer keeps: whoever has its token is the same pair of eyes."""
+
+
+def test_a_service_is_no_second_pair_of_eyes(world: World) -> None:
+    today = date(2026, 11, 2)
+    world.stores.parties.put_actor(SERVICE)
+    with says_no(Refused, "delegation-to-a-service"):
+        world.sharing.delegate(SERVICE.person, valid_from=today, valid_until=today, by=CIVIL_REVIEWER)
+    asked = world.ask(LOW_INCOME, "village", by=MEDICAL_ANALYST)
+    as_reviewer = replace(SERVICE, roles=frozenset({Role.REVIEWER}))
+    with says_no(Refused, "persons-answer"):
+        world.sharing.approve(asked.id, by=as_reviewer, weaker_masks=["village"])
+    with says_no(Refused, "persons-answer"):
+        world.sharing.refuse(asked.id, by=as_reviewer, reason="refused-no-duty")

@@ -214,3 +214,17 @@ def test_the_state_follows_from_the_events_alone(world: CaseWorld) -> None:
     assert replace(agreed, events=agreed.events[:2]).state is State.UNDER_REVIEW
     assert replace(agreed, events=agreed.events[:2]).reveals_left == 0
     assert agreed.using_office == MEDICAL
+
+
+def test_a_service_neither_asks_nor_answers_nor_learns(world: CaseWorld) -> None:
+    """A case has a responsible person; whoever holds the token of a service is anybody."""
+    service = replace(MEDICAL_DATA_OFFICER, keeper=OFFICER.person)
+    with says_no(Refused, "persons-answer", "reidentification-not-responsible"):
+        world.open_case(by=service)
+    asked = world.open_case()
+    with says_no(Refused, "persons-answer"):
+        world.cases.approve(asked.id, by=replace(FIRST_REVIEWER, keeper=SECOND_REVIEWER.person))
+    agreed = world.agreed_case()
+    world.stores.parties.put_actor(replace(OFFICER, keeper=COLLEAGUE.person))
+    with says_no(Conflict, "reidentification-ended-officer"):
+        world.cases.reveal(agreed.id, by=OFFICER)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hmac import compare_digest
 
 from django.contrib.auth.hashers import check_password, make_password
@@ -120,11 +120,14 @@ class Accounts(People, Staff):
         scopes: Collection[Scope] = ALL_SCOPES,
         lifetime: timedelta | None = None,
         words: str = "",
+        by_token: str = "",
     ) -> IssuedToken:
         """A new token for a post, shown once. By the person who holds the post, the keeper of a service, or an operator, who says in
-        words on whose mandate a token for another is issued.
+        words on whose mandate a token for another is issued. One that is issued with another, `by_token`, ends with it at the latest:
+        whoever got hold of a token for a day does not have it for a year.
 
-        Raises NotFound `post-unknown`, InputInvalid `token-lifetime-invalid` or `token-without-scope`, Refused `mandate-missing`."""
+        Raises NotFound `post-unknown`, InputInvalid `token-lifetime-invalid` or `token-without-scope`, Refused `mandate-missing`,
+        `token-outlives`."""
         lasting = self.rules.lifetime if lifetime is None else lifetime
         if not timedelta(0) < lasting <= self.rules.longest:
             raise InputInvalid.because("token-lifetime-invalid", days=lasting.days, longest=self.rules.longest.days)
@@ -138,6 +141,7 @@ class Accounts(People, Staff):
                 raise Refused.because("mandate-missing", person=row.account.username)
             prefix, text = new_token()
             now = self.clock()
+            ends = self._end_of(now + lasting, by_token=by_token, stated=lifetime is not None)
             self._rows(Token).create(
                 prefix=prefix,
                 digest=self._digest(text),
@@ -145,18 +149,27 @@ class Accounts(People, Staff):
                 label=label,
                 scopes=names(scopes),
                 created_at=now,
-                expires_at=now + lasting,
+                expires_at=ends,
             )
             body = {
                 "token": prefix,
                 "person": row.account.username,
                 "post": post,
                 "scopes": names(scopes),
-                "expires_at": (now + lasting).isoformat(),
+                "expires_at": ends.isoformat(),
                 "by": by.person,
             } | ({"words": words.strip()} if words.strip() else {})
             self.ledger.append(kind=EntryKind.TOKEN_ISSUED, body=body)
-        return IssuedToken(text=text, prefix=prefix, expires_at=now + lasting)
+        return IssuedToken(text=text, prefix=prefix, expires_at=ends)
+
+    def _end_of(self, wanted: datetime, *, by_token: str, stated: bool) -> datetime:
+        """When a token ends that was to end then, at the latest with the one it is issued with."""
+        row = self._rows(Token).filter(prefix=prefix_of(by_token)).first() if by_token else None
+        if row is None or wanted <= row.expires_at:
+            return wanted
+        if stated:
+            raise Refused.because("token-outlives", until=row.expires_at.isoformat(timespec="minutes"))
+        return row.expires_at
 
     def revoke_token(self, prefix: str, *, by: Actor) -> None:
         """The token works no more, from the next request on. By its holder, the keeper of a service, or an operator.
@@ -197,7 +210,7 @@ class Accounts(People, Staff):
         Raises NotSignedIn: `token-unknown` (malformed, unknown or wrong, all alike), `token-revoked`, `token-expired`,
         `token-post-ended`, `token-without-keeper`; Refused `token-scope-missing` if it was not issued for `scope`."""
         prefix = prefix_of(text)
-        rows = self._rows(Token).select_related("post__account", "post__office").prefetch_related("post__roles")
+        rows = self._rows(Token).select_related("post__account__keeper", "post__office").prefetch_related("post__roles")
         row = rows.filter(prefix=prefix).first() if prefix else None
         if row is None or not compare_digest(bytes(row.digest), self._digest(text)):
             raise NotSignedIn.because("token-unknown")

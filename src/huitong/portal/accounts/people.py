@@ -15,6 +15,9 @@ from huitong.portal.accounts.models import Account, Identity, Post, PostRole, St
 from huitong.portal.rows import actor_of
 from huitong.portal.stores import DjangoPartyStore
 
+ROLES_OF_PERSONS = frozenset({Role.OPERATOR, Role.REVIEWER, Role.REGULATOR})
+"""What a service never is: it would be a second pair of eyes, or a second hand, of its keeper."""
+
 
 @dataclass(frozen=True)
 class NewPerson:
@@ -251,8 +254,8 @@ class People(Base):
         if person.keeper is not None:
             if person.password is not None:
                 raise InputInvalid.because("service-cannot-sign-in", account=person.username)
-            if Role.OPERATOR in person.roles:
-                raise InputInvalid.because("service-not-operator", account=person.username)
+            if wrong := person.roles & ROLES_OF_PERSONS:
+                raise InputInvalid.because("service-role-of-persons", account=person.username, roles=", ".join(names(wrong)))
             keeper = self._keeper(person.keeper, office=person.office, service=person.username)
         kind = PERSON if keeper is None else SERVICE
         account = self._rows(Account).create(

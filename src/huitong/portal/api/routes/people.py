@@ -110,11 +110,12 @@ def tokens(request: HttpRequest, account: AccountName | None = None, limit: Limi
 
 @router.post("/tokens", response={201: TokenIssued}, openapi_extra=signed_in(400, 404))
 def issue_token(request: HttpRequest, body: TokenIn) -> Any:
-    """Issue a token. It may do no more than the token of this call."""
+    """Issue a token. It may do no more than the token of this call, and ends with it at the latest."""
     by, scopes = actor(request), _scopes(request, body)
     lifetime = timedelta(days=body.days) if body.days else None
     post = body.post or by.post
-    made = doors().accounts.issue_token(post, by=by, label=body.label, scopes=scopes, lifetime=lifetime, words=body.words)
+    more: Any = {"scopes": scopes, "lifetime": lifetime, "words": body.words, "by_token": _token(request)}
+    made = doors().accounts.issue_token(post, by=by, label=body.label, **more)
     told = {"token": made.text, "prefix": made.prefix, "post": post, "scopes": sorted(scopes), "expires_at": made.expires_at}
     return Status(201, told)
 
@@ -147,11 +148,15 @@ def close_staff(request: HttpRequest) -> Any:
 
 def _scopes(request: HttpRequest, wish: TokenIn) -> frozenset[Scope]:
     """What was asked for, if the token of this call may do all of it itself. Raises Refused `token-gives-more`."""
-    own = doors().accounts.scopes_of_token(request.headers["Authorization"].partition(" ")[2].strip())
+    own = doors().accounts.scopes_of_token(_token(request))
     scopes = frozenset(wish.scopes) if wish.scopes else own
     if not scopes <= own:
         raise Refused.because("token-gives-more", scopes=", ".join(sorted(scopes - own)))
     return scopes
+
+
+def _token(request: HttpRequest) -> str:
+    return request.headers["Authorization"].partition(" ")[2].strip()
 
 
 def _part(found: Sequence[Any], limit: int, offset: int) -> Sequence[Any]:
