@@ -228,7 +228,7 @@ class Answering(Judging):
         request = self._append(request, event)
         body = {"request": request.id, "dataset": request.dataset, "reason": reason}
         self._write(EntryKind.REQUEST_REFUSED, body if behalf is None else {**body, "on_behalf_of": behalf}, by=by)
-        self._tell_of_request(NoticeKind.REQUEST_REFUSED, request, applicant=True)
+        self._tell_of_request(NoticeKind.REQUEST_REFUSED, request, applicant=True, reason=reason)
         return request
 
 

@@ -211,12 +211,15 @@ class SharingParts:
         told = {name: value for name, value in about.items() if value is not None}
         self.notices.post(Notice(kind=kind, at=self.clock(), about=told, **to))
 
-    def _tell_of_request(self, kind: NoticeKind, request: Request, *, applicant: bool = False, provider: bool = False) -> None:
+    def _tell_of_request(
+        self, kind: NoticeKind, request: Request, *, applicant: bool = False, provider: bool = False, reason: str | None = None
+    ) -> None:
         about = {
             "request": request.id,
             "dataset": request.dataset,
             "due": request.answer_due.isoformat() if request.answer_due else None,
             "state": request.state.value,
+            "reason": reason,
         }
         roles = [(request.provider, Role.REVIEWER)] if provider else []
         persons = [request.applicant] if applicant else []
