@@ -21,7 +21,13 @@ from huitong.portal.api.app import api
 from huitong.portal.api.idempotency import Manner, manner_of
 
 SENDERS = ("_json", "_send", "_upload")
-OPERATIONS = {(operation.methods[0], re.sub(r"{\w+}", "{}", operation.path.strip("/"))): operation for operation in api.operations()}
+FOLLOWED = {"extracts/{}/download"}
+"""Addresses that the client is given by another operation, with a signature, and follows as they are."""
+OPERATIONS = {
+    (operation.methods[0], path): operation
+    for operation in api.operations()
+    if (path := re.sub(r"{\w+}", "{}", operation.path.strip("/"))) not in FOLLOWED
+}
 
 
 # --- the client: what each method sends --------------------------------------------------------------------------------------
