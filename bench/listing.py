@@ -63,8 +63,9 @@ def fill(alias: str, count: int, chance: random.Random) -> tuple[list[Actor], li
             roles.append(PostRole(post=posts[-1], role=Role.ANALYST.value if asks else Role.REVIEWER.value))
         if asks:
             actors.append(Actor(name, name, posts[-1].id, office.id, office.division, frozenset({Role.ANALYST})))
-    for model, rows in ((Account, accounts), (Post, posts), (PostRole, roles)):
-        model.objects.using(alias).bulk_create(rows, batch_size=500)
+    Account.objects.using(alias).bulk_create(accounts, batch_size=500)
+    Post.objects.using(alias).bulk_create(posts, batch_size=500)
+    PostRole.objects.using(alias).bulk_create(roles, batch_size=500)
     ids: list[str] = []
     batch: list[Any] = []
     providers: dict[str, str] = {}
