@@ -170,6 +170,12 @@ class Reidentification:
         return kinds.count(ReidentificationEventKind.REVEAL_BEGUN) - kinds.count(ReidentificationEventKind.REVEAL_FAILED)
 
     @property
+    def reveals_under_way(self) -> int:
+        """How many reveals were begun and have not come back."""
+        kinds = [event.kind for event in self.events]
+        return self.reveals_taken - kinds.count(ReidentificationEventKind.REVEALED)
+
+    @property
     def reveals_left(self) -> int:
         """How many reveals are left of those agreed; 0 while nothing is agreed."""
         agreed = self.agreement

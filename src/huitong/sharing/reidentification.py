@@ -318,7 +318,7 @@ class ReidentificationActions(SharingParts):
             raise
         with self._change():
             after = self._append_to(self._found(found.id), replace(self._event(Kind.REVEALED, by), query=answer.query))
-            if after.state is State.AGREED and after.reveals_left == 0:
+            if after.state is State.AGREED and after.reveals_left == 0 and after.reveals_under_way == 0:
                 self._end(after, "reidentification-ended-used-up")
         return answer
 

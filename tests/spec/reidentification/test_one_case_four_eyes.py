@@ -205,6 +205,21 @@ def test_a_reveal_that_never_came_back_counts(world: CaseWorld) -> None:
         world.cases.reveal(agreed.id, by=OFFICER)
 
 
+def test_two_reveals_at_once_are_both_told_and_the_case_ends_after_the_later_one(world: CaseWorld) -> None:
+    agreed = world.agreed_case(reveals=2)
+    told = []
+
+    def meanwhile_another() -> None:
+        world.lookup.meanwhile = lambda: None
+        told.append(world.told(world.cases.reveal(agreed.id, by=OFFICER)))
+        assert world.cases.reidentification(agreed.id, by=OFFICER).state is State.AGREED, "one is under way still"
+
+    world.lookup.meanwhile = meanwhile_another
+    told.append(world.told(world.cases.reveal(agreed.id, by=OFFICER)))
+    assert told == [IDENTIFIERS, IDENTIFIERS]
+    assert world.cases.reidentification(agreed.id, by=OFFICER).state is State.ENDED
+
+
 # Ending
 
 
