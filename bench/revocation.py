@@ -122,8 +122,6 @@ class Served:
     ) -> tuple[int, Any]:
         """The status and the JSON of an answer."""
         headers = {"Authorization": f"Bearer {self.tokens[person]}", "Accept": "application/json", "Content-Type": "application/json"}
-        if method == "POST" and path != "query":
-            headers["Idempotency-Key"] = secrets.token_hex(16)
         connection.request(method, f"/api/v1/{path}", None if body is None else json.dumps(body), headers)
         answer = connection.getresponse()
         text = answer.read()
@@ -342,9 +340,8 @@ def _cut_file(
     assert extract["state"] == "ready", extract
     status, address = server.call(connection, "POST", f"extracts/{extract['id']}/addresses", {})
     assert status == 201, address
-    path = "/" + str(address["address"] if "address" in address else address["url"]).split("/", 3)[-1]
     fetching.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
-    fetching.request("GET", path)
+    fetching.request("GET", address["address"])
     answer = fetching.getresponse()
     assert answer.status == 200, answer.read()
     whole = int(answer.getheader("Content-Length") or extract["bytes"])

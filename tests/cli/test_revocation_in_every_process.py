@@ -2,7 +2,7 @@
 began after the revocation was answered is served. The same harness measures it at length: `python -m bench revocation`."""
 
 import pytest
-from bench.revocation import REFUSED_WITHIN, one_of_each, one_round, served
+from bench.revocation import CUT_WITHIN, REFUSED_WITHIN, cut_file, one_of_each, one_round, served
 
 pytestmark = pytest.mark.slow
 
@@ -14,3 +14,10 @@ def test_every_process_refuses_within_a_second() -> None:
             found = one_round(server, connections)
             assert found.honoured_late == 0, "what began after the revocation is refused, in whichever process"
             assert found.refused_after <= REFUSED_WITHIN
+
+
+def test_a_file_that_is_being_fetched_is_cut_within_five_seconds() -> None:
+    with served(rows=100_000, web=2) as server:
+        cut = cut_file(server, rate=1_000_000)
+    assert 0 < cut.fetched < cut.whole, "some of it came, and the connection was broken off"
+    assert cut.after <= CUT_WITHIN
