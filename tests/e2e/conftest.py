@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,8 @@ class Visit:
     wrong: list[str] = field(default_factory=list)
     expected: set[int] = field(default_factory=set)
     """Statuses that the test itself provokes."""
+    also: str = "data:"
+    """Another place on this machine that the test itself leads to."""
 
     def open(self, path: str) -> Page:
         self.page.goto(self.served.url + path)
@@ -61,15 +64,22 @@ class Visit:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    home, password, port = tmp_path_factory.mktemp("instance"), secrets.token_urlsafe(16), _free_port()
+    with serving_pages(tmp_path_factory.mktemp("instance"), {}) as found:
+        yield found
+
+
+@contextmanager
+def serving_pages(home: Path, more: dict[str, str], *, host: str = "127.0.0.1") -> Iterator[Served]:
+    """A new instance in that folder, served with these settings beside; `host` is the name by which the browser calls it."""
+    password, port = secrets.token_urlsafe(16), _free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("HUITONG_", "DJANGO_"))}
-    environment |= {"PYTHONPATH": os.pathsep.join([str(ROOT / "src")]), "HUITONG_HOME": str(home)}
+    environment |= {"PYTHONPATH": os.pathsep.join([str(ROOT / "src")]), "HUITONG_HOME": str(home), **more}
     make = [sys.executable, str(ROOT / "tests" / "e2e" / "make_instance.py"), str(home), password]
     subprocess.run(make, env=environment, check=True, timeout=180)
     server = subprocess.Popen([sys.executable, "-m", "huitong.cli.web", "127.0.0.1", str(port), "1"], env=environment)
     try:
         _wait_for(f"http://127.0.0.1:{port}/sign-in", server)
-        yield Served(f"http://127.0.0.1:{port}", password)
+        yield Served(f"http://{host}:{port}", password)
     finally:
         server.terminate()
         try:
@@ -117,7 +127,7 @@ def _watch(visit: Visit) -> None:
             visit.wrong.append(f"{response.status} {response.url}")
 
     def asked(request: Request) -> None:
-        if not request.url.startswith((visit.served.url, "data:")):
+        if not request.url.startswith((visit.served.url, "data:", visit.also)):
             visit.wrong.append(f"asked elsewhere: {request.url}")
 
     def failed(request: Request) -> None:

@@ -33,6 +33,7 @@ def main(home: Path, password: str) -> None:
         "officer": ("gz-natural-resources", {Role.DATA_OFFICER}),
         "analyst": ("gz-education", {Role.ANALYST}),
         "two-posts": ("gz-education", {Role.ANALYST}),
+        "operator": ("gz-education", {Role.ANALYST, Role.OPERATOR}),
     }
     accounts.register_people(
         [NewPerson(name, name.title(), office, frozenset(roles), password) for name, (office, roles) in people.items()], by=operator

@@ -13,7 +13,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from huitong.errors import HuitongError, Refused
+from huitong.errors import Conflict, HuitongError, Refused
 from huitong.portal.accounts import passkeys, sign_on
 from huitong.portal.accounts.tries import CODE
 from huitong.portal.api.addresses import address_of
@@ -148,7 +148,7 @@ def sign_on_return(request: HttpRequest) -> HttpResponse:
 
 
 def _sign_on_failed(request: HttpRequest, error: HuitongError) -> HttpResponse:
-    status = 403 if isinstance(error, Refused) else 503
+    status = 403 if isinstance(error, Refused) else 409 if isinstance(error, Conflict) else 503
     return page(request, "pages/sign_on_failed.html", {"sentences": sentences(error)}, status=status)
 
 
