@@ -6,7 +6,7 @@ still say what was recorded. Here every grant, request, snapshot and use that is
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import islice
 from typing import Any, Protocol
@@ -60,6 +60,21 @@ class KeptSnapshot:
     files: int
 
 
+@dataclass(frozen=True)
+class KeptCase:
+    """A case of re-identification as its tables tell it."""
+
+    id: str
+    state: str
+    """By its events."""
+    asked: tuple[object, ...]
+    """Grant, item, officer, post, hash of the tokens."""
+    agreed: tuple[object, ...]
+    """Reveals and end, once it was agreed to."""
+    reveals: int
+    """How many were begun."""
+
+
 class Records(Protocol):
     """The tables beside the ledger."""
 
@@ -71,6 +86,9 @@ class Records(Protocol):
 
     def snapshots(self) -> Iterable[KeptSnapshot]:
         """Every snapshot."""
+
+    def reidentifications(self) -> Iterable[KeptCase]:
+        """Every case of re-identification."""
 
     def uses_without_entry(self, limit: int) -> Sequence[tuple[str, str]]:
         """Queries with an entry of theirs that is neither pending nor folded; the entry is empty if a query has none at all."""
@@ -86,6 +104,16 @@ REQUEST_STATES = {
     EntryKind.REQUEST_SUPPLEMENT_ASKED: "supplement-asked",
     EntryKind.REQUEST_SUPPLEMENTED: "under-review",
     EntryKind.REQUEST_LAPSED: "lapsed",
+}
+
+CASE_STATES = {
+    EntryKind.REIDENTIFICATION_ASKED: "under-review",
+    EntryKind.REIDENTIFICATION_ENDORSED: "under-review",
+    EntryKind.REIDENTIFICATION_APPROVED: "agreed",
+    EntryKind.REIDENTIFICATION_REFUSED: "refused",
+    EntryKind.REIDENTIFICATION_WITHDRAWN: "withdrawn",
+    EntryKind.REIDENTIFICATION_REVOKED: "revoked",
+    EntryKind.REIDENTIFICATION_ENDED: "ended",
 }
 
 
@@ -123,16 +151,22 @@ class _Told:
     """Each office that was succeeded, with its successor."""
     requests: dict[str, str] = field(default_factory=dict)
     snapshots: dict[tuple[object, object], tuple[object, ...]] = field(default_factory=dict)
+    cases: dict[str, KeptCase] = field(default_factory=dict)
+    """Cases of re-identification."""
 
     def take(self, promise: Promise) -> None:
         """One more entry; one that cannot be read is the audit's to name."""
         kind = promise.kind
-        others = (EntryKind.GRANT_EXTENDED, EntryKind.OFFICE_SUCCEEDED, EntryKind.SNAPSHOT_TAKEN)
-        if kind not in (*GRANTS_BEGIN, *GRANT_STATES, *REQUEST_STATES, *others):
+        others = (EntryKind.GRANT_EXTENDED, EntryKind.OFFICE_SUCCEEDED, EntryKind.SNAPSHOT_TAKEN, EntryKind.USE_INTENT)
+        if kind not in (*GRANTS_BEGIN, *GRANT_STATES, *REQUEST_STATES, *CASE_STATES, *others):
+            return
+        if kind is EntryKind.USE_INTENT and b'"reidentification":{' not in promise.payload:
             return
         try:
             body: dict[str, Any] = json.loads(promise.payload)["body"]
-            if kind in GRANTS_BEGIN:
+            if kind in CASE_STATES or kind is EntryKind.USE_INTENT:
+                self._take_of_case(kind, body)
+            elif kind in GRANTS_BEGIN:
                 self.grants[body["grant"]] = (body["terms_hash"], body["state"])
                 self.agreed[body["grant"]] = _agreed(body)
                 if kind is EntryKind.GRANT_MOVED:
@@ -153,11 +187,27 @@ class _Told:
         except (ValueError, KeyError, TypeError, RecursionError):
             return
 
+    def _take_of_case(self, kind: EntryKind, body: dict[str, Any]) -> None:
+        """An entry of a case, or the intent of a use, which may be a reveal."""
+        if kind is EntryKind.USE_INTENT:
+            if (told := body.get("reidentification")) is not None:
+                case = self.cases[told["reidentification"]]
+                self.cases[case.id] = replace(case, reveals=case.reveals + 1)
+            return
+        name = body["reidentification"]
+        if kind is EntryKind.REIDENTIFICATION_ASKED:
+            asked = tuple(body[part] for part in ("grant", "item", "officer", "officer_post", "tokens_hash"))
+            self.cases[name] = KeptCase(name, CASE_STATES[kind], asked, (), 0)
+            return
+        agreed = (body["reveals"], body["until"]) if kind is EntryKind.REIDENTIFICATION_APPROVED else self.cases[name].agreed
+        self.cases[name] = replace(self.cases[name], state=CASE_STATES[kind], agreed=agreed)
+
 
 def _differences(store: LedgerStore, records: Records) -> list[Reason]:
     grants = {grant.id: grant for grant in records.grants()}
     requests = {request.id: request for request in records.requests()}
     snapshots = {(snapshot.dataset, snapshot.version): snapshot for snapshot in records.snapshots()}
+    cases = {case.id: case for case in records.reidentifications()}
     told = _told(store)
     faults: list[Reason] = []
     for grant in grants.values():
@@ -174,6 +224,9 @@ def _differences(store: LedgerStore, records: Records) -> list[Reason]:
             faults.append(Reason("audit-snapshot-unrecorded", {"dataset": dataset, "version": version}))
         elif recorded != (snapshot.rows, snapshot.rejected_rows, snapshot.source_hash, snapshot.files):
             faults.append(Reason("audit-snapshot-altered", {"dataset": dataset, "version": version}))
+    for case in cases.values():
+        faults += _of_case(case, told.cases.get(case.id))
+    faults += [Reason("audit-case-missing", {"reidentification": case}) for case in told.cases if case not in cases]
     faults += _of_moves(told)
     faults += [Reason("audit-grant-missing", {"grant": grant}) for grant in told.grants if grant not in grants]
     faults += [Reason("audit-request-missing", {"request": request}) for request in told.requests if request not in requests]
@@ -201,6 +254,21 @@ def _of_grant(grant: KeptGrant, told: _Told) -> list[Reason]:
         faults.append(Reason("audit-grant-move-origin", about))
     if state != grant.state:
         faults.append(Reason("audit-grant-state", {"grant": grant.id, "state": grant.state, "recorded": str(state)}))
+    return faults
+
+
+def _of_case(case: KeptCase, told: KeptCase | None) -> list[Reason]:
+    """A reveal is noted before its intent is written, so that there may be fewer intents than reveals, and never more."""
+    about: dict[str, str | int] = {"reidentification": case.id}
+    if told is None:
+        return [Reason("audit-case-unrecorded", about)]
+    faults = []
+    if case.state != told.state:
+        faults.append(Reason("audit-case-state", {**about, "state": case.state, "recorded": told.state}))
+    if (case.asked, case.agreed) != (told.asked, told.agreed):
+        faults.append(Reason("audit-case-altered", about))
+    if case.reveals < told.reveals:
+        faults.append(Reason("audit-case-reveals", {**about, "reveals": case.reveals, "recorded": told.reveals}))
     return faults
 
 

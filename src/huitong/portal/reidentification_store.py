@@ -1,12 +1,13 @@
 """Cases of re-identification at rest: the ports of `huitong.sharing.reidentification` on Django's ORM, for both databases alike."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
-from huitong.errors import Conflict
+from huitong.errors import Conflict, HuitongError
+from huitong.ledger.cross_check import KeptCase
 from huitong.model.reidentification import (
     OPEN_REIDENTIFICATIONS,
     Reidentification,
@@ -99,6 +100,25 @@ class DjangoReidentificationStore:
 
     def _tokens(self) -> QuerySet[cases.ReidentificationToken]:
         return cases.ReidentificationToken.objects.using(self.using)
+
+
+def kept_cases(using: str) -> Iterator[KeptCase]:
+    """Every case as the audit compares it with the ledger."""
+    for row in cases.Reidentification.objects.using(using).prefetch_related("events").order_by("id").iterator(500):
+        try:
+            found = case_of(row)
+        except (HuitongError, ValueError):  # events that nobody wrote
+            yield KeptCase(row.id, "-", (), (), 0)
+            continue
+        agreed = found.agreement
+        until = agreed.until.isoformat(timespec="seconds") if agreed is not None and agreed.until is not None else None
+        yield KeptCase(
+            id=found.id,
+            state=found.state.value,
+            asked=(found.grant, found.item, found.officer, found.post, found.tokens_hash),
+            agreed=() if agreed is None else (agreed.reveals, until),
+            reveals=sum(event.kind is ReidentificationEventKind.REVEAL_BEGUN for event in found.events),
+        )
 
 
 def row_of(found: Reidentification) -> cases.Reidentification:

@@ -28,7 +28,7 @@ from huitong.errors import Conflict, InputInvalid, LedgerBroken, NotFound, Reaso
 from huitong.gateway.answer import Uses
 from huitong.intake.plans import LoadPlan, LoadRun, RunState
 from huitong.intake.ports import LoadStore
-from huitong.ledger.cross_check import KeptGrant, KeptRequest, KeptSnapshot, Records
+from huitong.ledger.cross_check import KeptCase, KeptGrant, KeptRequest, KeptSnapshot, Records
 from huitong.ledger.log import LedgerStore
 from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.ledger import Checkpoint, Promise
@@ -46,7 +46,7 @@ from huitong.portal.notices.board import DjangoNoticeBoard
 from huitong.portal.notices.ports import NoticeStore
 from huitong.portal.notices.store import DjangoNoticeStore
 from huitong.portal.quota_stores import DjangoQuotaStore, DjangoSubjectUses
-from huitong.portal.reidentification_store import DjangoReidentificationStore
+from huitong.portal.reidentification_store import DjangoReidentificationStore, kept_cases
 from huitong.portal.rows import (
     VERSION_COLUMNS,
     actor_of,
@@ -823,6 +823,10 @@ class DjangoRecords:
                 source_hash=row.source_hash,
                 files=row.parts,
             )
+
+    def reidentifications(self) -> Iterator[KeptCase]:
+        """Every case of re-identification, by what its events say."""
+        return kept_cases(self.using)
 
     def uses_without_entry(self, limit: int) -> Sequence[tuple[str, str]]:
         """Queries whose entries are gone: from the ledger, or from the list of their entries.

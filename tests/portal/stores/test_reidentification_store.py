@@ -8,14 +8,16 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connections, transaction
 from tests.portal.examples import ANALYST, CIVIL, HOUSEHOLDS, MEDICAL, NOON, REVIEWER, Example, grant, put_account, request, snapshot
 from tests.portal.threads import at_once
 
 from huitong.errors import Conflict, Refused
 from huitong.gateway.reveal import SCHEMA
 from huitong.keystore import FileKeyStore
+from huitong.ledger.cross_check import cross_check
 from huitong.ledger.log import Ledger
+from huitong.model.ledger import EntryKind
 from huitong.model.party import Actor
 from huitong.model.policy import Grant, ItemTerm, Mask, MaskKind
 from huitong.model.query import Answer
@@ -245,3 +247,48 @@ def test_when_the_post_ends_the_case_ends_with_its_tokens(actions: Reidentificat
         actions.reveal(found.id, by=ANALYST)
     assert caught.value.reasons[0].code == "reidentification-ended-officer"
     assert stores.reidentifications.tokens_of(found.id) == ()
+
+
+# What was changed by hand
+
+
+CHANGES = [
+    ("UPDATE sharing_reidentification SET tokens_hash = 'b'", "audit-case-altered"),
+    ("UPDATE sharing_reidentification SET post_id = 'li.na@gz-civil-affairs'", "audit-case-altered"),
+    ("UPDATE sharing_reidentificationevent SET reveals = 5 WHERE kind = 'approved'", "audit-case-altered"),
+    ("UPDATE sharing_reidentificationevent SET until = '2099-01-01 00:00:00+00:00' WHERE kind = 'approved'", "audit-case-altered"),
+    ("DELETE FROM sharing_reidentificationevent WHERE kind = 'given-back'", "audit-case-state"),
+    ("DELETE FROM sharing_reidentificationevent WHERE kind = 'reveal-begun'", "audit-case-reveals"),
+    ("DELETE FROM sharing_reidentificationevent", "audit-case-state"),
+    ("DELETE FROM sharing_reidentification", "audit-case-missing"),
+]
+
+
+@pytest.mark.parametrize(("statement", "expected"), CHANGES)
+def test_a_case_changed_by_hand_is_named(
+    actions: ReidentificationActions, stores: Stores, using: str, statement: str, expected: str
+) -> None:
+    found = agreed(actions)
+    about = {"reidentification": found.id}
+    reveal = actions.revealer.reveal
+
+    def told(asked: Revelation, *, actor: Actor, still: Callable[[], None]) -> Answer:
+        actions.ledger.append(kind=EntryKind.USE_INTENT, body={"query": "q-1", "reidentification": about})
+        return reveal(asked, actor=actor, still=still)
+
+    actions.revealer.reveal = told  # type: ignore[method-assign]
+    actions.reveal(found.id, by=ANALYST)
+    actions.revoke(found.id, by=ANALYST)
+
+    def codes() -> list[str]:
+        others = ("audit-grant-unrecorded", "audit-request-unrecorded", "audit-snapshot-unrecorded")  # put in without the ledger
+        return [one.code for one in cross_check(stores.ledger, stores.records) if one.code not in others]
+
+    assert codes() == []
+    connection = connections[using]
+    with connection.cursor() as cursor:
+        postgresql = connection.vendor == "postgresql"
+        cursor.execute("SET session_replication_role = replica" if postgresql else "PRAGMA foreign_keys = OFF")
+        cursor.execute(statement)
+        cursor.execute("SET session_replication_role = DEFAULT" if postgresql else "PRAGMA foreign_keys = ON")
+    assert expected in codes()

@@ -10,7 +10,7 @@ from huitong.catalog.divisions import load_divisions
 from huitong.catalog.publish import CatalogActions
 from huitong.catalog.succession import read_changes
 from huitong.keystore import FileKeyStore
-from huitong.ledger.cross_check import KeptGrant, KeptRequest, KeptSnapshot, cross_check
+from huitong.ledger.cross_check import KeptCase, KeptGrant, KeptRequest, KeptSnapshot, cross_check
 from huitong.ledger.log import Ledger
 from huitong.ledger.sequencer import Sequencer
 from huitong.model.catalog import Dataset, Grade, Item, ItemType, Openness, Sharing, UpdateCycle, Visibility
@@ -206,6 +206,9 @@ class Kept:
         return (KeptRequest(request.id, request.state.value) for request in self._stores.sharing._requests.values())
 
     def snapshots(self) -> Iterator[KeptSnapshot]:
+        return iter(())
+
+    def reidentifications(self) -> Iterator[KeptCase]:
         return iter(())
 
     def uses_without_entry(self, limit: int) -> list[tuple[str, str]]:
