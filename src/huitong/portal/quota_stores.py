@@ -28,14 +28,10 @@ class DjangoQuotaStore:
     def used(self, grant_id: str, *, since: date | None, at: datetime) -> Amounts:
         """What uses that began on that day or later have taken, or may still take."""
         later = Q(grant_id=grant_id) if since is None else Q(grant_id=grant_id, day__gte=since)
-        taken = _sums(sharing.QuotaDay.objects.using(self.using).filter(later))
-        held = self._reservations().filter(later)
-        running, over = _sums(held.filter(until__gt=at)), _sums(held.filter(until__lte=at))
-        return Amounts(
-            taken.rows + running.rows,
-            taken.queries + running.queries + over.queries,
-            taken.calls + running.calls + over.calls,
-        )
+        taken = sharing.QuotaDay.objects.using(self.using).filter(later).aggregate(**{what: _sum(what) for what in WHAT})
+        running = Q(until__gt=at)
+        held = self._reservations().filter(later).aggregate(rows=_sum("rows", running), queries=_sum("queries"), calls=_sum("calls"))
+        return Amounts(**{what: taken[what] + held[what] for what in WHAT})
 
     def put(self, reservation: Reservation, *, at: datetime) -> None:
         """Keep a reservation; those of the grant that are over are folded into their days."""
@@ -72,8 +68,8 @@ class DjangoQuotaStore:
         return sharing.QuotaReservation.objects.using(self.using)
 
 
-def _sums(rows: QuerySet[sharing.QuotaDay] | QuerySet[sharing.QuotaReservation]) -> Amounts:
-    return Amounts(**rows.aggregate(**{what: Coalesce(Sum(what), 0) for what in WHAT}))
+def _sum(what: str, only: Q | None = None) -> Coalesce:
+    return Coalesce(Sum(what, filter=only), 0)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ but the query or call that it was. Whoever settles later than that is told only 
 together: what is used is counted by day, and a period is the days in it. Only grants with a quota are counted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Protocol
@@ -133,15 +133,17 @@ class Quotas:
             before = self.store.used(grant.id, since=self._since(quota, at), at=at)
             held = self.store.take(query, grant.id, at=at)
             if held is None:
-                left = self._left(grant, quota, at)["rows"]
-                if left is not None and rows > left:
+                left = _limits(quota).get("rows")
+                if left is not None and rows > left - before.rows:
                     raise self._used_up(grant, quota, "rows", at)
                 self.store.add(grant.id, self._day(at), Amounts(rows))
+                self._tell(grant, quota, before, replace(before, rows=before.rows + rows), at)
             elif rows > held.amounts.rows:
                 raise ValueError("a use tells more rows than were reserved for it")
             else:
-                self.store.add(grant.id, held.day, Amounts(rows, held.amounts.queries, held.amounts.calls))
-            self._tell(grant, quota, before, held, at)
+                self.store.add(grant.id, held.day, replace(held.amounts, rows=rows))
+                others = _less(before, held.amounts)
+                self._tell(grant, quota, others, _less(before, Amounts(held.amounts.rows - rows)), at)
 
     def release(self, *, query: str, grant: Grant, at: datetime) -> None:
         """The use could not begin: nothing of it counts."""
@@ -196,14 +198,11 @@ class Quotas:
             return Refused.because("quota-used-up-for-good", **about)
         return Refused.because("quota-used-up", **about, anew=anew.isoformat(timespec="minutes"))
 
-    def _tell(self, grant: Grant, quota: Quota, before: Amounts, held: Reservation | None, at: datetime) -> None:
+    def _tell(self, grant: Grant, quota: Quota, before: Amounts, after: Amounts, at: datetime) -> None:
         """One notice when what is used of a limit comes to the share from which on both offices are told."""
-        after = self.store.used(grant.id, since=self._since(quota, at), at=at)
-        reserved = held.amounts if held is not None else Amounts()
         for what, limit in _limits(quota).items():
             mark = limit * self.limits.quota_nearly_percent
-            settled_before = getattr(before, what) - getattr(reserved, what)
-            if settled_before * 100 < mark <= getattr(after, what) * 100:
+            if getattr(before, what) * 100 < mark <= getattr(after, what) * 100:
                 about = {
                     "grant": grant.id,
                     "dataset": grant.dataset,
@@ -212,6 +211,10 @@ class Quotas:
                 }
                 roles = ((grant.using_office, Role.ANALYST), (grant.provider, Role.REVIEWER))
                 self.notices.post(Notice(kind=NoticeKind.QUOTA_NEARLY_USED, at=at, about=about, to_roles=roles))
+
+
+def _less(amounts: Amounts, other: Amounts) -> Amounts:
+    return Amounts(amounts.rows - other.rows, amounts.queries - other.queries, amounts.calls - other.calls)
 
 
 _WHAT: Sequence[str] = ("rows", "queries", "calls")

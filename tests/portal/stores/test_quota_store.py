@@ -1,6 +1,7 @@
 """Uses of a grant with a quota, counted in a database: processes together never exceed a limit, and a killed one gives back what it
 told to nobody."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -193,3 +194,22 @@ def test_lists_of_subjects_are_needed_by_open_requests_and_usable_grants_alone(s
             stores.sharing.add_grant(one)
     assert needed() == {"usable", "prepared"}
     assert needed(grant().terms.valid_until) == frozenset()
+
+
+def test_the_worker_removes_lists_that_nobody_needs_any_more(stores: Stores, tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    from huitong.cli.serving import retain_subject_lists
+    from huitong.lake.snapshots import Lake
+    from huitong.lake.subject_lists import SubjectLists
+
+    at = NOON + timedelta(days=60)
+    lists = SubjectLists(tmp_path, lake=Lake(tmp_path, lambda: at), key=b"k" * 32, most=10, characters=40)
+    needed, gone = (lists.keep([name], dataset="civil.household", item="resident_id") for name in ("a", "b"))
+    for path in (tmp_path / "subjects").glob("*.parquet"):
+        os.utime(path, times=(NOON.timestamp(),) * 2)
+    with stores.atomic():
+        stores.sharing.add_grant(replace(grant(5), terms=replace(grant().terms, subjects=needed)))
+    inside = SimpleNamespace(platform=SimpleNamespace(subject_lists=lists), stores=stores)
+    assert retain_subject_lists(inside, at) == 1
+    assert lists.files(needed.subjects) and not lists.files(gone.subjects)
