@@ -64,8 +64,13 @@ class SharingActions(Waiting, Continuing, Absence):
     ) -> Wish:
         """A wish in the words of a form; an item without a mask is asked for with its default mask. With `by`, a dataset that the
         actor's office may not know of is NotFound `dataset-unknown`, as one that does not exist. The identifiers of a list of subjects
-        are kept in the lake; the wish only names the list."""
+        are kept in the lake; the wish only names the list.
+
+        An office below the provider's level that states no division asks for the rows of its own: a county sees its county. Who needs
+        more says so, by the code of the larger division."""
         dataset = self._dataset(dataset_id) if by is None else self._known_dataset(dataset_id, by)
+        if division is None and by is not None and dataset.division_item is not None:
+            division = self._own_division(by, dataset)
         return make_wish(
             dataset,
             purpose=purpose,
@@ -82,6 +87,14 @@ class SharingActions(Waiting, Continuing, Absence):
             quota=quota,
             linkage=linkage,
         )
+
+    def _own_division(self, by: Actor, dataset: Dataset) -> str | None:
+        """The division of the actor's office, if it lies below that of the providing office; None: nothing is cut by it."""
+        office, provider = self.parties.office(by.office), self.parties.office(dataset.provider)
+        if office is None or provider is None or office.division == provider.division:
+            return None
+        below = self.divisions.codes_under(provider.division, local_day(self.clock(), self.time_zone))
+        return office.division if office.division in below else None
 
     def submit(self, wish: Wish, *, by: Actor) -> Request:
         """Ask. Answered at once by rule if the dataset is shared without condition, in a grade that may be granted so, or not shared

@@ -4,6 +4,7 @@ Civil affairs manages three datasets: homes for the elderly (shared without cond
 (shared on a condition), adoptions (not shared). The healthcare security administration asks, on Monday 2 November 2026 at noon.
 """
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from tests.spec.sharing.world import (
@@ -24,6 +25,7 @@ from tests.spec.sharing.world import (
     MEDICAL_ANALYST,
     MEDICAL_REVIEWER,
     NANMING,
+    PROVINCE,
     PSEUDONYM,
     World,
     person,
@@ -32,6 +34,7 @@ from tests.spec.sharing.world import (
 
 from huitong.errors import InputInvalid, NotFound, Refused
 from huitong.model.ledger import EntryKind
+from huitong.model.party import DivisionLevel, Role
 from huitong.model.policy import GrantState
 from huitong.model.sharing import RequestState
 from huitong.sharing.ports import Side
@@ -211,3 +214,16 @@ def test_what_was_asked_for_wrongly_is_told_all_at_once(world: World) -> None:
     with says_no(InputInvalid, "legal-basis-missing"):
         world.ask(HOMES, "village", legal_basis=" ")
     assert world.ledger.written == []
+
+
+def test_a_county_office_sees_its_county_unless_it_asks_for_more(world: World) -> None:
+    county = replace(world.stores.parties.office(MEDICAL), id="520102-medical-security", division=NANMING, level=DivisionLevel.COUNTY)
+    world.stores.parties.put_office(county)
+    clerk = replace(person("he", county.id, Role.ANALYST), division=NANMING)
+    stated = {"purpose": "social-assistance", "legal_basis": DUTY, "items": [("village", None)], "until": date(2026, 12, 31)}
+
+    own = world.sharing.wish(LOW_INCOME.id, by=clerk, **stated)
+    assert own.rows is not None and own.rows.division == NANMING, "without a word: its own county"
+    more = world.sharing.wish(LOW_INCOME.id, by=clerk, division=PROVINCE, **stated)
+    assert more.rows is not None and more.rows.division == PROVINCE, "expressly, for the reviewer to see"
+    assert world.sharing.wish(LOW_INCOME.id, by=MEDICAL_ANALYST, **stated).rows is None, "an office of the same level: all rows"
