@@ -175,6 +175,7 @@ def show(found: dict[str, Any], *, history: bool = False) -> None:
         ("legal_basis", found["legal_basis"]),
         ("why", found["why"]),
         ("tokens", found["tokens"]),
+        ("linked_grants", found["linked_grants"]),
         ("days", found["days"]),
         ("reveals", found["reveals"]),
         ("answer_due", found["answer_due"]),

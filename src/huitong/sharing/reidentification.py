@@ -205,6 +205,7 @@ class ReidentificationActions(SharingParts):
                 "days": found.days,
                 "reveals": found.reveals,
                 "answer_due": due.isoformat(),
+                "linked_grants": [one.id for one in self.linked_grants(found)],
             }
             self._write(EntryKind.REIDENTIFICATION_ASKED, body, by=by)
             to_reviewers = ((found.provider, Role.REVIEWER),)
@@ -429,6 +430,17 @@ class ReidentificationActions(SharingParts):
             return (), 0
         own = side is Side.APPLICANT and not by.has(Role.DATA_OFFICER)
         return self.cases.of_office(by.office, side=side, officer=by.person if own else None, limit=limit, offset=offset)
+
+    def linked_grants(self, found: Reidentification) -> Sequence[Grant]:
+        """The other grants of the using office, in force now, whose pseudonyms are the same: whoever knows the person behind a token of the
+        case knows them in the rows of these too, whichever office gave them. Reviewers are told how many, for they judge that as well."""
+        now = self.clock()
+        held = self.sharing.grants_of_office(found.using_office)
+        return [
+            one
+            for one in held
+            if one.id != found.grant and one.terms.linkage_group == found.linkage_group and one.valid_at(now) and _pseudonyms(one)
+        ]
 
     # Inside
 

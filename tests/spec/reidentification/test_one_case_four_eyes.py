@@ -164,6 +164,15 @@ def test_one_no_is_enough_and_carries_a_reason_and_words(world: CaseWorld) -> No
         world.cases.approve(asked.id, by=SECOND_REVIEWER)
 
 
+def test_reviewers_are_told_how_far_the_same_pseudonyms_reach(world: CaseWorld) -> None:
+    """Who learns the person behind a token learns it for every grant of the group, also those that other offices gave."""
+    assert world.cases.linked_grants(world.open_case()) == []
+    other = world.grant_with()
+    asked = world.open_case()
+    assert [one.id for one in world.cases.linked_grants(asked)] == [other.id]
+    assert world.ledger.written[-1][1]["linked_grants"] == [other.id]
+
+
 # Learning
 
 

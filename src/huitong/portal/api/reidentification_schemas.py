@@ -92,6 +92,9 @@ class ReidentificationOut(Schema):
     over_because: Problem.ReasonOut | None = Field(description="Why it carries nothing any more, if that is so and not noted yet")
     tokens: int = Field(description="How many tokens")
     tokens_hash: str
+    linked_grants: int = Field(
+        description="Other grants of the using office, in force now, with the same pseudonyms: who knows the person here knows them there"
+    )
     days: int
     reveals: int
     answer_due: Day

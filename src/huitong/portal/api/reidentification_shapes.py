@@ -21,6 +21,7 @@ def shape(found: Reidentification, language: str) -> dict[str, Any]:
         "provider": shapes.office_reference(found.provider),
         "using_office": shapes.office_reference(found.using_office),
         "valid": over is None and found.valid_at(doors().clock()) and found.reveals_left > 0,
+        "linked_grants": len(doors().reidentification.linked_grants(found)) if found.is_open else 0,
         "over_because": None if over is None else _reason(over, language),
         "valid_until": None if agreed is None else agreed.until,
         "events": [{name: getattr(event, name) for name in told} for event in found.events],
