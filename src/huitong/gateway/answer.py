@@ -22,6 +22,7 @@ import pyarrow as pa
 from huitong.errors import Conflict, HuitongError, InputInvalid, LedgerBroken, NotFound, Reason, Refused, Unavailable
 from huitong.gateway.aggregates import faults_of_totals
 from huitong.gateway.gate import duration_bucket, gate, gate_batch, result_hash
+from huitong.gateway.packing import faults_of_packing
 from huitong.gateway.parse import Caps, parse, read_caps
 from huitong.gateway.plan import DatasetPlan, Plan, PlanCache
 from huitong.gateway.resolve import Resolution, named_datasets, resolve
@@ -686,7 +687,11 @@ class Gateway:
         except Exception as error:
             _LOG.error("a statement could not be resolved: %s", type(error).__name__)
             return _Considered((*about_person, Reason("statement-not-understood")), None, nothing, {}, {})
-        limited = (*faults_of_totals(resolution, decision.grants), *self._against_rules(decision, datasets)) if decision.allowed else ()
+        limited: list[Reason] = []
+        if decision.allowed:
+            limited += faults_of_totals(resolution, decision.grants)
+            limited += faults_of_packing(resolution, decision.grants)
+            limited += self._against_rules(decision, datasets)
         reasons = list(dict.fromkeys((*decision.reasons, *resolution.faults, *limited)))
         snapshots: dict[str, Snapshot] = {}
         for name in resolution.uses():

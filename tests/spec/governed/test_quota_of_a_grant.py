@@ -282,3 +282,54 @@ def test_a_gateway_that_cannot_count_refuses_a_grant_with_a_quota(world: World) 
     world.quotas = None  # type: ignore[assignment]
     world.gateway = world.make_gateway()
     assert world.codes(ALL) == {"quota-not-counted"}
+
+
+@pytest.mark.parametrize(
+    ("sql", "code"),
+    [
+        (
+            "SELECT lead(name, 1) OVER (ORDER BY name) AS a, lead(name, 2) OVER (ORDER BY name) AS b FROM civil.person LIMIT 1",
+            "quota-window",
+        ),
+        ("SELECT max(name) OVER (ORDER BY name ROWS BETWEEN 1 FOLLOWING AND 1 FOLLOWING) AS a FROM civil.person LIMIT 1", "quota-window"),
+        (
+            "SELECT max(CASE WHEN gender = '男' THEN name END) AS a, max(CASE WHEN gender = '女' THEN name END) AS b FROM civil.person",
+            "quota-total",
+        ),
+        (
+            "WITH n AS (SELECT name, row_number() OVER (ORDER BY name) AS r FROM civil.person) "
+            "SELECT max(CASE WHEN r = 1 THEN name END) AS a, max(CASE WHEN r = 2 THEN name END) AS b FROM n",
+            "quota-total",
+        ),
+        ("SELECT a.name, b.name AS other FROM civil.person AS a JOIN civil.person AS b ON a.gender = b.gender", "quota-one-mention"),
+        ("SELECT (SELECT min(name) FROM civil.person) AS a, (SELECT max(name) FROM civil.person) AS b", "quota-one-mention"),
+        (
+            "WITH n AS (SELECT name, row_number() OVER (ORDER BY name) AS r FROM civil.person) "
+            "SELECT a.name, b.name AS other FROM n AS a JOIN n AS b ON b.r = a.r + 1",
+            "quota-one-mention",
+        ),
+    ],
+)
+def test_a_row_that_leaves_carries_no_other_rows(world: World, sql: str, code: str) -> None:
+    quota(world, rows=1)
+    assert code in {reason.code for reason in world.refusal(sql).reasons}
+    assert used(world) == {"rows": (0, 1)}, "a refusal takes nothing"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT name, row_number() OVER (ORDER BY name) AS place FROM civil.person",
+        "SELECT gender, count(*) AS n, min(name) AS first FROM civil.person GROUP BY gender",
+        "SELECT count_if(gender = '男') AS men FROM civil.person",
+        "WITH men AS (SELECT name FROM civil.person WHERE gender = '男') SELECT name FROM men ORDER BY name",
+    ],
+)
+def test_what_gives_row_for_row_or_plain_totals_goes_on(world: World, sql: str) -> None:
+    quota(world, rows=100)
+    assert world.ask(sql).table.num_rows > 0
+
+
+def test_without_a_quota_in_rows_nothing_of_this_is_asked(world: World) -> None:
+    quota(world, queries=5)
+    world.ask("SELECT a.name, b.name AS other FROM civil.person AS a JOIN civil.person AS b ON a.gender = b.gender")
