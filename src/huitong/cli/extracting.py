@@ -17,6 +17,8 @@ from huitong.errors import InputInvalid
 
 extract = Group("extract", no_args_is_help=True)
 output_option = click.option("--output", type=click.Path(dir_okay=False, path_type=Path))
+ENDINGS = {".csv": "csv", ".arrow": "arrow", ".arrows": "arrow"}
+"""Forms that the name of the file says, where nothing else does."""
 Progress = Callable[[int, int], None]
 
 
@@ -36,14 +38,27 @@ def progress_bar(title: str) -> Iterator[Progress | None]:
 
 
 @extract.command("make")
-@click.argument("grant")
+@click.argument("grant", required=False)
+@click.option("--dataset", metavar="DATASET")
+@click.option("--purpose", metavar="CODE")
 @click.option("--item", "items", multiple=True, metavar="ITEM")
-@click.option("--file-format", type=click.Choice(["parquet", "csv", "arrow"]), default="parquet")
+@click.option("--file-format", type=click.Choice(["parquet", "csv", "arrow"]))
 @click.option("--no-wait", is_flag=True)
 @output_option
-def make(grant: str, items: tuple[str, ...], file_format: str, no_wait: bool, output: Path | None) -> None:
+def make(
+    grant: str | None,
+    dataset: str | None,
+    purpose: str | None,
+    items: tuple[str, ...],
+    file_format: str | None,
+    no_wait: bool,
+    output: Path | None,
+) -> None:
+    form = file_format or (ENDINGS.get(output.suffix.lower(), "parquet") if output else "parquet")
+    if grant is None and (dataset is None or purpose is None):
+        raise InputInvalid.because("extract-of-nothing")
     with open_client() as client:
-        made = client.extract(grant, items=items or None, format=file_format, wait=False)
+        made = client.extract(grant, dataset=dataset, purpose=purpose, items=items or None, format=form, wait=False)
         if no_wait:
             remark(words("extract-asked", extract=made.id))
             show_extract(made.told)

@@ -38,12 +38,13 @@ from huitong.errors import NotSignedIn
 from huitong.keystore import FileKeyStore
 from huitong.model.catalog import Dataset, Grade, Visibility
 from huitong.model.party import Actor, Role
-from huitong.model.policy import Grant, GrantEvent, GrantEventKind, GrantState
+from huitong.model.policy import Grant, GrantEvent, GrantEventKind, GrantState, SubjectRows
 from huitong.platform import Platform
 from huitong.platform import open as open_core
 from huitong.portal import doors as doors_module
 from huitong.portal.doors import doors_of
 from huitong.settings import Settings
+from huitong.sharing.quotas import UseKind
 from huitong.testing import MemoryClock, MemoryStores
 
 STRANGER = Actor("bao.wei", "鲍", "stranger-1", "gz-health", "520000000000", frozenset((Role.ANALYST,)))
@@ -97,6 +98,18 @@ class Instance:
         with self.stores.atomic():
             self.stores.catalog.put_dataset(dataset, index={})
             self.stores.epoch.bump()
+
+    def listed(self, item: str, *identifiers: str) -> SubjectRows:
+        """A list of subjects, kept as the lake keeps it."""
+        self.governed.lists.lists["L-1"] = frozenset(identifiers)
+        return SubjectRows(item, "L-1", "0" * 64, len(identifiers))
+
+    def use_up(self, grant: Grant) -> None:
+        """The grant stands, and a query and a call of today were taken."""
+        self.put(grant)
+        for kind in UseKind:
+            self.platform.quotas.reserve(query=f"q-{kind}", grant=grant, rows=0, seconds=1, at=self.clock(), kind=kind)
+            self.platform.quotas.settle(query=f"q-{kind}", grant=grant, rows=0, at=self.clock())
 
     def revoke(self, grant_id: str) -> None:
         """The grant ends now."""
@@ -166,6 +179,7 @@ def open_instance(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Insta
     governed = World(settings.lake)
     platform = open_core(settings, stores, clock)
     platform.gateway._engine = governed.engine
+    platform.gateway._subjects = governed.lists
     platform.gateway._divisions = governed  # divisions of the governed world, so that its rows have their place
     with stores.atomic():
         for one in OFFICES:

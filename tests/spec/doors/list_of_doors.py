@@ -8,14 +8,17 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tests.spec.doors.doors_world import Instance
 
+from huitong.cli.root import root
 from huitong.errors import HuitongError
 
 Rows = list[dict[str, Any]]
@@ -137,6 +140,9 @@ def extract_over_http(form: str, read: Callable[[bytes], Rows]) -> Callable[[Ins
         if asked.status_code != 201:
             return problem(asked)
         instance.platform.extracts.run_waiting()
+        told = instance.get(f"extracts/{asked.json()['id']}", token=wanted.token).json()
+        if told["state"] == "failed":
+            return refused(one["code"] for one in told["reasons"])
         given = instance.post(f"extracts/{asked.json()['id']}/addresses", {}, token=wanted.token)
         if given.status_code != 201:
             return problem(given)
@@ -155,6 +161,44 @@ def extract_by_client(instance: Instance, wanted: Wanted) -> Outcome:
             return refused(reason.code for reason in error.reasons)
 
 
+# --- the command line -----------------------------------------------------------------------------------------------------
+
+
+def commanded(instance: Instance, token: str, *arguments: str) -> bytes | Outcome:
+    """What a command of this process puts on standard output."""
+    shown = io.TextIOWrapper(io.BytesIO(), "utf-8", newline="")
+    with ExitStack() as stack:
+        for module in ("using", "extracting"):
+            stack.enter_context(patch(f"huitong.cli.{module}.open_client", lambda: instance.client(token)))
+        stack.enter_context(redirect_stdout(shown))
+        stack.enter_context(redirect_stderr(io.StringIO()))
+        try:
+            root.main(list(arguments), prog_name="huitong", standalone_mode=False)
+        except HuitongError as error:
+            return refused(reason.code for reason in error.reasons)
+        shown.flush()
+    return shown.buffer.getvalue()  # type: ignore[attr-defined]
+
+
+def query_by_command(form: str, read: Callable[[bytes], Rows]) -> Callable[[Instance, Wanted], Outcome]:
+    def use(instance: Instance, wanted: Wanted) -> Outcome:
+        got = commanded(instance, wanted.token, "query", wanted.statement, "--purpose", wanted.purpose, "--format", form)
+        return got if isinstance(got, Outcome) else gave(read(got))
+
+    return use
+
+
+def extract_by_command(ending: str, read: Callable[[bytes], Rows]) -> Callable[[Instance, Wanted], Outcome]:
+    def use(instance: Instance, wanted: Wanted) -> Outcome:
+        file = instance.home / f"fetched.{ending}"
+        items = [part for item in wanted.items for part in ("--item", item)]
+        named = ["--dataset", wanted.dataset, "--purpose", wanted.purpose, *items]
+        got = commanded(instance, wanted.token, "extract", "make", *named, "--output", str(file))
+        return got if isinstance(got, Outcome) else gave(read(file.read_bytes()))
+
+    return use
+
+
 DOORS: Mapping[str, Callable[[Instance, Wanted], Outcome]] = {
     "query as JSON": query_over_http("application/json", read_json),
     "query as CSV": query_over_http("text/csv", read_csv),
@@ -165,4 +209,8 @@ DOORS: Mapping[str, Callable[[Instance, Wanted], Outcome]] = {
     "extract as CSV": extract_over_http("csv", read_csv),
     "extract as Arrow": extract_over_http("arrow", read_arrow),
     "extract by the Python client": extract_by_client,
+    "query by command as CSV": query_by_command("csv", read_csv),
+    "query by command as Arrow": query_by_command("arrow", read_arrow),
+    "extract by command as CSV": extract_by_command("csv", read_csv),
+    "extract by command as Arrow": extract_by_command("arrow", read_arrow),
 }

@@ -24,7 +24,7 @@ from tests.spec.governed.governed_world import (
 )
 
 from huitong.model.catalog import Grade
-from huitong.model.policy import GrantState, Mask, MaskKind
+from huitong.model.policy import Comparator, Comparison, GrantState, Mask, MaskKind, Mode, Quota, QuotaPeriod
 
 MASKED = {
     "pid": PSEUDONYM, "name": SURNAME_ONLY, "gender": CLEAR, "born": YEAR, "salary": CLEAR, "weight": CLEAR, "division": COUNTY,
@@ -71,6 +71,18 @@ SITUATIONS: Sequence[Situation] = (
         rows=8,
         stands=with_(make_grant("civil.person", {"gender": CLEAR, "weight": CLEAR})),
     ),
+    Situation(
+        "rows for which a condition holds, of one county",
+        Wanted(["name"]),
+        rows=2,
+        stands=with_(nanming({"name": CLEAR, "salary": CLEAR}, condition=(Comparison("salary", Comparator.AT_LEAST, ("3000",)),))),
+    ),
+    Situation(
+        "rows about the persons of a list, of one county",
+        Wanted(["name"]),
+        rows=1,
+        stands=lambda instance: instance.put(nanming({"name": CLEAR}, subjects=instance.listed("pid", "990102199001011230"))),
+    ),
     Situation("instants and numbers", Wanted(["station", "at", "temperature"], dataset="weather"), rows=4),
     Situation(
         "of two grants the wider carries the use",
@@ -93,6 +105,18 @@ SITUATIONS: Sequence[Situation] = (
         "an item whose grade was raised since, so that it may not leave as rows",
         "grant-above-grade",
         stands=lambda instance: (instance.put(nanming(ALL_CLEAR)), instance.change(raised(PERSON, "salary", Grade.CORE)))[0],
+    ),
+    no(
+        "a grant of totals, from which no row leaves",
+        "totals-output",
+        wanted=Wanted(["gender"]),
+        stands=with_(nanming({"pid": PSEUDONYM, "gender": CLEAR}, mode=Mode.AGGREGATE_ONLY, k=3)),
+    ),
+    no(
+        "a quota that is used up",
+        "quota-used-up",
+        wanted=Wanted(["name"]),
+        stands=lambda instance: instance.use_up(nanming({"name": CLEAR}, quota=Quota(QuotaPeriod.DAY, queries=1, calls=1))),
     ),
     no("a dataset that is not shared", "dataset-not-shared", wanted=Wanted(["number"], dataset="police.case_file")),
     no("a dataset that does not exist", "dataset-unknown", wanted=Wanted(["a"], dataset="no.such")),
