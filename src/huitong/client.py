@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     import pyarrow
 
 JSON = dict[str, Any]
+DOWNLOAD_ATTEMPTS: Final = 7
+"""How often a download that gets no further is begun again; the pauses between are half a minute in all."""
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
 PARQUET: Final = "application/vnd.apache.parquet"
@@ -852,21 +854,22 @@ class Client:
         part = place.with_name(f"{place.name}.part")
         attempts, before = 0, -1
         while True:
-            given = self.extract_address(identifier)
-            size, sha256 = int(given["bytes"]), str(given["sha256"])
             try:
+                given = self.extract_address(identifier)
+                size, sha256 = int(given["bytes"]), str(given["sha256"])
                 done = self._fetch(str(given["address"]), part, size=size, sha256=sha256, progress=progress)
             except (Refused, NotFound):
                 part.unlink(missing_ok=True)  # what may not leave is not kept
                 raise
-            except (httpx.TransportError, httpx.StreamError):
-                done = part.stat().st_size if part.exists() else 0
+            except (httpx.TransportError, httpx.StreamError, Unavailable):
+                done, size = part.stat().st_size if part.exists() else 0, -1
             if done == size:
                 break
             attempts = 0 if done > before else attempts + 1
-            before = done
-            if attempts >= 3:
+            before = max(done, before)
+            if attempts >= DOWNLOAD_ATTEMPTS:
                 raise Unavailable.because("client-download-broken", server=self.url, bytes=done)
+            time.sleep(min(8.0, 0.25 * 2**attempts))
         if _sha256_of(part) != sha256:
             part.unlink()
             raise InputInvalid.because("client-file-broken", file=place.name)
