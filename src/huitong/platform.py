@@ -247,6 +247,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         clock=clock,
         folder=settings.extracts,
         engine=limits,
+        notices=stores.notices,
     )
     return Platform(
         settings=settings,

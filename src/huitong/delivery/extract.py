@@ -21,6 +21,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from huitong.catalog.ports import NoBoard, NoticeBoard
 from huitong.delivery.formats import FileWriter
 from huitong.delivery.limits import DeliveryLimits, read_limits
 from huitong.delivery.ports import DeliveryStore, Entries, EntryLog, GrantsById, People
@@ -30,12 +31,14 @@ from huitong.gateway.plan import Plan
 from huitong.lake.leases import Marks
 from huitong.model.delivery import Extract, ExtractForm, ExtractState
 from huitong.model.ledger import EntryKind
+from huitong.model.notice import Notice, NoticeKind
 from huitong.model.party import Actor
 from huitong.model.policy import Grant
 from huitong.model.query import EngineLimits, QueryRequest
 
 _LOG = logging.getLogger("huitong.delivery")
 _NOT_DONE = (ExtractState.WAITING, ExtractState.RUNNING)
+_TOLD = {ExtractState.READY: NoticeKind.EXTRACT_READY, ExtractState.FAILED: NoticeKind.EXTRACT_FAILED}
 
 
 class Transactions(Protocol):
@@ -106,6 +109,7 @@ class ExtractActions:
     """Where the files lie (0700), each readable by its owner alone (0600)."""
     engine: EngineLimits
     """Memory and threads of one run; its time and rows come from `limits`."""
+    notices: NoticeBoard = field(default_factory=NoBoard)
     limits: DeliveryLimits = field(default_factory=read_limits)
 
     # --- asking ---------------------------------------------------------------------------------------------------------
@@ -433,6 +437,14 @@ class ExtractActions:
     def _change(self, extract: Extract, *, expected: ExtractState) -> None:
         with self.transactions.atomic():
             self.store.change_extract(extract, expected_state=expected)
+            if extract.state in _TOLD:
+                self.notices.post(self._notice(extract, _TOLD[extract.state]))
+
+    def _notice(self, extract: Extract, kind: NoticeKind) -> Notice:
+        about = {"extract": extract.id, "grant": extract.grant, "dataset": extract.dataset}
+        if extract.reasons:
+            about["reason"] = extract.reasons[0].code
+        return Notice(kind=kind, at=self.clock(), about=about, to_persons=(extract.person,), to_offices=(extract.office,))
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class NoticeKind(StrEnum):
     REIDENTIFICATION_ASKED = "reidentification-asked"
     REIDENTIFICATION_ANSWERED = "reidentification-answered"
     EXTRACT_READY = "extract-ready"
+    EXTRACT_FAILED = "extract-failed"
     LOAD_FAILED = "load-failed"
     WEBHOOK_FAILED = "webhook-failed"
     """A system of the office could not be told, or wants to be told no more."""

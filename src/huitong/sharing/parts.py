@@ -212,7 +212,14 @@ class SharingParts:
         self.notices.post(Notice(kind=kind, at=self.clock(), about=told, **to))
 
     def _tell_of_request(
-        self, kind: NoticeKind, request: Request, *, applicant: bool = False, provider: bool = False, reason: str | None = None
+        self,
+        kind: NoticeKind,
+        request: Request,
+        *,
+        applicant: bool = False,
+        provider: bool = False,
+        reason: str | None = None,
+        also: str | None = None,
     ) -> None:
         about = {
             "request": request.id,
@@ -222,7 +229,7 @@ class SharingParts:
             "reason": reason,
         }
         roles = [(request.provider, Role.REVIEWER)] if provider else []
-        persons = [request.applicant] if applicant else []
+        persons = ([request.applicant] if applicant else []) + ([also] if also else [])
         offices = [request.applicant_office] if applicant else []
         self._tell(kind, about, to_persons=tuple(persons), to_roles=tuple(roles), to_offices=tuple(offices))
 

@@ -127,7 +127,7 @@ class Waiting(Answering):
 
     def prolong(self, request_id: str, *, by: Actor, words: str, approved_by: str) -> Request:
         """Put the answer off, once, where the rules allow it: for open data, with the word of the head of the providing office, a
-        colleague of `by`, and the applicant is told.
+        colleague of `by`, and the applicant is told; so is the head, who may not know whose word this was.
 
         Raises Refused as `approve` does, or `prolong-needs-head`; InputInvalid `prolong-words-missing`; Conflict
         `prolong-not-allowed`, `prolonged-before`, `request-late`."""
@@ -152,7 +152,7 @@ class Waiting(Answering):
             request = self._append(request, event)
             body = {"request": request.id, "dataset": request.dataset, "answer_due": _day(request.answer_due), "approved_by": approved_by}
             self._write(EntryKind.REQUEST_EXTENDED, body, by=by)
-            self._tell_of_request(NoticeKind.REQUEST_EXTENDED, request, applicant=True)
+            self._tell_of_request(NoticeKind.REQUEST_EXTENDED, request, applicant=True, also=approved_by)
             return request
 
     # Late

@@ -230,6 +230,26 @@ def test_what_ends_a_token(accounts: Accounts) -> None:
     assert code_of(fresh, NotFound) == "post-unknown"
 
 
+def test_with_a_token_all_go_that_were_issued_with_it(accounts: Accounts) -> None:
+    """Whoever got hold of a token for an hour may have issued others with it."""
+    first = accounts.issue_token(ANALYST.post, by=OPERATOR)
+    second = accounts.issue_token(ANALYST.post, by=ANALYST, by_token=first.text)
+    third = accounts.issue_token(ANALYST.post, by=ANALYST, by_token=second.text)
+    apart = accounts.issue_token(ANALYST.post, by=ANALYST)
+    accounts.revoke_token(second.prefix, by=ANALYST)
+    accounts.revoke_token(first.prefix, by=ANALYST)
+    for gone in (first, second, third):
+        assert code_of(lambda text=gone.text: accounts.actor_for_token(text), NotSignedIn) == "token-revoked"
+    assert accounts.actor_for_token(apart.text).person == ANALYST.person
+    told = [body for kind, body in entries(accounts) if kind is EntryKind.TOKEN_REVOKED]
+    assert [(body["token"], body.get("with")) for body in told] == [
+        (second.prefix, None),
+        (third.prefix, second.prefix),
+        (first.prefix, None),
+    ]
+    assert code_of(lambda: accounts.issue_token(ANALYST.post, by=ANALYST, by_token=first.text), NotSignedIn) == "token-revoked"
+
+
 def test_nobody_revokes_the_token_of_another(accounts: Accounts) -> None:
     token = accounts.issue_token("li.na@gz-civil-affairs", by=OPERATOR)
     assert code_of(lambda: accounts.revoke_token(token.prefix, by=ANALYST), NotFound) == "token-not-found"

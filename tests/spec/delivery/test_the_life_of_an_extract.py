@@ -15,6 +15,7 @@ from tests.spec.governed.governed_world import CLEAR, PEOPLE, PERSON, make_grant
 from huitong.errors import Conflict, NotFound, Refused, Unavailable
 from huitong.model.delivery import Extract, ExtractForm, ExtractState
 from huitong.model.ledger import EntryKind
+from huitong.model.notice import NoticeKind
 from huitong.model.policy import Quota, QuotaPeriod
 
 GRANT = "G-civil.person"
@@ -135,6 +136,20 @@ def test_the_progress_is_visible(instance: Instance) -> None:
     instance.platform.extracts.run_waiting()
     assert [state for state, _ in seen] == [ExtractState.RUNNING] * 2
     assert [rows for _, rows in seen] == [2, 4]
+
+
+def test_who_asked_and_the_office_s_systems_are_told_when_it_is_ready_or_failed(instance: Instance) -> None:
+    ready = made(instance)
+    asked = ask(instance, form=ExtractForm.CSV)
+    instance.revoke(GRANT)
+    instance.platform.extracts.run_waiting()
+    told = [notice for notice in instance.stores.notices.posted if notice.kind.value.startswith("extract-")]
+    about = {"grant": GRANT, "dataset": PERSON.id}
+    assert [(notice.kind, dict(notice.about)) for notice in told] == [
+        (NoticeKind.EXTRACT_READY, {"extract": ready.id, **about}),
+        (NoticeKind.EXTRACT_FAILED, {"extract": asked.id, **about, "reason": "grant-revoked"}),
+    ]
+    assert {(notice.to_persons, notice.to_offices) for notice in told} == {((ANALYST.person,), (ANALYST.office,))}
 
 
 # --- what goes wrong ----------------------------------------------------------------------------------------------------

@@ -205,7 +205,9 @@ def test_open_data_on_application_has_fifteen_working_days_and_fifteen_more_with
         world.sharing.prolong(request.id, by=CIVIL_REVIEWER, words="需核实", approved_by=MEDICAL_ANALYST.person)
     longer = world.sharing.prolong(request.id, by=CIVIL_REVIEWER, words="需核实", approved_by=CIVIL_OFFICER.person)
     assert longer.answer_due == date(2026, 12, 14)
-    assert world.told()[-1] == "request-extended", "the applicant is told"
+    told = world.stores.notices.posted[-1]
+    assert told.kind.value == "request-extended"
+    assert told.to_persons == (MEDICAL_ANALYST.person, CIVIL_OFFICER.person), "so is the head, who may not know whose word this was"
     with says_no(Conflict, "prolonged-before"):
         world.sharing.prolong(request.id, by=CIVIL_REVIEWER, words="再延", approved_by=CIVIL_OFFICER.person)
 

@@ -123,8 +123,8 @@ class Accounts(People, Staff):
         by_token: str = "",
     ) -> IssuedToken:
         """A new token for a post, shown once. By the person who holds the post, the keeper of a service, or an operator, who says in
-        words on whose mandate a token for another is issued. One that is issued with another, `by_token`, ends with it at the latest:
-        whoever got hold of a token for a day does not have it for a year.
+        words on whose mandate a token for another is issued. One that is issued with another, `by_token`, ends with it at the latest,
+        and is revoked with it: whoever got hold of a token for a day does not have it for a year.
 
         Raises NotFound `post-unknown`, InputInvalid `token-lifetime-invalid` or `token-without-scope`, Refused `mandate-missing`,
         `token-outlives`."""
@@ -141,11 +141,13 @@ class Accounts(People, Staff):
                 raise Refused.because("mandate-missing", person=row.account.username)
             prefix, text = new_token()
             now = self.clock()
-            ends = self._end_of(now + lasting, by_token=by_token, stated=lifetime is not None)
+            with_token = self._working(by_token) if by_token else None
+            ends = _end_of(now + lasting, with_token, stated=lifetime is not None)
             self._rows(Token).create(
                 prefix=prefix,
                 digest=self._digest(text),
                 post=row,
+                issued_with=with_token,
                 label=label,
                 scopes=names(scopes),
                 created_at=now,
@@ -162,17 +164,16 @@ class Accounts(People, Staff):
             self.ledger.append(kind=EntryKind.TOKEN_ISSUED, body=body)
         return IssuedToken(text=text, prefix=prefix, expires_at=ends)
 
-    def _end_of(self, wanted: datetime, *, by_token: str, stated: bool) -> datetime:
-        """When a token ends that was to end then, at the latest with the one it is issued with."""
-        row = self._rows(Token).filter(prefix=prefix_of(by_token)).first() if by_token else None
-        if row is None or wanted <= row.expires_at:
-            return wanted
-        if stated:
-            raise Refused.because("token-outlives", until=row.expires_at.isoformat(timespec="minutes"))
-        return row.expires_at
+    def _working(self, text: str) -> Token | None:
+        """The token of that text. Raises NotSignedIn `token-revoked` if it was revoked since the request began."""
+        token = self._rows(Token).filter(prefix=prefix_of(text)).first()
+        if token is not None and token.revoked_at is not None:
+            raise NotSignedIn.because("token-revoked", token=token.prefix)
+        return token
 
     def revoke_token(self, prefix: str, *, by: Actor) -> None:
-        """The token works no more, from the next request on. By its holder, the keeper of a service, or an operator.
+        """The token and all that were issued with it, and with those, work no more, from the next request on. By its holder, the keeper
+        of a service, or an operator.
 
         Raises NotFound `token-not-found`."""
         with self._change():
@@ -180,8 +181,14 @@ class Accounts(People, Staff):
             row = rows.first() if is_text(prefix) else None
             if row is None or not (is_self_or_operator(by, row.post.account.username) or self._keeps(by, row.post.account)):
                 raise NotFound.because("token-not-found", token=prefix)
-            self._rows(Token).filter(prefix=prefix, revoked_at=None).update(revoked_at=self.clock(), revoked_by=by.person)
-            self.ledger.append(kind=EntryKind.TOKEN_REVOKED, body={"token": prefix, "by": by.person})
+            now, issued = self.clock(), [prefix]
+            while issued:  # no circles: a token is issued with one that was there before
+                working = list(self._rows(Token).filter(prefix__in=issued, revoked_at=None).order_by("created_at", "prefix"))
+                self._rows(Token).filter(prefix__in=[token.prefix for token in working]).update(revoked_at=now, revoked_by=by.person)
+                for token in working:
+                    body = {"token": token.prefix, "by": by.person} | ({"with": token.issued_with_id} if token.prefix != prefix else {})
+                    self.ledger.append(kind=EntryKind.TOKEN_REVOKED, body=body)
+                issued = list(self._rows(Token).filter(issued_with__in=issued).values_list("prefix", flat=True))
 
     def tokens_of(self, username: str, *, by: Actor) -> list[TokenSummary]:
         """The tokens of a person or service, newest first, without what makes them work. By it, its keeper or an operator."""
@@ -246,3 +253,12 @@ class Accounts(People, Staff):
         """Whether the keeper of a service holds a post in its office now."""
         posts = self._rows(Post).filter(account__keeps=row.account, office_id=row.office_id, ended_at=None)
         return posts.filter(account__is_active=True).exists()
+
+
+def _end_of(wanted: datetime, with_token: Token | None, *, stated: bool) -> datetime:
+    """When a token ends that was to end then, at the latest with the one it is issued with. Raises Refused `token-outlives`."""
+    if with_token is None or wanted <= with_token.expires_at:
+        return wanted
+    if stated:
+        raise Refused.because("token-outlives", until=with_token.expires_at.isoformat(timespec="minutes"))
+    return with_token.expires_at

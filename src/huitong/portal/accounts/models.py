@@ -136,6 +136,7 @@ class Token(models.Model):
     prefix = models.CharField(max_length=16, primary_key=True)
     digest = models.BinaryField(max_length=32)
     post = models.ForeignKey(Post, on_delete=models.PROTECT, related_name="tokens")
+    issued_with = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="issued")
     label = models.TextField()
     scopes = models.JSONField()
     created_at = models.DateTimeField()
