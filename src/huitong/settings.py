@@ -27,14 +27,14 @@ class Settings:
     port: int = 8000
     """Port of the pages and the API."""
     public_address: str = ""
-    """Address at which others reach the pages, e.g. `https://data.example.gov.cn`, by which exchange forms name things; empty: that of
-    the call."""
+    """Address at which others reach the pages, through a proxy that ends TLS and keeps `Host`, e.g. `https://data.example.gov.cn`; exchange
+    forms name things by it, and with https cookies go over TLS alone. Empty: that of the call."""
     trusted_proxies: str = ""
     """Addresses of the proxies in front, with commas between, whose `X-Forwarded-For` is believed when wrong passwords are counted for an
     address; empty: none."""
     sign_on_issuer: str = ""
     """Issuer of the sign-on service (OpenID Connect), as its discovery document names it, e.g. `https://sso.example.gov.cn`; empty: none.
-    The client secret is not a setting: `huitong sign-on keep-secret` puts it with the keys."""
+    The client secret is not a setting: `huitong account sign-on-secret` puts it with the keys."""
     sign_on_client: str = ""
     """Client id of this instance at the sign-on service."""
     sign_on_title: str = ""

@@ -1,6 +1,7 @@
 """Django's settings, built from Huitong's own: the one module that reads settings when it is imported, as Django asks for."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
 
@@ -18,7 +19,10 @@ FOLDER = Path(__file__).parent
 
 SECRET_KEY = session_key(HUITONG)
 DEBUG = False
-ALLOWED_HOSTS = sorted({HUITONG.host, "127.0.0.1", "localhost", "[::1]", "testserver"})
+PUBLIC = urlsplit(HUITONG.public_address)
+"""Where others reach the pages: a proxy in front ends TLS there, and hands calls on with the same `Host`."""
+ALLOWED_HOSTS = sorted({HUITONG.host, "127.0.0.1", "localhost", "[::1]", "testserver"} | ({PUBLIC.hostname} if PUBLIC.hostname else set()))
+CSRF_TRUSTED_ORIGINS = [f"{PUBLIC.scheme}://{PUBLIC.netloc}"] if PUBLIC.hostname else []
 
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -104,6 +108,7 @@ SOCIALACCOUNT_ADAPTER = "huitong.portal.accounts.sign_on.SignOnAdapter"
 SESSION_COOKIE_NAME = "huitong_session"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC.scheme == "https"
 SESSION_COOKIE_AGE = 8 * 60 * 60
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 CSRF_COOKIE_NAME = "huitong_csrf"
