@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+from django.utils.timezone import now
 from tests.portal.accounts.one_time_codes import one_time_code
 from tests.portal.accounts.sign_on_service import CLIENT, SECRET, SignOnService, serving
 from tests.portal.pages.conftest import Portal
@@ -15,7 +16,7 @@ from tests.portal.pages.conftest import Portal
 from huitong.errors import Refused
 from huitong.keystore import SIGN_ON_SECRET, FileKeyStore
 from huitong.portal.accounts.actions import instance_operator
-from huitong.portal.accounts.models import Account
+from huitong.portal.accounts.models import Account, Post
 from huitong.portal.accounts.sign_on import checked
 from huitong.settings import Settings
 
@@ -216,6 +217,14 @@ def test_nobody_links_what_is_anothers_or_for_another(portal: Portal, service: S
     back = way_back(portal, "/account/service")
     portal.client.post("/sign-out")
     assert portal.client.get(back).status_code == 403, "whoever began is gone"
+
+
+def test_who_lost_every_post_on_the_way_links_nothing(portal: Portal, service: SignOnService) -> None:
+    portal.sign_in("min")
+    service.subject = "nobody-yet"
+    back = way_back(portal, "/account/service")
+    Post.objects.filter(account__username="min").update(ended_at=now())
+    assert portal.client.get(back).status_code == 403
 
 
 def test_a_token_is_judged_by_what_the_instance_allows() -> None:

@@ -134,10 +134,10 @@ def sign_on_return(request: HttpRequest) -> HttpResponse:
     try:
         come = sign_on.finish(request)
         if come.process == "connect":
-            if not request.user.is_authenticated or me(request).pk != come.account:
+            posts = posts_of(request)
+            if not posts or me(request).pk != come.account:
                 raise Refused.because("sign-on-refused")
-            (by, *_more) = posts_of(request)
-            accounts.link_identity(by.person, issuer=come.issuer, subject=come.subject, by=by)
+            accounts.link_identity(posts[0].person, issuer=come.issuer, subject=come.subject, by=posts[0])
             return HttpResponseRedirect(reverse("account"))
         account = accounts.account_of_identity(come.issuer, come.subject)
         if account is None or request.user.is_authenticated:
