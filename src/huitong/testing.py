@@ -1115,11 +1115,12 @@ class MemoryStandings:
         self._catalog, self._sharing, self._parties = catalog, sharing, parties
         self._judged: dict[str, tuple[object, Prospect]] = {}
 
-    def unjudged(self, rules: str, *, limit: int) -> Sequence[str]:
+    def unjudged(self, rules: str, *, limit: int) -> Mapping[str, int | None]:
         """So many entries that were not judged as they are now, under these rules."""
         self._rules = rules
         entries = self._catalog.every_dataset()
-        return [one.id for one in entries if self._judged.get(one.id, (None,))[0] != self._as_it_is(one.id)][:limit]
+        open_ = [one.id for one in entries if self._judged.get(one.id, (None,))[0] != self._as_it_is(one.id)][:limit]
+        return {name: snapshot.rows if (snapshot := self._catalog.current_snapshot(name)) else None for name in open_}
 
     def judge(self, found: Sequence[Judged]) -> None:
         """Keep these prospects."""

@@ -98,9 +98,9 @@ class StandingStore(Protocol):
         data if `analyst`. None if the prospect of some entry is not known under these rules: judge it, and ask again."""
         ...
 
-    def unjudged(self, rules: str, *, limit: int) -> Sequence[str]:
-        """So many entries whose prospect is not known under these rules. Called inside `Transactions.atomic()`; until it ends nobody
-        else changes a rule or an entry."""
+    def unjudged(self, rules: str, *, limit: int) -> Mapping[str, int | None]:
+        """So many entries whose prospect is not known under these rules, each with the rows of its current snapshot. Called inside
+        `Transactions.atomic()`; until it ends nobody else changes a rule or an entry."""
         ...
 
     def judge(self, found: Sequence[Judged]) -> None:
@@ -174,13 +174,13 @@ class UsableActions(Judging):
                 wanted = self.standings.unjudged(rules, limit=JUDGED_AT_ONCE)
                 if not wanted:
                     return judged
-                datasets = list(self.catalog.datasets(wanted).values())
+                datasets = list(self.catalog.datasets(list(wanted)).values())
                 sources = self._sources(datasets)
-                self.standings.judge([self._judged(dataset, sources) for dataset in datasets])
+                self.standings.judge([self._judged(dataset, sources, wanted[dataset.id]) for dataset in datasets])
             judged += len(datasets)
 
-    def _judged(self, dataset: Dataset, sources: Mapping[str, Dataset]) -> Judged:
-        prospect = prospect_of(dataset, scheme=self.grading, sources=sources, rows=self._persons_at_most(dataset))
+    def _judged(self, dataset: Dataset, sources: Mapping[str, Dataset], rows: int | None) -> Judged:
+        prospect = prospect_of(dataset, scheme=self.grading, sources=sources, rows=rows)
         return Judged(dataset, prospect, frozenset(_lineage(dataset, sources)))
 
     def _entry(self, found: Standing, by: Actor, now: datetime, calendar: WorkingDays) -> UsableEntry:

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import Any
 
 from django.db import connections
-from django.db.models import Count, Q
+from django.db.models import OuterRef, Q, Subquery
 
 from huitong.model.catalog import Dataset, Grade, Sharing, Visibility
 from huitong.model.party import Role
@@ -19,7 +19,7 @@ from huitong.model.policy import GrantState
 from huitong.model.sharing import RequestEventKind, RequestState
 from huitong.model.text import BilingualText
 from huitong.portal.catalog.models import Prospect as ProspectRow
-from huitong.portal.catalog.models import ProspectGroup, ProspectKnown, ProspectSource, ProspectState
+from huitong.portal.catalog.models import ProspectGroup, ProspectKnown, ProspectSource, ProspectState, Snapshot
 from huitong.portal.sharing.models import PolicyEpoch
 from huitong.sharing.availability import AvailabilityKind, Prospect
 from huitong.sharing.usable import Judged, Standing, StandingPage
@@ -51,7 +51,7 @@ class DjangoStandings:
 
     using: str = "default"
 
-    def unjudged(self, rules: str, *, limit: int) -> Sequence[str]:
+    def unjudged(self, rules: str, *, limit: int) -> Mapping[str, int | None]:
         """So many entries whose prospect is not known. The row of the policy epoch is locked: who changes a rule moves it first."""
         list(PolicyEpoch.objects.using(self.using).select_for_update().filter(id=1))
         rows = ProspectRow.objects.using(self.using)
@@ -64,7 +64,8 @@ class DjangoStandings:
                 )
             rows.exclude(group=None).update(group=None)
             ProspectState.objects.using(self.using).update_or_create(id=1, defaults={"rules": rules})
-        return list(rows.filter(group=None).order_by("dataset").values_list("dataset", flat=True)[:limit])
+        newest = Snapshot.objects.using(self.using).filter(dataset=OuterRef("dataset")).order_by("-version").values("rows")[:1]
+        return dict(rows.filter(group=None).order_by("dataset").values_list("dataset", Subquery(newest))[:limit])
 
     def judge(self, found: Sequence[Judged]) -> None:
         """Keep prospects; once all are known, count the groups."""
@@ -81,9 +82,11 @@ class DjangoStandings:
             sources.bulk_create(
                 ProspectSource(dataset_id=one.dataset.id, source=source) for one in part for source in sorted(one.sources)
             )
-            rows.bulk_update(
-                [ProspectRow(dataset_id=one.dataset.id, group_id=groups[_group_of(one)]) for one in part], ["group"], batch_size=AT_ONCE
-            )
+            with connections[self.using].cursor() as cursor:
+                cursor.executemany(
+                    "UPDATE catalog_prospect SET group_id = %s WHERE dataset_id = %s",
+                    [(groups[_group_of(one)], one.dataset.id) for one in part],
+                )
         if not rows.filter(group=None).exists():
             self._count()
 
@@ -99,14 +102,9 @@ class DjangoStandings:
         return found
 
     def _count(self) -> None:
-        counted = dict(ProspectRow.objects.using(self.using).values_list("group").annotate(Count("dataset")).order_by())
-        groups = ProspectGroup.objects.using(self.using)
-        moved = []
-        for group in groups:
-            if group.datasets != (count := counted.get(group.id, 0)):
-                group.datasets = count
-                moved.append(group)
-        groups.bulk_update(moved, ["datasets"], batch_size=AT_ONCE)
+        counted = "(SELECT COUNT(*) FROM catalog_prospect p WHERE p.group_id = catalog_prospectgroup.id)"
+        with connections[self.using].cursor() as cursor:
+            cursor.execute(f"UPDATE catalog_prospectgroup SET datasets = {counted} WHERE datasets <> {counted}")  # noqa: S608 - ours
 
     # ---- looking
 
@@ -132,7 +130,6 @@ class DjangoStandings:
             "rules": rules,
             "limit": limit,
             "offset": offset,
-            "upto": offset + limit,
         }
         wanted = ", ".join(f"'{kind.value}'" for kind in AvailabilityKind if kind in kinds)
         with connection.cursor() as cursor:
@@ -164,20 +161,33 @@ def _parts(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
 
 
 def statement(wanted: str, *, postgresql: bool) -> str:
-    """The one statement: what the office holds and waits for; who could answer; the groups and what each comes to for the office; the
-    page; the total, as the sizes of the groups with the office's own entries moved from where they would be to where they are."""
+    """The one statement: what the office holds and waits for; who could answer; the groups that come to what is wanted; the page; the
+    total, as the sizes of the groups with the office's own entries moved from where they would be to where they are.
+
+    Of the many entries of groups, in order, only as many are looked at as the page can need: of M others that are to be put in between
+    (`named`, `mine`), those that come before the page leave out at most M fewer of them."""
     by_bytes = ' COLLATE "C"' if postgresql else ""
+    plain = "" if postgresql else "+"  # SQLite: do not choose the index by this
+    held = (
+        f"g.using_office_id = %(office)s AND {plain}g.valid_until > %(now)s AND {plain}g.state IN ('{_ACTIVE}', '{_PREPARING}')"
+        f" AND ({plain}g.state = '{_PREPARING}' OR {plain}g.valid_from <= %(now)s)"
+    )
+    own = f"{held} AND g.dataset_id = d.id AND {plain}g.state = page.state"
     ids = (
-        "(SELECT json_agg(g.id ORDER BY g.granted_at DESC, g.id COLLATE \"C\" DESC) FROM sharing_grant g WHERE {held})"
+        f'(SELECT json_agg(g.id ORDER BY g.granted_at DESC, g.id COLLATE "C" DESC) FROM sharing_grant g WHERE {own})'  # noqa: S608
         if postgresql
-        else "(SELECT json_group_array(id) FROM (SELECT g.id FROM sharing_grant g WHERE {held} ORDER BY g.granted_at DESC, g.id DESC))"
-    ).format(held=f"g.using_office_id = %(office)s AND g.dataset_id = d.id AND {_HELD} AND g.state = page.state")
+        else f"(SELECT json_group_array(id) FROM (SELECT g.id FROM sharing_grant g WHERE {own} ORDER BY g.granted_at DESC, g.id DESC))"  # noqa: S608
+    )
+    kind = f"""CASE
+        WHEN g.kind IN ('{AvailabilityKind.NOT_SHARED}', '{AvailabilityKind.REFUSED}') THEN g.kind
+        WHEN NOT %(analyst)s OR COALESCE(a.persons, 0) < g.reviewers THEN '{AvailabilityKind.REFUSED}'
+        ELSE g.kind END"""
     return f"""
 WITH held AS MATERIALIZED (
     SELECT dataset_id, MIN(rank) AS rank, MAX(CASE rank WHEN 1 THEN until END) AS granted, MAX(CASE rank WHEN 2 THEN until END) AS preparing
     FROM (
-        SELECT g.dataset_id, CASE g.state WHEN '{GrantState.ACTIVE}' THEN 1 ELSE 2 END AS rank, g.valid_until AS until
-        FROM sharing_grant g WHERE g.using_office_id = %(office)s AND {_HELD}
+        SELECT g.dataset_id, CASE g.state WHEN '{_ACTIVE}' THEN 1 ELSE 2 END AS rank, g.valid_until AS until
+        FROM sharing_grant g WHERE {held}
         UNION ALL
         SELECT r.dataset_id, 3, NULL FROM sharing_request r
         WHERE r.applicant_office_id = %(office)s AND r.state = '{RequestState.UNDER_REVIEW}'
@@ -191,52 +201,48 @@ answering AS MATERIALIZED (
     WHERE p.ended_at IS NULL AND a.is_active AND a.username <> %(person)s
     GROUP BY p.office_id
 ),
-groups AS MATERIALIZED (
-    SELECT g.id, g.everybody, g.datasets, g.kind AS prospect, g.reviewers, COALESCE(a.persons, 0) AS answering,
-        CASE
-            WHEN g.kind IN ('{AvailabilityKind.NOT_SHARED}', '{AvailabilityKind.REFUSED}') THEN g.kind
-            WHEN NOT %(analyst)s OR COALESCE(a.persons, 0) < g.reviewers THEN '{AvailabilityKind.REFUSED}'
-            ELSE g.kind
-        END AS kind
-    FROM catalog_prospectgroup g LEFT JOIN answering a ON a.office_id = g.provider
+chosen AS MATERIALIZED (
+    SELECT g.id, g.datasets FROM catalog_prospectgroup g LEFT JOIN answering a ON a.office_id = g.provider
+    WHERE g.everybody AND {kind} IN ({wanted})
 ),
 mine AS MATERIALIZED (
-    SELECT h.dataset_id, p.group_id, g.everybody, g.kind AS without,
+    SELECT h.dataset_id, p.group_id, {kind} AS without,
         CASE h.rank WHEN 1 THEN '{AvailabilityKind.GRANTED}' WHEN 2 THEN '{AvailabilityKind.PREPARING}'
             ELSE '{AvailabilityKind.UNDER_REVIEW}' END AS kind,
-        CASE h.rank WHEN 1 THEN '{GrantState.ACTIVE}' WHEN 2 THEN '{GrantState.PREPARING}' END AS state,
+        CASE h.rank WHEN 1 THEN '{_ACTIVE}' WHEN 2 THEN '{_PREPARING}' END AS state,
         CASE h.rank WHEN 1 THEN h.granted WHEN 2 THEN h.preparing END AS until
-    FROM held h JOIN catalog_prospect p ON p.dataset_id = h.dataset_id JOIN groups g ON g.id = p.group_id
+    FROM held h JOIN catalog_prospect p ON p.dataset_id = h.dataset_id JOIN catalog_prospectgroup g ON g.id = p.group_id
+    LEFT JOIN answering a ON a.office_id = g.provider
     WHERE g.everybody OR EXISTS (
         SELECT 1 FROM catalog_prospectknown k WHERE k.office = %(office)s AND k.dataset_id = h.dataset_id)
 ),
-named AS MATERIALIZED (
-    SELECT p.dataset_id, p.group_id, g.kind
-    FROM catalog_prospectknown k JOIN catalog_prospect p ON p.dataset_id = k.dataset_id JOIN groups g ON g.id = p.group_id
-    WHERE k.office = %(office)s AND NOT g.everybody
+others AS MATERIALIZED (
+    SELECT m.dataset_id, m.group_id, m.kind, m.state, m.until FROM mine m WHERE m.kind IN ({wanted})
+    UNION ALL
+    SELECT p.dataset_id, p.group_id, NULL, NULL, NULL
+    FROM catalog_prospectknown k JOIN catalog_prospect p ON p.dataset_id = k.dataset_id
+    JOIN catalog_prospectgroup g ON g.id = p.group_id LEFT JOIN answering a ON a.office_id = g.provider
+    WHERE k.office = %(office)s AND NOT g.everybody AND {kind} IN ({wanted}) AND p.dataset_id NOT IN (SELECT dataset_id FROM held)
+),
+skipped AS MATERIALIZED (
+    SELECT CASE WHEN many > %(offset)s THEN 0 ELSE %(offset)s - many END AS entries, many FROM (SELECT COUNT(*) AS many FROM others) o
 ),
 page AS MATERIALIZED (
     SELECT * FROM (
-        SELECT m.dataset_id, m.group_id, m.kind, m.state, m.until FROM mine m WHERE m.kind IN ({wanted})
-        UNION ALL
-        SELECT n.dataset_id, n.group_id, NULL, NULL, NULL FROM named n
-        WHERE n.kind IN ({wanted}) AND n.dataset_id NOT IN (SELECT dataset_id FROM held)
+        SELECT * FROM others
         UNION ALL
         SELECT dataset_id, group_id, NULL, NULL, NULL FROM (
             SELECT p.dataset_id, p.group_id FROM catalog_prospect p
-            WHERE p.group_id IN (SELECT id FROM groups WHERE everybody AND kind IN ({wanted}))
-                AND p.dataset_id NOT IN (SELECT dataset_id FROM held)
-            ORDER BY p.dataset_id{by_bytes} LIMIT %(upto)s
-        ) everybodys
+            WHERE {plain}p.group_id IN (SELECT id FROM chosen) AND p.dataset_id NOT IN (SELECT dataset_id FROM held)
+            ORDER BY p.dataset_id{by_bytes} LIMIT %(limit)s + (SELECT many FROM skipped) OFFSET (SELECT entries FROM skipped)
+        ) of_groups
     ) every_kind
-    ORDER BY dataset_id{by_bytes} LIMIT %(limit)s OFFSET %(offset)s
+    ORDER BY dataset_id{by_bytes} LIMIT %(limit)s OFFSET %(offset)s - (SELECT entries FROM skipped)
 ),
 counted AS (
     SELECT
-        (SELECT COALESCE(SUM(datasets), 0) FROM groups WHERE everybody AND kind IN ({wanted}))
-        + (SELECT COUNT(*) FROM named WHERE kind IN ({wanted}))
-        + (SELECT COUNT(*) FROM mine WHERE kind IN ({wanted}))
-        - (SELECT COUNT(*) FROM mine WHERE without IN ({wanted})) AS total,
+        (SELECT COALESCE(SUM(datasets), 0) FROM chosen) + (SELECT many FROM skipped)
+        - (SELECT COUNT(*) FROM mine m JOIN chosen c ON c.id = m.group_id) AS total,
         EXISTS (SELECT 1 FROM catalog_prospect WHERE group_id IS NULL)
         OR NOT EXISTS (SELECT 1 FROM catalog_prospectstate WHERE id = 1 AND rules = %(rules)s) AS unjudged
 )
@@ -244,14 +250,15 @@ SELECT c.total, c.unjudged, d.id AS dataset, d.title_zh, d.title_en, d.provider_
     d.sharing_condition_zh AS condition_zh, d.sharing_condition_en AS condition_en,
     (SELECT COUNT(*) FROM catalog_item i WHERE i.dataset_id = d.id) AS items,
     (SELECT MAX(i.grade) FROM catalog_item i WHERE i.dataset_id = d.id) AS grade,
-    COALESCE(page.kind, g.kind) AS kind, g.prospect, g.reviewers, g.answering, page.until,
+    COALESCE(page.kind, {kind}) AS kind, g.kind AS prospect, g.reviewers, COALESCE(a.persons, 0) AS answering, page.until,
     CASE WHEN page.state IS NOT NULL THEN {ids} END AS grants,
     r.id AS request, r.answer_due,
     (SELECT e.kind FROM sharing_requestevent e WHERE e.request_id = r.id ORDER BY e.sequence DESC LIMIT 1) AS last_event
 FROM counted c
 LEFT JOIN page ON TRUE
 LEFT JOIN catalog_dataset d ON d.id = page.dataset_id
-LEFT JOIN groups g ON g.id = page.group_id
+LEFT JOIN catalog_prospectgroup g ON g.id = page.group_id
+LEFT JOIN answering a ON a.office_id = g.provider
 LEFT JOIN sharing_request r ON page.kind = '{AvailabilityKind.UNDER_REVIEW}' AND r.id = (
     SELECT w.id FROM sharing_request w
     WHERE w.applicant_office_id = %(office)s AND w.state = '{RequestState.UNDER_REVIEW}' AND w.dataset_id = page.dataset_id
@@ -259,10 +266,7 @@ LEFT JOIN sharing_request r ON page.kind = '{AvailabilityKind.UNDER_REVIEW}' AND
 ORDER BY d.id{by_bytes}"""  # noqa: S608 - made of names of ours alone; every value is a parameter
 
 
-_HELD = (
-    f"g.valid_until > %(now)s AND (g.state = '{GrantState.PREPARING}'"
-    f" OR (g.state = '{GrantState.ACTIVE}' AND g.valid_from <= %(now)s))"
-)
+_ACTIVE, _PREPARING = GrantState.ACTIVE.value, GrantState.PREPARING.value
 
 
 def _standing(row: Mapping[str, Any]) -> Standing:
