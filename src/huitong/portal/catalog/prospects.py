@@ -178,6 +178,8 @@ def statement(wanted: str, *, postgresql: bool) -> str:
         if postgresql
         else f"(SELECT json_group_array(id) FROM (SELECT g.id FROM sharing_grant g WHERE {own} ORDER BY g.granted_at DESC, g.id DESC))"  # noqa: S608
     )
+    # In the order of the index, each looked up: neither planner may gather all entries of the groups and sort them.
+    among = "(p.group_id IN (SELECT id FROM chosen)) IS TRUE" if postgresql else "+p.group_id IN (SELECT id FROM chosen)"
     kind = f"""CASE
         WHEN g.kind IN ('{AvailabilityKind.NOT_SHARED}', '{AvailabilityKind.REFUSED}') THEN g.kind
         WHEN NOT %(analyst)s OR COALESCE(a.persons, 0) < g.reviewers THEN '{AvailabilityKind.REFUSED}'
@@ -233,7 +235,7 @@ page AS MATERIALIZED (
         UNION ALL
         SELECT dataset_id, group_id, NULL, NULL, NULL FROM (
             SELECT p.dataset_id, p.group_id FROM catalog_prospect p
-            WHERE {plain}p.group_id IN (SELECT id FROM chosen) AND p.dataset_id NOT IN (SELECT dataset_id FROM held)
+            WHERE {among} AND p.dataset_id NOT IN (SELECT dataset_id FROM held) AND EXISTS (SELECT 1 FROM chosen)
             ORDER BY p.dataset_id{by_bytes} LIMIT %(limit)s + (SELECT many FROM skipped) OFFSET (SELECT entries FROM skipped)
         ) of_groups
     ) every_kind
