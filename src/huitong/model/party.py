@@ -69,6 +69,8 @@ class Role(StrEnum):
     OPERATOR = "operator"
     """Runs the instance; never sees rows."""
 
+    __hash__ = str.__hash__  # a role equals its text, and is looked up at every decision: Enum's own hash is slow and of the name
+
 
 @dataclass(frozen=True)
 class Office:
