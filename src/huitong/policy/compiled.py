@@ -27,6 +27,7 @@ PARTS_OF_A_PROCESS = 20_000
 _NO_ITEM: frozenset[str] = frozenset()
 _ANALYST = Role.ANALYST
 _NEVER = datetime.max.replace(tzinfo=UTC)
+_ALWAYS = datetime.min.replace(tzinfo=UTC)
 
 
 class OfficeGrants(Protocol):
@@ -55,16 +56,17 @@ class Carried:
         self.evidence = evidence_of(grant)
         self.decision = Decision(grants={grant.dataset: grant}, reasons=())
         self.others: _Several | None = None
-        """Set where several grants may carry the use; this one then never begins, and the look-up goes on to those."""
+        """Set where several grants may carry the use, or one that had not begun yet; this one has then always ended, and the look-up
+        goes on to those."""
 
 
 class _Several(Carried):
-    """Several grants of one office for one purpose over one dataset."""
+    """Several grants of one office for one purpose over one dataset, or one that had not begun when it was made ready."""
 
     __slots__ = ("every", "small")
 
     def __init__(self, every: Sequence[Carried]) -> None:
-        super().__init__(every[0].grant, _NO_ITEM, _NEVER, _NEVER)
+        super().__init__(every[0].grant, _NO_ITEM, _NEVER, _ALWAYS)
         self.others = self
         widths = sorted(((_width(one.grant, _NO_ITEM), one) for one in every), key=lambda pair: pair[0])
         self.every = [(one, _masked(one.grant), width[:MASKED], one.grant.terms.cuts_rows) for width, one in widths]
@@ -95,7 +97,7 @@ class _Several(Carried):
 class Rights:
     """Grants of offices over datasets, made ready for deciding."""
 
-    __slots__ = ("_datasets", "_grants", "_ready", "_same", "_scheme")
+    __slots__ = ("_datasets", "_grants", "_lock", "_ready", "_same", "_scheme", "_since")
 
     def __init__(self, *, scheme: GradingScheme | None = None) -> None:
         """None yet; `Rights.of` and `Decider.rights` make them. `scheme` is the grading scheme in force (None: the shipped one)."""
@@ -104,6 +106,8 @@ class Rights:
         self._grants: dict[tuple[str, str], tuple[Grant, ...]] = {}
         self._ready: dict[tuple[str, str, str], Carried] = {}
         self._same: dict[Any, Any] = {}
+        self._lock = threading.Lock()
+        self._since = _ALWAYS  # from here on each single grant that is ready has begun, so that this is not asked one by one
 
     @classmethod
     def of(
@@ -160,16 +164,16 @@ class Rights:
         """The grant that carries this use, if it is a plain yes: one grant, nothing to be noticed. Otherwise ask `decide`."""
         one = self._ready.get((actor.office, purpose, dataset))
         if one is None:
-            one = self._make_ready(actor, purpose, dataset)
+            one = self._make_ready(actor, purpose, dataset, at)
             if one is None:
                 return None
         if _ANALYST not in actor.roles:  # `fault_of_actor`, without its words
             return None
-        if one.begins <= at < one.ends and items <= one.items:
+        if at < one.ends and items <= one.items and at >= self._since:
             return one
         if one.others is not None:
             return one.others.widest(items, at)
-        return one if one.begins <= at < one.ends and _small(items) <= one.items else None
+        return one if at < one.ends and _small(items) <= one.items and at >= self._since else None
 
     def decide(self, *, actor: Actor, purpose: str, uses: Mapping[str, frozenset[str]], at: datetime) -> Decision:
         """What `policy.decide.decide` says with the grants of the actor's office and these datasets: same grants, same reasons,
@@ -195,7 +199,7 @@ class Rights:
             scheme=self._scheme,
         )
 
-    def _make_ready(self, actor: Actor, purpose: str, name: str) -> Carried | None:
+    def _make_ready(self, actor: Actor, purpose: str, name: str, at: datetime) -> Carried | None:
         """The first time that an office, purpose and dataset are asked together. Only what carries something is kept."""
         grants = self._grants.get((actor.office, name))
         if not grants or fault_of_purpose(purpose) is not None:
@@ -204,7 +208,12 @@ class Rights:
         every = [one for grant in grants if (one := self._candidate(grant, dataset, actor, purpose)) is not None]
         if not every:
             return None
-        ready = every[0] if len(every) == 1 else _Several(every)
+        ready = every[0]
+        if len(every) > 1 or at < ready.begins:
+            ready = _Several(every)
+        else:
+            with self._lock:
+                self._since = max(self._since, ready.begins)  # before it can be found
         self._ready[intern(actor.office), intern(purpose), intern(name)] = ready
         return ready
 
