@@ -20,8 +20,8 @@ from huitong.portal.api.app import api as description
 from huitong.portal.api.links import LINKS
 
 SEED = 20261122
-EXAMPLES = 200 if os.environ.get("HUITONG_SOAK") else 25
-"""Calls of each operation: the full count in `make soak`, a sample of it otherwise."""
+EXAMPLES = 1000 if os.environ.get("HUITONG_SOAK") else 200
+"""Calls of each operation; more in `make soak`."""
 CHUNKS = 12
 CHECKS = [
     schemathesis.checks.not_a_server_error,
