@@ -12,6 +12,7 @@ from ninja.operation import Operation
 from ninja.renderers import JSONRenderer
 
 from huitong.portal.api import idempotency, problems, tables
+from huitong.portal.api.forms import MEANINGS, PROBLEM
 from huitong.portal.api.links import add_links
 from huitong.portal.api.results import form_of
 from huitong.portal.api.routes import (
@@ -55,6 +56,8 @@ class Api(NinjaAPI):
         problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         components.update(problem.pop("$defs", {}))
         components["Problem"] = problem
+        for described in (one for path in schema["paths"].values() for one in path.values() if "requestBody" in one):
+            described["responses"].setdefault(413, {"description": MEANINGS[413], **PROBLEM})
         add_links(schema["paths"])
         return schema
 

@@ -77,19 +77,21 @@ class Sender:
         """Until told to stop. What is under way then is left: its claim runs out."""
         kept_house: datetime | None = None
         started = 0
-        while not stop.wait(0.02 if started else self.rules.look_seconds):
-            started = 0
-            try:
-                now = self.clock()
-                if kept_house is None or (now - kept_house).total_seconds() >= HOUSEKEEPING_SECONDS:
-                    kept_house = now
-                    self.daily(now)
-                started = sum(self._start(lane) for lane in (WELL, AILING, MAIL))
-            except Exception as error:
-                LOG.warning("notices could not be looked through: %s", type(error).__name__)
-            finally:
-                if not started or stop.is_set():
+        try:
+            while not stop.wait(0.02 if started else self.rules.look_seconds):
+                started = 0
+                try:
+                    now = self.clock()
+                    if kept_house is None or (now - kept_house).total_seconds() >= HOUSEKEEPING_SECONDS:
+                        kept_house = now
+                        self.daily(now)
+                    started = sum(self._start(lane) for lane in (WELL, AILING, MAIL))
+                except Exception as error:
+                    LOG.warning("notices could not be looked through: %s", type(error).__name__)
+                if not started:
                     self._close()
+        finally:
+            self._close()
 
     def send_due(self) -> int:
         """Send, one after the other and in this thread, everything that is due now; how many attempts."""
