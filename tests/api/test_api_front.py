@@ -11,6 +11,8 @@ import pytest
 from huitong.portal.api.front import Front, is_upload
 from huitong.portal.api.limits import LIMITS
 
+pytestmark = pytest.mark.slow  # for its place in the fast ring it takes too long
+
 QUICK = replace(LIMITS, body_seconds=1, upload_pause_seconds=1, threads=1, upload_threads=1, bodies_at_once=2)
 SILENCE = b"..."
 """Stands for a client that sends nothing more."""

@@ -24,6 +24,8 @@ from huitong.cli.root import run
 from huitong.model import catalog, party, quality
 from huitong.model.codes import resident_id_check_character
 
+pytestmark = pytest.mark.slow  # for its place in the fast ring it takes too long
+
 __all__ = ["divisions", "instance", "seed_lake"]
 Run = Callable[..., tuple[int, str, str]]
 SHELTER = "civil.shelter"

@@ -18,6 +18,8 @@ from huitong.engines import probes, sandbox
 from huitong.engines.broker import BrokerSettings, start
 from huitong.errors import Unavailable
 
+pytestmark = pytest.mark.slow  # for its place in the fast ring it takes too long
+
 SOURCE = str(Path(huitong.__file__).parent.parent)
 
 

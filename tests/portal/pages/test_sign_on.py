@@ -20,6 +20,8 @@ from huitong.portal.accounts.models import Account, Post
 from huitong.portal.accounts.sign_on import checked
 from huitong.settings import Settings
 
+pytestmark = pytest.mark.slow  # for its place in the fast ring it takes too long
+
 OPERATOR = instance_operator("root")
 BACK = "/sign-in/service/return"
 

@@ -27,6 +27,8 @@ from huitong.sharing.ports import Side
 from huitong.sharing.succession import SuccessionActions
 from huitong.testing import MemoryClock, MemoryEntryLog, MemorySideTables, MemoryStores
 
+pytestmark = pytest.mark.slow  # for its place in the fast ring it takes too long
+
 NOON = datetime(2026, 11, 2, 4, 0, tzinfo=UTC)
 PROVINCE, CITY, COUNTY = "520000000000", "520100000000", "520102000000"
 OWNER, FRIEND, STRANGER = "gz-police", "gz-justice", "gz-education"

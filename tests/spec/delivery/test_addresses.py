@@ -13,6 +13,8 @@ from tests.spec.governed.governed_world import PERSON
 from huitong.errors import HuitongError
 from huitong.model.catalog import Grade
 
+pytestmark = pytest.mark.slow  # for its place in the fast ring it takes too long
+
 GRANT = "G-civil.person"
 
 

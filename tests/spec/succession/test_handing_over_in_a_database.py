@@ -18,6 +18,8 @@ from huitong.sharing.actions import SharingActions
 from huitong.sharing.succession import SuccessionActions
 from huitong.testing import MemoryClock, MemorySideTables
 
+pytestmark = pytest.mark.slow  # for its place in the fast ring it takes too long
+
 OPERATOR = Actor("root", "Root", f"root@{MEDICAL.id}", MEDICAL.id, PROVINCE, frozenset({Role.OPERATOR}))
 HEALTH = Office("gz-health", BilingualText(zh="贵州省卫生健康委", en="Health"), PROVINCE, DivisionLevel.PROVINCE, credit_code(9))
 

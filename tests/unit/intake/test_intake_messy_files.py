@@ -12,6 +12,8 @@ from huitong.errors import Reason
 from huitong.intake.reading import Overrides, inspect, open_source
 from huitong.words import render, sentences
 
+pytestmark = pytest.mark.slow  # for its place in the fast ring it takes too long
+
 FOLDER = Path(__file__).parents[2] / "fixtures" / "intake"
 _spec = importlib.util.spec_from_file_location("make_files", FOLDER / "make_files.py")
 assert _spec and _spec.loader
