@@ -1,14 +1,19 @@
-"""Writes the generated pages of docs/reference: settings, errors, commands. `make docs` runs it; a test compares."""
+"""Writes the generated pages of docs/reference: settings, errors, commands, SQL. `make docs` runs it; a test compares."""
 
 import ast
+import re
 import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 
 import click
+from sqlglot import exp
 
 from huitong.cli.language import speak
 from huitong.cli.root import root as huitong_command
+from huitong.gateway.allowed import AGGREGATES, CAST_TYPES, CONSTRUCTS, FUNCTIONS, FUNCTIONS_INSTEAD, OPERATORS, RANKINGS, UNITS, Shape
+from huitong.gateway.parse import read_caps
 from huitong.settings import Settings
 from huitong.words import sentences
 
@@ -66,7 +71,85 @@ def commands_page() -> str:
     return HEADER + "\n".join(parts)
 
 
-PAGES = {"settings.md": settings_page, "errors.md": errors_page, "commands.md": commands_page}
+def call_of(kind: type[exp.Expr], shape: Shape) -> str:
+    """How a function of the allow-list is written, with letters for what it takes."""
+    if kind is exp.Extract:
+        return "extract(YEAR FROM a)"
+    arguments: dict[str, object] = {name: True for name, words in shape.words.items() if words == {True} and kind is not exp.Count}
+    for place, name in enumerate(name for name in kind.arg_types if name in shape.children):
+        value: object = exp.column("abcd"[place])
+        if name == "expressions":
+            value = [exp.column(letter) for letter in ("bc" if place else "ab")]
+        elif name == "unit":
+            value = exp.var("DAY")
+        elif name in ("decimals", "start", "length", "offset"):
+            value = exp.Literal.number(2)
+        elif name == "format":
+            value = exp.Literal.string("%Y-%m")
+        arguments[name] = value
+    written = kind(**arguments).sql(dialect="duckdb", normalize_functions="lower")
+    return written + " OVER (ORDER BY d)" if kind in RANKINGS else written
+
+
+OPERATORS_WRITTEN: Mapping[type[exp.Expr], str] = {
+    exp.NullSafeEQ: "a IS NOT DISTINCT FROM b", exp.NullSafeNEQ: "a IS DISTINCT FROM b", exp.Is: "a IS NULL, a IS NOT TRUE",
+    exp.In: "a IN (1, 2), a IN (SELECT ...)", exp.Between: "a BETWEEN 1 AND 2", exp.Exists: "EXISTS (SELECT ...)", exp.Neg: "-a",
+    exp.Case: "CASE WHEN a THEN b ELSE c END, CASE a WHEN 1 THEN b END", exp.Cast: "CAST(a AS DATE), a::DATE",
+    exp.TryCast: "TRY_CAST(a AS DATE)", exp.Not: "NOT a", exp.Like: "a LIKE 'x%', a NOT LIKE 'x%'", exp.ILike: "a ILIKE 'x%'",
+    exp.DPipe: "a || b",
+}  # fmt: skip
+"""Operators that are not written between two values."""
+
+
+def sql_page() -> str:
+    """What a statement may consist of, and what to write instead of what is refused, from the gateway's own list."""
+    caps = read_caps()
+    operators = [
+        OPERATORS_WRITTEN.get(kind) or kind(this=exp.column("a"), expression=exp.column("b")).sql(dialect="duckdb")
+        for kind in OPERATORS
+        if kind not in (exp.If, exp.Escape)
+    ]
+    types = sorted({kind.value for kind in CAST_TYPES} - {"VARCHAR", "TIMESTAMPNTZ"})
+    refused = {(shown, instead) for shown, instead in CONSTRUCTS.values()}
+    refused |= {(f"{name}(...)", instead) for name, instead in FUNCTIONS_INSTEAD.items()}
+
+    def listed(title: str, written: Iterable[str]) -> list[str]:
+        return [f"## {title}\n", *(f"- `{one}`" for one in dict.fromkeys(written)), ""]
+
+    def calls(kinds: Mapping[type[exp.Expr], Shape]) -> list[str]:
+        return sorted(call_of(kind, shape) for kind, shape in kinds.items() if kind is not exp.DateTrunc)
+
+    lines = [
+        "# The SQL of queries\n",
+        "One `SELECT` in the manner of DuckDB: CTEs, joins with a condition, `WHERE`, `GROUP BY`, `HAVING`, windows with an order,",
+        "`DISTINCT`, `UNION`, `INTERSECT`, `EXCEPT`, `ORDER BY`, `LIMIT`, `OFFSET`, queries inside. Datasets are named by their id",
+        "(`civil.household`), items as in the catalogue. What is not on this page is refused, with a sentence that says what to write instead where there is",
+        "something. A grant may ask for less: totals only (`aggregate-only`), no windows that carry values (a quota in rows).\n",
+        f"At most {caps.characters:,} characters, {caps.nodes:,} parts, {caps.depth} levels, {caps.datasets} mentions of datasets,",
+        f"{caps.columns:,} columns; a text of at most {caps.text_literal_characters:,} characters. `a` to `d` stand for any value.\n",
+        *listed("Operators", operators),
+        *listed("Totals", calls(AGGREGATES)),
+        "Each with `DISTINCT`, `FILTER (WHERE ...)` or `OVER (... ORDER BY ...)` where that has a meaning; `count(*)` counts rows.\n",
+        *listed("Windows", calls(RANKINGS)),
+        "`PARTITION BY` and frames of `ROWS` or `RANGE`; the order is needed, or the answer would follow how rows are stored.\n",
+        *listed("Functions", calls(FUNCTIONS)),
+        f"Units: {', '.join(f'`{unit.lower()}`' for unit in sorted(UNITS))}. Types of casts: {', '.join(f'`{kind}`' for kind in types)}.\n",
+        "## Refused, and what to write instead\n",
+        "| refused | instead |", "|---|---|",
+        *(f"| `{_cell(shown)}` | {f'`{_cell(instead)}`' if instead else ''} |" for shown, instead in sorted(refused, key=_by_letters)),
+    ]  # fmt: skip
+    return HEADER + "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _by_letters(pair: tuple[str, str]) -> tuple[str, tuple[str, str]]:
+    return re.sub("[^a-z]", "", pair[0].lower()), pair
+
+
+PAGES = {"settings.md": settings_page, "errors.md": errors_page, "commands.md": commands_page, "sql.md": sql_page}
 
 
 def main() -> int:
