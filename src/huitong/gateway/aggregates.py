@@ -5,20 +5,21 @@ what to write instead: what is not listed here has not been shown to be safe. An
 that row, which the person may not see: WHERE compares items with values of a form that cannot fail, and is tried besides.
 
 The rewriter then adds, where the person cannot reach it, the entity of each row. A group of fewer than k distinct entities is absent,
-also the one group of a statement without GROUP BY, and a total to which fewer than k entities contribute has no value: HAVING, ORDER BY
-and LIMIT see only what is shown.
+also the one group of a statement without GROUP BY, and a total to which fewer than k entities contribute has no value. HAVING, ORDER BY
+and LIMIT of the person are taken out: they are done on the numbers as they are told (`huitong.gateway.telling`).
 
-Against two statements whose groups differ by a few entities this does not protect; rounding, noise and a record of answered groups are
-another matter."""
+min and max stay refused: each is the value of one entity, which rounding does not hide."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 
 from sqlglot import exp
 
 from huitong.errors import Reason, Refused
 from huitong.gateway.plan import DatasetPlan
 from huitong.gateway.resolve import Resolution, TableUse
+from huitong.gateway.telling import Having, Number, OrderKey, Telling, Total, TotalKind
 from huitong.model.catalog import Item
 from huitong.model.policy import Grant, Mode
 from huitong.sharing.wishes import entity_items
@@ -68,7 +69,7 @@ def _faults_of_select(tree: exp.Select, use: TableUse, about: Mapping[str, str |
     if where is not None and not _is_condition(where.this, lambda node: _is_of_item(node, use)):
         faults.append(Reason("totals-where", about))
     having = tree.args.get("having")
-    if having is not None and not _is_condition(having.this, lambda node: _bare(node) in outputs):
+    if having is not None and not _is_having(having.this, outputs, use):
         faults.append(Reason("totals-having", about))
     order = tree.args.get("order")
     if order is not None and not all(isinstance(ordered.this, exp.Literal) for ordered in order.expressions):
@@ -184,22 +185,179 @@ def entity_columns(part: DatasetPlan) -> list[tuple[str, Item]]:
     return [(name, item) for name, item in found if item is not None]
 
 
-def keep_small_groups_out(tree: exp.Query, use: TableUse, part: DatasetPlan) -> None:
-    """Change a statement without `faults_of_totals`, in place."""
+def keep_small_groups_out(tree: exp.Query, use: TableUse, part: DatasetPlan) -> Telling:
+    """Change a statement without `faults_of_totals`, in place: the engine gives every group of at least k entities, and a mark for each
+    total after what SELECT shows. Returns what is done with them afterwards."""
     k = part.grant.terms.k
     if k is None or not isinstance(tree, exp.Select) or not _is_one_select(tree, use):
         raise Refused.because("rewrite-failed")
+    shown = [_bare(projection.unalias()) for projection in tree.expressions]
+    having, order = tree.args.get("having"), tree.args.get("order")
+    marks: dict[str, exp.Expr] = {}
+    telling = Telling(
+        dataset=part.dataset,
+        outputs=tuple(_total_of(node, len(shown), use, part, marks) for node in shown),
+        having=None if having is None else _having(having.this, [node.copy() for node in shown]),
+        order=tuple(_order_key(ordered, len(shown)) for ordered in order.expressions) if order is not None else (),
+        limit=_whole(tree.args.get("limit")),
+        offset=_whole(tree.args.get("offset")) or 0,
+    )
+    for clause in ("order", "limit", "offset"):
+        tree.set(clause, None)
     for projection in tree.expressions:
         _hide_small_totals(projection, use, part, k)
+    for number, mark in enumerate(marks.values(), start=1):
+        tree.append("expressions", exp.Alias(this=mark, alias=exp.Identifier(this=f"mark {number}", quoted=True)))
     where = tree.args.get("where")
     if where is not None:
         where.set("this", exp.Try(this=where.this))
-    having = tree.args.get("having")
-    large: exp.Expr = _at_least(_entities(use, part, None), k)
-    if having is not None:
-        _hide_small_totals(having, use, part, k)
-        large = exp.And(this=large, expression=exp.Paren(this=having.this))
-    tree.set("having", exp.Having(this=large))
+    tree.set("having", exp.Having(this=_at_least(_entities(use, part, None), k)))
+    return telling
+
+
+def _total_of(node: exp.Expr, outputs: int, use: TableUse, part: DatasetPlan, marks: dict[str, exp.Expr]) -> Total | None:
+    """The total that an output is, with its mark, which is made if there is none like it yet; None for an item of GROUP BY."""
+    if not isinstance(node, exp.Count | exp.Sum | exp.Avg):
+        return None
+    distinct = isinstance(node.this, exp.Distinct)
+    inner = node.this.expressions[0] if distinct else node.this
+    item = None if isinstance(inner, exp.Star) else inner
+    kind = TotalKind.DISTINCT if distinct else _KINDS[type(node)]
+    values = kind is not TotalKind.COUNT
+    name = "" if item is None else item.name
+    label = f"{values} {name}"
+    marks.setdefault(label, _mark(use, part, item, values=values))
+    return Total(kind, name if values else "", outputs + list(marks).index(label))
+
+
+_KINDS: Mapping[type[exp.Expr], TotalKind] = {exp.Count: TotalKind.COUNT, exp.Sum: TotalKind.SUM, exp.Avg: TotalKind.MEAN}
+
+
+def _mark(use: TableUse, part: DatasetPlan, item: exp.Expr | None, *, values: bool) -> exp.Expr:
+    """The sum of a hash of the entity, and where `values` of the item too, of each row of the group that has the item. The hash has no
+    key, for none may stand in SQL: the gate keys what it makes of the sum."""
+    hashed: list[exp.Expr] = list(_entity_nodes(use, part))
+    if item is not None and values:
+        hashed.append(item.copy())
+    mark: exp.Expr = exp.Anonymous(this="hash", expressions=hashed)
+    if item is not None:
+        known = exp.Not(this=exp.Is(this=item.copy(), expression=exp.Null()))
+        mark = exp.Case(ifs=[exp.If(this=known, true=mark)])
+    return exp.Sum(this=mark)
+
+
+def _order_key(ordered: exp.Expr, outputs: int) -> OrderKey:
+    place = _whole_number(ordered.this)
+    if not 1 <= place <= outputs:
+        raise Refused.because("rewrite-failed")
+    return OrderKey(place - 1, descending=bool(ordered.args.get("desc")), nulls_first=bool(ordered.args.get("nulls_first")))
+
+
+def _whole(clause: exp.Expr | None) -> int | None:
+    return None if clause is None else _whole_number(clause.expression)
+
+
+def _whole_number(node: exp.Expr) -> int:
+    if not isinstance(node, exp.Literal) or node.is_string or not node.this.isdigit():
+        raise Refused.because("rewrite-failed")
+    return int(node.this)
+
+
+# --- HAVING, on numbers as they are told ---------------------------------------------------------------------------------
+
+_ORDERS: Mapping[type[exp.Expr], Callable[[Decimal, Decimal], bool]] = {
+    exp.EQ: lambda a, b: a == b,
+    exp.NEQ: lambda a, b: a != b,
+    exp.GT: lambda a, b: a > b,
+    exp.GTE: lambda a, b: a >= b,
+    exp.LT: lambda a, b: a < b,
+    exp.LTE: lambda a, b: a <= b,
+}
+
+
+def _is_having(node: exp.Expr, outputs: Sequence[exp.Expr], use: TableUse) -> bool:
+    """Comparisons of totals that SELECT shows with numbers, joined by AND, OR and NOT."""
+    totals = [output for output in outputs if _is_total(output, use)]
+
+    def is_number(one: exp.Expr | None) -> bool:
+        bare = one.this if isinstance(one, exp.Neg) else one
+        return isinstance(bare, exp.Literal) and not bare.is_string and _SAFE_NUMBER.fullmatch(bare.this) is not None
+
+    def is_side(one: exp.Expr) -> bool:
+        return _bare(one) in totals
+
+    if isinstance(node, _LOGICAL):
+        return all(_is_having(part, outputs, use) for part in _parts(node))
+    if type(node) in _ORDERS:
+        return (is_side(node.this) and is_number(node.expression)) or (is_number(node.this) and is_side(node.expression))
+    if isinstance(node, exp.Between):
+        return is_side(node.this) and is_number(node.args["low"]) and is_number(node.args["high"]) and not node.args.get("symmetric")
+    if isinstance(node, exp.In):
+        plain = not any(node.args.get(other) for other in ("query", "unnest", "field"))
+        return plain and is_side(node.this) and bool(node.expressions) and all(is_number(one) for one in node.expressions)
+    if isinstance(node, exp.Is):
+        return is_side(node.this) and isinstance(node.expression, exp.Null)
+    return isinstance(node, exp.Boolean)
+
+
+def _having(node: exp.Expr, outputs: Sequence[exp.Expr]) -> Having:
+    """The condition in Python, with the three truth values of SQL."""
+    if isinstance(node, exp.Paren):
+        return _having(node.this, outputs)
+    if isinstance(node, exp.Not):
+        inner = _having(node.this, outputs)
+        return lambda row: None if (found := inner(row)) is None else not found
+    if isinstance(node, exp.And | exp.Or):
+        left, right, wins = _having(node.this, outputs), _having(node.expression, outputs), isinstance(node, exp.Or)
+        return lambda row: _joined(left(row), right(row), wins=wins)
+    if isinstance(node, exp.Boolean):
+        fixed = bool(node.this)
+        return lambda _row: fixed
+    if isinstance(node, exp.Is):
+        side = _side(node.this, outputs)
+        return lambda row: side(row) is None
+    if isinstance(node, exp.Between):
+        subject, low, high = (_side(one, outputs) for one in (node.this, node.args["low"], node.args["high"]))
+        at_least, at_most = _compared(exp.GTE, subject, low), _compared(exp.LTE, subject, high)
+        return lambda row: _joined(at_least(row), at_most(row), wins=False)
+    if isinstance(node, exp.In):
+        subject, listed = _side(node.this, outputs), {_side(one, outputs)([]) for one in node.expressions}
+        return lambda row: None if (value := subject(row)) is None else value in listed
+    if type(node) in _ORDERS:
+        return _compared(type(node), _side(node.this, outputs), _side(node.expression, outputs))
+    raise Refused.because("rewrite-failed")
+
+
+_Side = Callable[[Sequence[Number]], Number]
+
+
+def _side(node: exp.Expr, outputs: Sequence[exp.Expr]) -> _Side:
+    """A total that is shown, or a number."""
+    bare = _bare(node)
+    if bare in outputs:
+        place = outputs.index(bare)
+        return lambda row: row[place]
+    negative = isinstance(bare, exp.Neg)
+    number = Decimal((bare.this if negative else bare).this)
+    fixed = -number if negative else number
+    return lambda _row: fixed
+
+
+def _compared(how: type[exp.Expr], left: _Side, right: _Side) -> Having:
+    holds = _ORDERS[how]
+
+    def compare(row: Sequence[Number]) -> bool | None:
+        one, other = left(row), right(row)
+        return None if one is None or other is None else holds(one, other)
+
+    return compare
+
+
+def _joined(left: bool | None, right: bool | None, *, wins: bool) -> bool | None:
+    """OR where True wins, AND where False does."""
+    if left is wins or right is wins:
+        return wins
+    return None if left is None or right is None else not wins
 
 
 def _hide_small_totals(root: exp.Expr, use: TableUse, part: DatasetPlan, k: int) -> None:
@@ -221,10 +379,7 @@ def _at_least(count: exp.Expr, k: int) -> exp.Expr:
 
 def _entities(use: TableUse, part: DatasetPlan, item: exp.Expr | None) -> exp.Expr:
     """How many entities a group has, or contribute to a total of the item. A row whose entity is not known counts as none."""
-    columns: list[exp.Expr] = [
-        exp.Column(this=exp.Identifier(this=name, quoted=True), table=exp.Identifier(this=use.alias, quoted=True))
-        for name, _ in entity_columns(part)
-    ]
+    columns = _entity_nodes(use, part)
     known = [column.copy() for column in columns] if len(columns) > 1 else []
     if item is not None:
         known.append(item.copy())
@@ -233,3 +388,11 @@ def _entities(use: TableUse, part: DatasetPlan, item: exp.Expr | None) -> exp.Ex
         every = exp.and_(*(exp.Not(this=exp.Is(this=one, expression=exp.Null())) for one in known), copy=False)
         entity = exp.Case(ifs=[exp.If(this=every, true=entity)])
     return exp.Count(this=exp.Distinct(expressions=[entity]))
+
+
+def _entity_nodes(use: TableUse, part: DatasetPlan) -> list[exp.Expr]:
+    alias = use.alias
+    return [
+        exp.Column(this=exp.Identifier(this=name, quoted=True), table=exp.Identifier(this=alias, quoted=True))
+        for name, _ in entity_columns(part)
+    ]

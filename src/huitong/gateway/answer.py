@@ -28,6 +28,7 @@ from huitong.gateway.plan import DatasetPlan, Plan, PlanCache
 from huitong.gateway.resolve import Resolution, named_datasets, resolve
 from huitong.gateway.reveal import Still, officer_as_user, sealed, statement_of, with_identifiers
 from huitong.gateway.rewrite import rewrite
+from huitong.gateway.telling import Rounding, shipped_rounding, told
 from huitong.gateway.verify import SecondParser, verify
 from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.ledger import EntryKind, Promise
@@ -320,9 +321,11 @@ class Gateway:
         sandbox_level: Callable[[Dataset, int], int] = lambda _dataset, _rows: 0,
         subjects: SubjectFiles | None = None,
         quotas: Quotas | None = None,
+        rounding: Rounding | None = None,
     ) -> None:
         """`limits.maximum_rows` is what a person may receive; the engine is asked for one row more, to know whether rows are
-        left. `statement_key` salts the hash of a statement in the ledger. `time_zone` is where the day of a snapshot is read.
+        left. `statement_key` salts the hash of a statement in the ledger and, by a key of its own, the noise of totals, which are rounded
+        as `rounding` says (None: as shipped). `time_zone` is where the day of a snapshot is read.
         `leases` keeps the files of a query while it runs; None: nobody removes any. `scheme` is the grading scheme in force;
         `sandbox_level` says what the storage rule of a dataset of so many rows asks of the engine. Without `subjects` or `quotas`
         grants that need them are refused."""
@@ -338,6 +341,8 @@ class Gateway:
         self._clock = clock
         self._limits = limits
         self._statement_key = hmac.digest(statement_key, b"huitong/statement/1", hashlib.sha256)
+        self._noise_key = hmac.digest(statement_key, b"huitong/noise-of-totals/1", hashlib.sha256)
+        self._rounding = rounding or shipped_rounding()
         self._time_zone = time_zone
         self._leases = leases
         self._decider = Decider(grants, scheme=scheme)
@@ -356,13 +361,27 @@ class Gateway:
         query = new_query_number()
         with self._in_flight.one_of(actor.office, query), self._use(query, request, actor) as use:
             maximum = use.maximum_rows
-            table = self._engine.run(use.plan.governed(query, replace(self._limits, maximum_rows=maximum + 1)))
+            table = self._totals(use) if use.plan.telling else self._engine.run(self._governed(use, maximum))
             passed = gate(table, maximum_rows=maximum, ordered=use.plan.ordered, cut=use.short)
             digest = result_hash(passed.table)
             self._refuse_if_ended(use.plan, actor)
             self.settle(use, rows=passed.table.num_rows, result_hash=digest)
             receipt = self._receipt(query, use.entries)
         return Answer(query=query, table=passed.table, receipt=receipt, notices=use.plan.notices + passed.notices)
+
+    def _governed(self, use: _Use, maximum_rows: int) -> GovernedQuery:
+        """One row more than may leave, to know whether rows are left."""
+        return use.plan.governed(use.query, replace(self._limits, maximum_rows=maximum_rows + 1))
+
+    def _totals(self, use: _Use) -> pa.Table:
+        """The groups as they are told. All are needed for that, whatever a quota leaves: where there are too many it is a refusal."""
+        maximum = self._limits.maximum_rows
+        groups = self._engine.run(self._governed(use, maximum))
+        if groups.num_rows > maximum:
+            part = use.plan.datasets[0]
+            raise Refused.because("totals-too-many-groups", grant=part.grant.id, dataset=part.dataset, rows=maximum)
+        assert use.plan.telling is not None
+        return told(groups, use.plan.telling, rounding=self._rounding, key=self._noise_key)
 
     def reveal(self, asked: Revelation, *, actor: Actor, still: Still) -> Answer:
         """Tell the identifiers behind tokens that a grant shows: the same use as `answer`, with the same steps and entries, under that
@@ -743,7 +762,7 @@ class Gateway:
             caps=self._caps,
         )
         verify(plan, self._second_parser)
-        return replace(plan, notices=plan.notices + considered.decision.notices + _notices_of_totals(plan))
+        return replace(plan, notices=plan.notices + considered.decision.notices + _notices_of_totals(plan, self._rounding))
 
     # --- the record ---------------------------------------------------------------------------------------------------
 
@@ -819,13 +838,15 @@ def _against_single_rows(decision: Decision) -> tuple[Reason, ...]:
     return tuple(Reason("rows-alone", {"grant": one.id, "dataset": one.dataset, "mode": one.terms.mode.value}) for one in others)
 
 
-def _notices_of_totals(plan: Plan) -> tuple[Reason, ...]:
-    """That small groups are absent: said of every answer of totals, so that it tells nothing of this one."""
-    return tuple(
-        Reason("small-groups-absent", {"grant": part.grant.id, "k": part.grant.terms.k})
-        for part in plan.datasets
-        if part.grant.terms.k is not None
-    )
+def _notices_of_totals(plan: Plan, rounding: Rounding) -> tuple[Reason, ...]:
+    """That small groups are absent and numbers rounded: said of every answer of totals, so that it tells nothing of this one."""
+    notices: list[Reason] = []
+    for part in plan.datasets:
+        if part.grant.terms.k is not None:
+            about = {"grant": part.grant.id}
+            notices.append(Reason("small-groups-absent", {**about, "k": part.grant.terms.k}))
+            notices.append(Reason("totals-rounded", {**about, "base": rounding.count_base, "digits": rounding.value_digits}))
+    return tuple(notices)
 
 
 def mask_of(grant: Grant, item: str) -> Mask | None:

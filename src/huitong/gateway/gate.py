@@ -30,7 +30,7 @@ def gate(table: pa.Table, *, maximum_rows: int, ordered: bool, cut: Reason | Non
         table = table.slice(0, maximum_rows)
         notices.append(cut or Reason("rows-cut", {"rows": maximum_rows}))
     table = _plain_integers(table)
-    return Passed(_copied(table) if ordered else _by_value(table), tuple(notices))
+    return Passed(_copied(table) if ordered else by_value(table), tuple(notices))
 
 
 def gate_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -46,7 +46,7 @@ def _known(kind: pa.DataType) -> pa.DataType:
     return pa.string() if pa.types.is_string_view(kind) or pa.types.is_large_string(kind) else kind
 
 
-def _by_value(table: pa.Table) -> pa.Table:
+def by_value(table: pa.Table) -> pa.Table:
     """The rows by their values, column by column from the left; types that have no order are left out."""
     keys = {str(position): column for position, column in enumerate(table.columns) if _sortable(column.type)}
     if not keys or table.num_rows < 2:

@@ -9,6 +9,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from huitong.errors import Reason
+from huitong.gateway.telling import Telling
 from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.policy import Grant
 from huitong.model.query import EngineLimits, GovernedQuery, GovernedTable
@@ -43,6 +44,8 @@ class Plan:
     notices: tuple[Reason, ...] = field(default_factory=tuple)
     ordered: bool = False
     """Whether the statement says in which order its rows come."""
+    telling: Telling | None = None
+    """Of a statement under a grant of totals: how they are told. Its rows are groups, with marks that must not leave."""
 
     @property
     def fingerprint(self) -> str:

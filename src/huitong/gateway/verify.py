@@ -47,7 +47,7 @@ ENGINE_FUNCTIONS = frozenset(
         *("to_years", "to_quarters", "to_months", "to_weeks", "to_days", "to_hours", "to_minutes", "to_seconds"),
         "timezone",
         *("row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "lag", "lead", "first_value", "last_value"),
-        *("unnest", "string_split", "row"),
+        *("unnest", "string_split", "row", "hash"),
     ]
 )
 """Every function that governed SQL can hold, in the engine's words; anything else was not written by the rewriter."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.security.sql_attacks.test_errors_tell_nothing_of_hidden_rows import FAILING
 from tests.security.sql_attacks.test_splicing_fuzz import STATEMENTS, _pieces, _splice
-from tests.spec.governed.governed_world import CLEAR, NANMING, PERSON, PSEUDONYM, YEAR, World, canaries_in, make_grant
+from tests.spec.governed.governed_world import AS_THEY_ARE, CLEAR, NANMING, PERSON, PSEUDONYM, YEAR, World, canaries_in, make_grant
 
 from huitong.errors import Refused
 from huitong.model.policy import Mode
@@ -60,6 +60,7 @@ def world(tmp_path: Path) -> World:
     world.grants = [make_grant("civil.person", ITEMS, mode=Mode.AGGREGATE_ONLY, k=K)]
     files = world.files("gz-rural:poverty-relief", "civil.person", "pid", 1)
     world.files = lambda group, dataset, item, version: files  # type: ignore[method-assign]
+    world.rounding = AS_THEY_ARE
     world.gateway = world.make_gateway()
     return world
 
@@ -140,3 +141,81 @@ def test_no_key_and_no_having_brings_a_small_group_out(world: World, key: str, h
         assert all(row[-1] >= K for row in rows)
         assert "CANARY" not in repr(rows)
         assert str(ALONE) not in repr(rows)
+
+
+# --- against rounding and noise ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def rounded(world: World) -> World:
+    """Many people, and numbers as they are told in production."""
+    nothing = {item.name: None for item in PERSON.items}
+    rows = [
+        {**nothing, "pid": f"p{n}", "name": f"n{n}", "gender": "男", "division": NANMING, "salary": 1000 + n * n, "weight": n / 7}
+        for n in range(MANY)
+    ]
+    world.load(PERSON, rows)
+    world.rounding = None
+    world.gateway = world.make_gateway()
+    return world
+
+
+MANY = 137
+
+
+def test_asking_in_a_hundred_ways_gives_nothing_to_average(rounded: World) -> None:
+    """Conditions that hold for everybody, items that everybody has, other names, other groupings: one and the same number."""
+    always = ["salary >= 0", "salary > -1 OR gender = 'x'", "NOT salary IS NULL", "gender <> 'y' AND true", "length(name) > 0"]
+    counted = ["count(*)", "count(salary)", "count(weight)", "count(name)", "count(division)"]
+    found = set()
+    for number, condition in enumerate(always):
+        for counter in counted:
+            for end in ("", " GROUP BY gender", " GROUP BY division, gender", " HAVING count(*) > 3"):
+                shown = f"{counter} AS c{number}, count(*)"
+                found |= set(rounded.rows(f"SELECT {shown} FROM civil.person WHERE {condition}{end}"))
+    assert len(found) == 1
+
+
+def test_having_cannot_find_the_true_number_by_halving(rounded: World) -> None:
+    """The greatest bound that HAVING still lets pass is the number that is told, not the true one."""
+    for shown in ("sum(salary)", "count(*)", "count(DISTINCT salary)"):
+        ((told,),) = rounded.rows(f"SELECT {shown} FROM civil.person")
+        low, high = 0, 10**7
+        while high - low > 1:
+            middle = (low + high) // 2
+            passes = rounded.rows(f"SELECT {shown} AS n FROM civil.person HAVING n >= {middle}")
+            low, high = (middle, high) if passes else (low, middle)
+        assert low == told
+
+
+def test_order_tells_nothing_that_the_numbers_do_not(rounded: World) -> None:
+    """Groups that are told the same stand in the order of their items, whichever is truly larger."""
+    nothing = {item.name: None for item in PERSON.items}
+    for larger in ("A", "B"):
+        sizes = {"A": 10, "B": 10, larger: 10 + 1}
+        rows = [{**nothing, "pid": f"{g}{n}", "gender": g, "salary": 1} for g, size in sizes.items() for n in range(size)]
+        rounded.load(PERSON, rows)
+        found = rounded.rows("SELECT gender, count(*) FROM civil.person GROUP BY gender ORDER BY 2")
+        if len({number for _, number in found}) == 1:
+            assert [gender for gender, _ in found] == ["A", "B"]
+
+
+def test_marks_cannot_be_seen_or_named(rounded: World) -> None:
+    answer = rounded.ask("SELECT gender, count(*) AS n, avg(salary) AS m FROM civil.person GROUP BY gender")
+    assert answer.table.column_names == ["gender", "n", "m"]
+    for sql in ('SELECT "mark 1" FROM civil.person', "SELECT hash(gender), count(*) FROM civil.person GROUP BY 1"):
+        assert rounded.refusal(sql)
+    with pytest.raises(Refused):
+        rounded.ask('SELECT count(*) FROM civil.person HAVING "mark 1" > 5')
+
+
+def test_the_noise_is_of_the_instance(rounded: World) -> None:
+    """Who runs an instance of their own, or reads this code, cannot work it out: a hundred groups, and another key gives other noise."""
+    rows = [{**{item.name: None for item in PERSON.items}, "pid": f"{g}-{n}", "name": str(g), "salary": 1000 + g} for g in range(100)
+            for n in range(10 + g % 4)]  # fmt: skip
+    rounded.load(PERSON, rows)
+    sql = "SELECT name, count(*), sum(salary) FROM civil.person GROUP BY name"
+    first = rounded.rows(sql)
+    assert rounded.rows(sql) == first
+    rounded.gateway._noise_key = b"another" * 5
+    assert rounded.rows(sql) != first

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 from huitong.engines.duckdb import statement_names
 from huitong.errors import Refused, Unavailable
 from huitong.gateway import Gateway
+from huitong.gateway.telling import Rounding
 from huitong.masks.pseudonym import group_key, token
 from huitong.model.catalog import (
     Dataset,
@@ -164,6 +166,9 @@ _ARROW = {
     ItemType.DATE: pa.date32(),
     ItemType.INSTANT: pa.timestamp("us", tz="UTC"),
 }
+
+AS_THEY_ARE = Rounding(count_base=1, count_noise=0, value_digits=60, value_noise=Decimal(0))
+"""Totals without rounding and noise, for tests of who gets which groups."""
 
 ANALYST = Actor(
     person="chen.li",
@@ -321,6 +326,8 @@ class World:
     missing_tokens: frozenset[str] = frozenset()
     """Identifiers that the side tables leave out."""
     remembered: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    rounding: Rounding | None = None
+    """How totals are rounded; None: as shipped."""
 
     def __post_init__(self) -> None:
         for described, rows in ((PERSON, PEOPLE), (COMPANY, COMPANIES), (WEATHER, HOURS), (HIDDEN, [{"v": "CANARY-hidden"}])):
@@ -355,6 +362,7 @@ class World:
             time_zone=ZoneInfo("Asia/Shanghai"),
             subjects=self.lists,
             quotas=self.quotas,
+            rounding=self.rounding,
         )
 
     # --- data ---------------------------------------------------------------------------------------------------------

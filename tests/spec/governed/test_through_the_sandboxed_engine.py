@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.spec.governed.governed_world import CLEAR, NANMING, World, canaries_in, make_grant, person_token
+from tests.spec.governed.governed_world import AS_THEY_ARE, CLEAR, NANMING, World, canaries_in, make_grant, person_token
 
 from huitong.engines.broker import BrokerSettings, start
 from huitong.engines.client import EngineClient
@@ -69,6 +69,10 @@ def test_the_engine_of_production_keeps_the_terms_of_a_grant(tmp_path: Path) -> 
         assert (cut.table.num_rows, [notice.code for notice in cut.notices]) == (1, ["rows-cut-by-quota"])
         world.epoch += 1
         world.grants[0] = make_grant("civil.person", items, subjects=subjects, mode=Mode.AGGREGATE_ONLY, k=3)
+        world.rounding = AS_THEY_ARE
         world.gateway = world.make_gateway()
         assert world.rows("SELECT count(*), count(salary) FROM civil.person") == [(3, 3)]
+        world.rounding = None
+        world.gateway = world.make_gateway()
+        assert world.rows("SELECT count(*), count(salary) FROM civil.person") == [(5, 5)]
         assert world.rows("SELECT count(*) FROM civil.person WHERE salary <= 5000 HAVING count(*) > 0") == []

@@ -7,8 +7,22 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.spec.governed.governed_world import ANALYST, CLEAR, HIDE, NANMING, PERSON, PSEUDONYM, YEAR, YUNYAN, Grant, World, make_grant
+from tests.spec.governed.governed_world import (
+    ANALYST,
+    AS_THEY_ARE,
+    CLEAR,
+    HIDE,
+    NANMING,
+    PERSON,
+    PSEUDONYM,
+    YEAR,
+    YUNYAN,
+    Grant,
+    World,
+    make_grant,
+)
 
+from huitong.errors import Refused
 from huitong.model.policy import Comparator, Comparison, Mode
 from huitong.model.query import QueryRequest
 
@@ -28,13 +42,17 @@ def totals(k: int = K, items: Mapping[str, Any] = ITEMS, **rules: Any) -> Grant:
 
 @pytest.fixture
 def world(world: World) -> World:
-    """Five men and two women; a man's second row; one man of unknown salary, one person of unknown gender, a row of nobody."""
+    """Five men and two women; a man's second row; one man of unknown salary, one person of unknown gender, a row of nobody.
+
+    Numbers are told as they are, so that one sees which rows they are of; how they are rounded stands further below."""
     rows = [person(n, gender="男", salary=1000 * n, weight=1.0) for n in range(1, MEN)]
     rows += [person(MEN, gender="男", weight=2.0), person(1, gender="男", salary=100)]
     rows += [person(20 + n, gender="女", salary=5000) for n in range(WOMEN)]
     rows += [person(30, salary=7), {**person(0, gender="女", salary=9), "pid": None}]
     world.load(PERSON, rows)
     world.grants[0] = totals()
+    world.rounding = AS_THEY_ARE
+    world.gateway = world.make_gateway()
     return world
 
 
@@ -111,7 +129,7 @@ def test_rules_of_rows_hold_for_totals_too(world: World) -> None:
 def test_it_is_said_that_small_groups_are_absent_whether_or_not_any_is(world: World) -> None:
     for where in ("", " WHERE gender = 'x'"):
         answer = world.ask(f"SELECT count(*) FROM civil.person{where}")
-        assert {notice.code for notice in answer.notices} == {"small-groups-absent"}
+        assert {notice.code for notice in answer.notices} == {"small-groups-absent", "totals-rounded"}
 
 
 ALLOWED = [
@@ -317,3 +335,92 @@ def test_totals_are_those_that_one_would_work_out_by_hand(
     sql += f" HAVING {having}" if having else ""
     expected = by_hand(rows, keys, total, k, least, having)
     assert sorted(world.rows(sql), key=repr) == sorted(expected, key=repr)
+
+
+# --- rounding, and noise that stays ------------------------------------------------------------------------------------
+
+VILLAGE = 43
+"""Persons of the village; each earns 1,000 and something that is theirs alone."""
+
+
+@pytest.fixture
+def village(world: World) -> World:
+    """The numbers are told as they are in production."""
+    rows = [person(n, gender="男" if n % 3 else "女", salary=1000 + 37 * n, weight=50 + n / 7) for n in range(VILLAGE)]
+    world.load(PERSON, rows)
+    world.rounding = None
+    world.gateway = world.make_gateway()
+    return world
+
+
+def test_counts_are_multiples_of_five_and_sums_have_three_digits(village: World) -> None:
+    """No number told is far from the true one: a count by less than five, a sum or mean by less than two in a hundred."""
+    ((count, total, mean),) = village.rows("SELECT count(*), sum(salary), avg(salary) FROM civil.person")
+    assert count % 5 == 0
+    assert abs(count - VILLAGE) < 5
+    true = sum(1000 + 37 * n for n in range(VILLAGE))
+    assert abs(total - true) < true * 0.02
+    assert abs(mean - true / VILLAGE) < true / VILLAGE * 0.02
+    for number in (total, mean):
+        assert len(str(int(number)).rstrip("0")) <= 3
+
+
+def test_every_answer_says_that_it_is_rounded(village: World) -> None:
+    (notice,) = [one for one in village.ask("SELECT count(*) FROM civil.person").notices if one.code == "totals-rounded"]
+    assert notice.parameters == {"grant": "G-civil.person", "base": 5, "digits": 3}
+
+
+SAME_QUESTION = [
+    "SELECT sum(salary), count(*) FROM civil.person WHERE gender = '男' AND salary > 1100",
+    "SELECT sum(p.salary) AS total, count(*) AS n FROM civil.person p WHERE p.salary > 1100 AND p.gender = '男'",
+    "SELECT sum(salary), count(salary) FROM civil.person WHERE NOT (gender <> '男' OR salary <= 1100)",
+    "SELECT sum(salary), count(gender) FROM civil.person WHERE salary >= 1101 AND gender IN ('男', 'x') AND true",
+    "SELECT sum(salary), count(*) FROM civil.person WHERE salary > 1100 GROUP BY gender HAVING count(*) > 18",
+]
+
+
+def test_the_same_question_gives_the_same_numbers_however_it_is_written(village: World) -> None:
+    """Whoever asks a hundred times, in other words or under a new version of the grant, has asked once: there is nothing to average."""
+    first, *others = [village.rows(sql) for sql in SAME_QUESTION]
+    assert others == [first] * len(others)
+    village.epoch += 1
+    village.grants[0] = replace(totals(), id="G-next-year", version=2)
+    assert village.rows(SAME_QUESTION[0]) == first
+
+
+def test_the_order_in_which_groups_are_named_changes_no_number(village: World) -> None:
+    one = village.rows("SELECT gender, division, count(*), avg(weight) FROM civil.person GROUP BY gender, division")
+    other = village.rows("SELECT division, gender, count(*), avg(weight) FROM civil.person GROUP BY division, gender")
+    assert sorted(one) == sorted((gender, division, *numbers) for division, gender, *numbers in other)
+
+
+def test_whether_a_group_is_told_is_judged_by_true_numbers(village: World) -> None:
+    """Nine persons are fewer than ten, although nine may be rounded to ten; ten are enough, whatever the noise says."""
+    village.grants[0] = totals(k=10)
+    for size, groups in ((9, 0), (10, 1)):
+        village.epoch += 1
+        village.load(PERSON, [person(n, gender="男", salary=n) for n in range(size)])
+        assert len(village.rows("SELECT gender, count(*) FROM civil.person GROUP BY gender")) == groups
+
+
+def test_having_order_and_limit_go_by_the_numbers_that_are_told(village: World) -> None:
+    """Else HAVING count(*) = 29 would say what rounding hides."""
+    shown = dict(village.rows("SELECT gender, count(*) FROM civil.person GROUP BY gender"))
+    for number in range(60):
+        sql = f"SELECT gender, count(*) AS n FROM civil.person GROUP BY gender HAVING n = {number}"
+        assert dict(village.rows(sql)) == {gender: n for gender, n in shown.items() if n == number}
+    last = village.rows("SELECT gender, count(*) AS n FROM civil.person GROUP BY gender ORDER BY n DESC LIMIT 1 OFFSET 1")
+    assert last == [min(shown.items(), key=lambda pair: pair[1])]
+
+
+def test_too_many_groups_are_refused_and_not_cut(village: World) -> None:
+    """Which groups were left out would go by true numbers, or by the order in which rows are stored."""
+    village.maximum_rows = 1
+    village.gateway = village.make_gateway()
+    with pytest.raises(Refused) as refused:
+        village.ask("SELECT gender, count(*) FROM civil.person GROUP BY gender ORDER BY 2 LIMIT 1")
+    assert [reason.code for reason in refused.value.reasons] == ["totals-too-many-groups"]
+
+
+def test_a_condition_on_an_item_goes_into_where(village: World) -> None:
+    assert village.codes("SELECT gender, count(*) FROM civil.person GROUP BY gender HAVING gender = '男'") == {"totals-having"}

@@ -16,6 +16,7 @@ from huitong.gateway.resolve import Resolution
 from huitong.gateway.rewrite.arithmetic import make_safe
 from huitong.gateway.rewrite.physical import Physical
 from huitong.gateway.rewrite.subquery import governed_subquery
+from huitong.gateway.telling import Telling
 from huitong.model.policy import Mode
 
 SideFiles = Callable[[str, str, str, int], tuple[str, ...]]
@@ -39,20 +40,21 @@ def rewrite(
     stand_in = secrets.token_hex(16)
     tree = _top(resolution.tree)
     ordered = tree.args.get("order") is not None
+    telling: Telling | None = None
     make_safe(tree)
-    _limit_rows(tree, maximum_rows)
     physical = Physical(stand_in, side_files, subject_files)
     for use in resolution.tables:
         part = parts.get(use.dataset.id)
         if part is None:
             raise Refused.because("rewrite-failed")
         if part.grant.terms.mode is not Mode.ROWS:
-            keep_small_groups_out(tree, use, part)
+            telling = keep_small_groups_out(tree, use, part)
         use.node.replace(governed_subquery(use, part, physical, caps))
+    _limit_rows(tree, maximum_rows)
     generator = Dialect.get_or_raise("duckdb").generator(comments=False, unsupported_level=ErrorLevel.RAISE)
     sql = generator.generate(tree, copy=False)
     used = tuple(parts[name] for name in sorted({use.dataset.id for use in resolution.tables}))
-    return Plan(stand_in=stand_in, sql=sql, tables=physical.tables(), datasets=used, ordered=ordered)
+    return Plan(stand_in=stand_in, sql=sql, tables=physical.tables(), datasets=used, ordered=ordered, telling=telling)
 
 
 def _top(tree: exp.Expr) -> exp.Query:
