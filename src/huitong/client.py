@@ -918,6 +918,10 @@ class Client:
         """The ledger's verification key, as vkey text; needs no token."""
         return self._send("GET", "ledger/key", headers={"Accept": "text/plain"}).text.strip()
 
+    def ledger_keys(self) -> str:
+        """Every verification key of the ledger with its time, the present one first, one a line; needs no token."""
+        return self._send("GET", "ledger/keys", headers={"Accept": "text/plain"}).text
+
     def ledger_status(self) -> JSON:
         """Size, pending entries and age of the oldest of them."""
         return self._json("GET", "ledger/status")

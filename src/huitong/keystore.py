@@ -51,6 +51,13 @@ class KeyStore(Protocol):
         """The Ed25519 key of that name."""
 
 
+class KeyMaker(KeyStore, Protocol):
+    """A key store that can also make a key."""
+
+    def secret_or_made(self, name: str) -> bytes:
+        """The 32 bytes of the key, made first if it is not there yet; on the disk before this returns."""
+
+
 class SecretStore(Protocol):
     """Where secrets of others are kept: what one is allowed to know in order to use it, such as a password."""
 

@@ -87,6 +87,8 @@ class Settings:
     """An entry that waits longer to be folded raises an alarm."""
     ledger_stop_seconds: int = 300
     """While an entry waits longer than this, no new use begins."""
+    ledger_key_overlap_seconds: int = 300
+    """After a change of the ledger's key the old one counts so much longer, for what was being signed at that moment."""
     origins: Mapping[str, str] = field(default_factory=dict)
 
     @property

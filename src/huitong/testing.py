@@ -25,7 +25,7 @@ from huitong.intake.plans import LoadPlan, LoadRun, RunState
 from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.delivery import Address, DeliveryMark, Extract, ExtractState
 from huitong.model.keyed import KeptAnswer, KeyedCall, KeyRecord, KeyState
-from huitong.model.ledger import Checkpoint, EntryKind, Promise
+from huitong.model.ledger import Checkpoint, EntryKind, KeyChange, Promise
 from huitong.model.notice import (
     Delivery,
     DeliveryState,
@@ -693,6 +693,7 @@ class MemoryLedgerStore(_Store):
         self._index: dict[str, int] = {}
         self._nodes: dict[tuple[int, int], bytes] = {}
         self._checkpoints: list[Checkpoint] = []
+        self._key_changes: dict[int, KeyChange] = {}
         self._sequencer = threading.Lock()
 
     def add_pending(self, promise: Promise) -> None:
@@ -733,6 +734,16 @@ class MemoryLedgerStore(_Store):
     def _restore_pending(self, before: dict[str, Promise]) -> None:
         self._pending.clear()
         self._pending.update(before)
+
+    def key_changes(self) -> Sequence[KeyChange]:
+        """All changes of the key, by number."""
+        return list(self._key_changes.values())
+
+    def add_key_change(self, change: KeyChange) -> None:
+        """Keep one inside the caller's transaction."""
+        if change.number in self._key_changes:
+            raise Conflict.because("ledger-key-changed-meanwhile")
+        self._set(self._key_changes, change.number, change)
 
     def size(self) -> int:
         """How many entries are in the tree."""

@@ -48,7 +48,7 @@ class FakeApi(httpx.MockTransport):
         request.read()
         self.requests.append(request)
         path = request.url.path.removeprefix("/api/v1/")
-        if path != "ledger/key" and request.headers.get("Authorization") != f"Bearer {TOKEN}":
+        if not path.startswith("ledger/key") and request.headers.get("Authorization") != f"Bearer {TOKEN}":
             return problem("not-signed-in", 401, ("token-unknown", "This token is not known."))
         answer = self.answers.get((request.method, path))
         return answer(request) if answer else problem("not-found", 404, ("address-unknown", "No operation stands here."))

@@ -5,6 +5,7 @@ import os
 import shlex
 import stat
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from huitong.cli.language import LANGUAGES, speak, words
 from huitong.cli.root import root, run
 from huitong.cli.sharing import parse_items
 from huitong.errors import InputInvalid
+from huitong.keystore import FileKeyStore
+from huitong.ledger.log import Ledger
+from huitong.testing import MemoryStores
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -427,6 +431,29 @@ def test_a_changed_ledger_key_is_loud_and_stores_nothing(
     assert (tmp_path / "profile.toml").read_text("utf-8") == before
     typed(TOKEN)
     assert huitong_("login", "http://huitong.test", "--accept-new-ledger-key")[0] == 0
+
+
+def test_a_key_change_that_the_pinned_key_signed_is_followed_without_alarm(
+    huitong_: Run, typed: Callable[[str], None], api: FakeApi, tmp_path: Path
+) -> None:
+    now, keys = datetime(2026, 3, 2, tzinfo=UTC), FileKeyStore(tmp_path / "keys")
+    keys.create(["ledger"])
+    ledger = Ledger(MemoryStores().ledger, keys, lambda: now, origin="huitong.local/demo", alarm_seconds=10, stop_seconds=300)
+    api.answers[("GET", "ledger/key")] = lambda request: httpx.Response(200, text=ledger.vkey() + "\n")
+    api.answers[("GET", "ledger/keys")] = lambda request: httpx.Response(200, text=ledger.published_keys())
+    typed(TOKEN)
+    assert huitong_("login", "http://huitong.test")[0] == 0
+    for _ in range(2):
+        ledger.change_key(keystore=keys, overlap_seconds=300, body={})
+    typed(TOKEN)
+    code, _, err = huitong_("login", "http://huitong.test")
+    assert code == 0 and "CHANGED" not in err and ledger.vkey() in err
+    typed(TOKEN)
+    assert huitong_("login", "http://huitong.test")[0] == 0
+    receipt = tmp_path / "receipt.json"
+    receipt.write_text(json.dumps(ledger.receipt([promise.entry for promise in ledger.store.pending(2)])), "utf-8")
+    assert huitong_("receipt", "verify", str(receipt))[0] == 0, "the pinned keys are those of before and of now"
+    assert huitong_("ledger", "keys")[1] == ledger.published_keys()
 
 
 def test_a_profile_that_others_can_read_is_refused(huitong_: Run, typed: Callable[[str], None], tmp_path: Path) -> None:

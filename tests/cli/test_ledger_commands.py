@@ -2,11 +2,15 @@
 
 import json
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from test_instance_commands import run
+from test_instance_commands import environment, run
 
 pytestmark = pytest.mark.slow
 
@@ -85,3 +89,83 @@ def test_a_checkpoint_file_that_is_none_is_said(place: Path) -> None:
     (place / "kept.txt").write_text("nothing", "utf-8")
     assert audit(place, "--checkpoint", "kept.txt")[0] == 9
     assert run("ledger", "audit", "--home", "here", "--checkpoint", "gone.txt", folder=place).returncode == 3
+
+
+# --- a new key ----------------------------------------------------------------------------------------------------------------
+
+
+def status(place: Path) -> dict[str, Any]:
+    done = run("ledger", "status", "--home", "here", "--format", "json", folder=place)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def rotate(place: Path) -> dict[str, Any]:
+    done = run("ledger", "rotate-key", "--words", "yearly", "--home", "here", "--format", "json", folder=place)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def test_a_new_key_signs_from_the_change_on_and_the_audit_holds_across_it(place: Path) -> None:
+    first = status(place)["log_key"]
+    made = rotate(place)
+    assert (made["before"], made["number"]) == (first, 2)
+    after = status(place)
+    assert after["log_key"] == made["log_key"] != first
+    assert [line.split()[0] for line in after["log_keys"]] == [made["log_key"], first]
+    assert audit(place) == (0, "")
+    (place / "first.vkey").write_text(first + "\n", "utf-8")
+    assert run("ledger", "audit", "--home", "here", "--log-key", "first.vkey", folder=place).returncode == 0
+    assert rotate(place)["number"] == 3
+    assert audit(place, "--checkpoint", "kept.txt") == (0, "")
+    assert run("doctor", "--home", "here", folder=place).returncode == 0
+
+
+KILL = """
+import os, signal, sys
+import huitong.cli.inside, huitong.ledger.log, huitong.portal.wiring
+from huitong.cli.root import run
+from huitong.settings import read_settings
+from pathlib import Path
+
+def kill(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if sys.argv[1] == "after the key file":
+    huitong.ledger.log.change_body = kill
+elif sys.argv[1] == "before the commit":
+    huitong.portal.wiring.start_django(read_settings(home=Path("here")))
+    from huitong.portal.stores import DjangoLedgerStore
+    DjangoLedgerStore.add_key_change = kill
+else:
+    huitong.cli.inside.Inside.fold_all = kill
+run(["ledger", "rotate-key", "--words", "yearly", "--home", "here"])
+"""
+
+
+@pytest.mark.parametrize("moment", ["after the key file", "before the commit", "after the commit"])
+def test_a_change_of_key_that_is_killed_leaves_a_working_instance(place: Path, moment: str) -> None:
+    first = status(place)["log_key"]
+    call = [sys.executable, "-c", KILL, moment]
+    done = subprocess.run(call, capture_output=True, text=True, cwd=place, env=environment(place), timeout=120, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    left = (place / "here" / "keys" / "ledger-2.key").read_bytes()
+    changed = moment == "after the commit"
+    assert (status(place)["log_key"] != first) is changed
+    assert audit(place) == (0, "")
+    assert run("doctor", "--home", "here", folder=place).returncode == 0
+    assert rotate(place)["number"] == (3 if changed else 2)
+    assert (place / "here" / "keys" / "ledger-2.key").read_bytes() == left, "the file that was made is taken"
+    assert audit(place) == (0, "")
+
+
+def test_the_database_refuses_to_change_a_key_change_and_the_audit_finds_one_that_was_removed(place: Path) -> None:
+    rotate(place)
+    database = sqlite3.connect(place / "here" / "control.sqlite3")
+    with pytest.raises(sqlite3.IntegrityError, match="never changed"):
+        database.execute("UPDATE audit_keychange SET until = '2099-01-01 00:00:00'")
+    database.execute("DELETE FROM audit_keychange")
+    database.commit()
+    database.close()
+    code, said = audit(place)
+    assert code == 9 and "not in the table of its keys" in said

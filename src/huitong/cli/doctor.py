@@ -134,7 +134,7 @@ def _divisions() -> Finding:
 
 
 def _ledger(inside: Inside, settings: Settings) -> list[Finding]:
-    from huitong.ledger.log import keys_of
+    from huitong.ledger.keys import keys_of
     from huitong.ledger.note import check_checkpoint
 
     findings = []

@@ -181,6 +181,17 @@ class Inside:
             return int(self.platform.sequencer.fold_all())
         return 0
 
+    def change_ledger_key(self, operator: str, said: str) -> Any:
+        """Let a new key of the key store sign the ledger from now on."""
+        from huitong.keystore import FileKeyStore
+
+        with self.stores.atomic():
+            return self.ledger.change_key(
+                keystore=FileKeyStore(self.settings.keys),
+                overlap_seconds=self.settings.ledger_key_overlap_seconds,
+                body={"by": operator, "login": _login(), "words": said},
+            )
+
     def audit(self, keys: Sequence[str], progress: Callable[[int, int | None], None], *, checkpoints: Sequence[str] = ()) -> Any:
         """The report of a whole audit: the tree, the checkpoint kept in the instance's folder and `checkpoints` kept elsewhere
         against the tree, and what the tables say against what the ledger says."""

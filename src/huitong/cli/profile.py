@@ -20,7 +20,7 @@ class Door:
     address: str
     token: str | None = None
     ledger_key: str | None = None
-    """vkey text of the ledger, pinned at the first sign-in."""
+    """vkey text of the ledger, pinned at the first sign-in; one line for each key to which its signed changes have led since."""
 
 
 @dataclass(frozen=True)

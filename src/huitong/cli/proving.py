@@ -85,6 +85,11 @@ def pinned_key(written: Any) -> str:
     return key
 
 
+def key_lines(text: str) -> list[str]:
+    """The keys of a text with one a line, without empty lines and remarks."""
+    return [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
+
+
 def read_bytes(file: Path) -> bytes:
     """The bytes of a file."""
     try:
@@ -143,6 +148,33 @@ def ledger_key() -> None:
         click.echo(client.ledger_key())
 
 
+@ledger.command("keys")
+def ledger_keys() -> None:
+    """Every key of the ledger with its time, one a line, as text whatever the format: what `--log-key` takes."""
+    with open_client(with_token=False) as client:
+        click.echo(client.ledger_keys(), nl=False)
+
+
+@ledger.command("rotate-key")
+@operator_option
+@click.option("--words", "said", required=True, metavar="TEXT")
+def ledger_rotate_key(operator: str, said: str) -> None:
+    """Let a new key sign from now on; the old one signs the entry that names it."""
+    from huitong.cli.inside import open_as_operator
+
+    with open_as_operator(operator, action="ledger-rotate-key") as inside:
+        change = inside.change_ledger_key(operator, said)
+    body = {
+        "number": change.number,
+        "log_key": change.vkey,
+        "before": change.before,
+        "until": change.until.isoformat(),
+        "entry": change.entry,
+    }
+    show_one(list(body.items()), raw=body)
+    remark(words("ledger-key-rotated", until=change.until.isoformat()))
+
+
 @ledger.command("status")
 @operator_option
 @click.option("--served", is_flag=True)
@@ -157,7 +189,7 @@ def ledger_status(operator: str, served: bool) -> int:
         return Exit.UNAVAILABLE if found["alarm"] or found["stopped"] else Exit.OK
     with open_as_operator(operator, action="ledger-status") as inside:
         status = inside.ledger.status()
-        key = inside.ledger.vkey()
+        key, keys = inside.ledger.vkey(), inside.ledger.vkeys()
     body = {
         "size": status.size,
         "pending": status.pending,
@@ -166,8 +198,10 @@ def ledger_status(operator: str, served: bool) -> int:
         "stopped": status.stopped,
         "checkpoint_at": status.checkpoint_at.isoformat() if status.checkpoint_at else None,
         "log_key": key,
+        "log_keys": list(keys),
     }
-    show_one(list(body.items()), raw=body)
+    shown = {**body, "log_keys": "\n".join(keys)}
+    show_one(list(shown.items()), raw=body)
     return Exit.UNAVAILABLE if status.alarm or status.stopped else Exit.OK
 
 
@@ -194,7 +228,7 @@ def ledger_audit(operator: str, log_key: Path | None, checkpoint: Path | None) -
     given = [read_text(checkpoint)] if checkpoint else []
     with open_as_operator(operator, action="ledger-audit") as inside:
         inside.fold_all()
-        keys = read_text(log_key).split() if log_key else list(inside.ledger.vkeys())
+        keys = key_lines(read_text(log_key)) if log_key else list(inside.ledger.vkeys())
         with counting(words("auditing")) as progress:
             report = inside.audit(keys, progress, checkpoints=given)
     faults = [words.reason(reason) for reason in report.faults]

@@ -1,7 +1,9 @@
 """Signing in: a token kept in the profile, and the ledger key pinned at the first time."""
 
 import sys
+from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,7 +13,10 @@ from huitong.cli.door import client_at, find_way, open_client, remembered
 from huitong.cli.language import words
 from huitong.cli.output import remark, show_one
 from huitong.cli.profile import read_profile, write_profile
-from huitong.errors import Conflict, InputInvalid
+from huitong.errors import Conflict, HuitongError, InputInvalid
+
+if TYPE_CHECKING:
+    from huitong.client import Client
 
 
 @command("login")
@@ -29,14 +34,28 @@ def login(url: str | None, accept_new_ledger_key: bool) -> None:
     with client_at(way, token) as client:
         me = client.whoami()
         key = client.ledger_key()
-    door = remembered(profile, way)
-    if door.ledger_key and door.ledger_key != key and not accept_new_ledger_key:
-        warn_of_key(door.ledger_key, key)
+        door = remembered(profile, way)
+        pinned = followed(client, door.ledger_key, key) if door.ledger_key else key
+    if pinned is None and not accept_new_ledger_key:
+        warn_of_key(door.ledger_key or "", key)
         raise Conflict.because("cli-ledger-key-changed", door=way.address)
-    if door.ledger_key != key:
-        remark(words("ledger-key-pinned", key=key))
-    write_profile(profile.with_door(replace(door, token=token, ledger_key=key)))
+    if door.ledger_key != pinned or pinned is None:
+        remark(words("ledger-key-pinned", key=pinned or key))
+    write_profile(profile.with_door(replace(door, token=token, ledger_key=pinned or key)))
     remark(words("signed-in", name=str(me.get("name", "")), office=_office(me), door=way.address, profile=str(profile.path)))
+
+
+def followed(client: "Client", pinned: str, key: str) -> str | None:
+    """The pinned keys with those to which the ledger's signed key changes lead, if the key that it shows now is the newest of them."""
+    from huitong.ledger.keys import followed_keys
+
+    if pinned.split()[0] == key:
+        return pinned
+    with suppress(HuitongError):
+        keys = followed_keys(client.ledger_keys(), trusted=pinned)
+        if keys[0].text == key:
+            return "\n".join(one.line for one in keys)
+    return None
 
 
 def read_token(question: str = "ask-token") -> str:

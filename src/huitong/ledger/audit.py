@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import numpy
 
 from huitong.errors import InputInvalid, LedgerBroken, Reason
-from huitong.ledger.log import LedgerStore, keys_of, promise_signed, read_promise
+from huitong.ledger.keys import keys_of, recorded_change, with_changes
+from huitong.ledger.log import LedgerStore, promise_signed, read_promise, signed_in_time
 from huitong.ledger.merkle import Frontier, NodeKey
 from huitong.ledger.note import check_checkpoint, instant_text
 from huitong.ledger.verify import VerifierKey, leaf_hash
@@ -64,7 +65,8 @@ def audit(
 ) -> AuditReport:
     """Recompute the tree from all entries and compare it with every kept node, checkpoint and signature.
 
-    `vkeys` are all keys with which this log has signed, from a source that the auditor trusts. `order_seconds` is how far an
+    `vkeys` are keys with which this log has signed, from a source that the auditor trusts; a key that one of them named as the next
+    one in the ledger (`Ledger.change_key`) is trusted with it, so the first key of the log is enough. `order_seconds` is how far an
     entry may be dated before its forerunner: the longest that a transaction may stay open. `tree_only`
     looks at the entries' signed texts, nodes and checkpoints and leaves out their signatures, columns, order and uses: many
     times faster, for every night between two whole audits. `kept` are notes of checkpoints that were kept outside the store:
@@ -104,6 +106,8 @@ class _Audit:
         self.origin = keys[0].name
         self.faults: list[Reason] = []
         self.unlisted = 0
+        self.changes: dict[str, int] = {}
+        """Recorded changes of the key: number by entry, until the entry is seen in the tree."""
         self.ids = array("Q")
         self.latest: datetime | None = None
         self.open_uses: dict[str, str] = {}
@@ -116,6 +120,7 @@ class _Audit:
 
     def run(self, kept: Sequence[str], of_instance: bool) -> AuditReport:
         """The whole audit."""
+        self._learn_keys()
         if of_instance:
             self._check_beginning()
         last: Checkpoint | None = None
@@ -138,6 +143,12 @@ class _Audit:
             if fault is not None:
                 self._fault(fault.code, **fault.parameters)
         pending = self._check_pending()
+        if not self.tree_only:
+            for entry, number in self.changes.items():
+                place = self._try(lambda: self.store.index_of(entry))  # noqa: B023 (called at once)
+                if place is not None and place >= self.size:  # made while the audit looked
+                    continue
+                self._fault("audit-key-change-unrecorded", number=number)
         self._check_ids()
         return AuditReport(self.size, pending, checkpoints, len(self.open_uses), tuple(self.faults), self.unlisted)
 
@@ -146,6 +157,19 @@ class _Audit:
             self.faults.append(Reason(code, parameters))
         else:
             self.unlisted += 1
+
+    def _learn_keys(self) -> None:
+        """Follow the changes of the key from the trusted keys on: each must be recorded with the signature of the key before."""
+        for kept in self._try(self.store.key_changes) or ():
+            promise = self._try(lambda: self.store.promise(kept.entry))  # noqa: B023 (called at once)
+            recorded = None if promise is None else recorded_change(promise)
+            if recorded is None or recorded.before not in {key.text for key in self.keys}:
+                self._fault("audit-key-change-unrecorded", number=kept.number)
+                continue
+            if recorded != kept:
+                self._fault("audit-key-change-altered", number=kept.number)
+            self.changes[kept.entry] = kept.number
+            self.keys = with_changes(self.keys, [recorded])
 
     # --- checkpoints
 
@@ -213,6 +237,11 @@ class _Audit:
         except ValueError:
             self._fault("audit-entry-fields", entry=promise.entry, index=index)
             return leaf, True
+        if not signed_in_time(promise, keys=self.keys):
+            at = instant_text(promise.at)
+            self._fault("audit-entry-key-not-in-force", entry=promise.entry, index=index, at=at, key=promise.key_id)
+        if promise.kind is EntryKind.LEDGER_KEY_CHANGED and self.changes.pop(promise.entry, None) is None:
+            self._fault("audit-key-change-missing", entry=promise.entry, index=index)
         self.ids.append(int(promise.entry[:16], 16))
         self._check_order(index, promise)
         self._check_use(index, promise, told["body"])
@@ -335,6 +364,9 @@ class _Audit:
             except ValueError:
                 self._fault("audit-pending-fields", entry=promise.entry)
                 continue
+            self.changes.pop(promise.entry, None)
+            if not signed_in_time(promise, keys=self.keys):
+                self._fault("audit-pending-changed", entry=promise.entry)
             if self._try(lambda: self.store.index_of(promise.entry)) is not None:  # noqa: B023 (called at once)
                 folded.append(promise.entry)
         if folded:  # those that were folded while the audit looked wait no more

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from huitong.errors import InputInvalid, Unavailable
-from huitong.keystore import LEDGER, KeyStore
+from huitong.keystore import KeyMaker, KeyStore
+from huitong.ledger.keys import KeyChangeStore, LogKeys, change_body, change_line, key_name
 from huitong.ledger.merkle import consistency_path
 from huitong.ledger.note import instant_text, verifier_key
 from huitong.ledger.receipt import ReceiptStore, make_receipt
@@ -19,10 +20,9 @@ from huitong.ledger.verify import (
     VerifierKey,
     canonical_json,
     parse_payload,
-    parse_vkey,
     promise_message,
 )
-from huitong.model.ledger import Checkpoint, EntryKind, Promise
+from huitong.model.ledger import Checkpoint, EntryKind, KeyChange, Promise
 
 PENDING_COUNTED = 1000
 """`status` counts pending entries up to this many; more means the same to whoever reads it: the sequencer stands still."""
@@ -30,7 +30,7 @@ GREATEST_WHOLE_NUMBER = 2**53 - 1
 """Beyond it readers of JSON disagree about what a number is; such numbers go in as text."""
 
 
-class LedgerStore(ReceiptStore, Protocol):
+class LedgerStore(ReceiptStore, KeyChangeStore, Protocol):
     """Where the ledger is kept. An entry is pending until `fold` gives it its place; afterwards it never changes."""
 
     def add_pending(self, promise: Promise) -> None:
@@ -136,15 +136,14 @@ class Ledger:
         stop_seconds: float,
         earlier_vkeys: Sequence[str] = (),
     ) -> None:
-        """`earlier_vkeys` are keys with which the log signed before its key was changed; receipts of that time need them."""
+        """`earlier_vkeys` are further keys with which the log signed before the first key of its key store; receipts of that
+        time need them. Keys that `change_key` retired are known from the store."""
         self._store = store
         self._clock = clock
         self._origin = origin
         self._alarm = timedelta(seconds=alarm_seconds)
         self._stop = timedelta(seconds=stop_seconds)
-        self._key = keystore.signing_key(LEDGER)
-        self._verifier_key = verifier_key(origin, self._key.public_key())
-        self._earlier = tuple(parse_vkey(text) for text in earlier_vkeys)
+        self._keys = LogKeys(store, keystore, origin=origin, earlier=earlier_vkeys)
 
     @property
     def store(self) -> LedgerStore:
@@ -163,6 +162,8 @@ class Ledger:
         """Write several entries of one instant in the caller's transaction, in this order; refuses as `append` does."""
         if at is not None and at.tzinfo is None:
             raise InputInvalid.because("instant-without-zone")
+        # The key is read first: a new one is seen only after its change, so nothing that it signs is dated before.
+        key = self._keys.now().private
         # The last instant is read before the clock: another process may append in between, and that is no fault of this clock.
         last = self._store.last_instant()
         now = self._clock()
@@ -174,12 +175,31 @@ class Ledger:
         if any(kind is EntryKind.USE_INTENT for kind, _ in entries):
             self._refuse_if_stalled(now)
         promises = [
-            sign_promise(origin=self._origin, key=self._key, entry=secrets.token_hex(16), kind=kind, at=instant, body=body)
+            sign_promise(origin=self._origin, key=key, entry=secrets.token_hex(16), kind=kind, at=instant, body=body)
             for kind, body in entries
         ]
         for promise in promises:
             self._store.add_pending(promise)
         return promises
+
+    def change_key(
+        self, *, keystore: KeyMaker, overlap_seconds: float, body: Mapping[str, Any], at: datetime | None = None
+    ) -> KeyChange:
+        """Let a new key sign from now on, inside the caller's transaction, whose commit is the change; the present key counts for
+        `overlap_seconds` more. `body` tells who and why. The new key is in `keystore` before anything is written here.
+
+        Raises as `append` does; Conflict `ledger-key-changed-meanwhile`; the key store's errors."""
+        present = self._keys.now()
+        number = present.number + 1
+        keystore.secret_or_made(key_name(number))
+        vkey = verifier_key(self._origin, keystore.signing_key(key_name(number)).public_key()).text
+        instant = self._clock() if at is None else at
+        until = instant + timedelta(seconds=overlap_seconds)
+        told = change_body(number=number, vkey=vkey, before=present.public.text, until=instant_text(until))
+        promise = self.append(kind=EntryKind.LEDGER_KEY_CHANGED, body={**body, **told}, at=instant)
+        change = KeyChange(number, vkey, present.public.text, promise.at, until.astimezone(UTC), promise.entry)
+        self._store.add_key_change(change)
+        return change
 
     def receipt(self, entry_ids: Sequence[str]) -> dict[str, Any]:
         """The receipt of these entries as JSON-able data. Raises NotFound `ledger-entry-unknown`."""
@@ -211,11 +231,18 @@ class Ledger:
 
     def vkey(self) -> str:
         """The verifier key with which the log signs now, as one line."""
-        return self._verifier_key.text
+        return self._keys.now().public.text
 
     def vkeys(self) -> tuple[str, ...]:
-        """Every verifier key of the log, the present one first."""
-        return (self.vkey(), *(key.text for key in self._earlier))
+        """Every verifier key of the log, the present one first, each with its time if it has one (`from`, `until`)."""
+        return tuple(key.line for key in self._keys.now().keys)
+
+    def published_keys(self) -> str:
+        """Every verifier key with its time, one a line, the present one first; then as remarks the entries of the key changes,
+        by which whoever trusts an earlier key can follow to the present one (`followed_keys`)."""
+        now = self._keys.now()
+        lines = [*(key.line for key in now.keys), *(change_line(promise) for promise in now.changes)]
+        return "".join(f"{line}\n" for line in lines)
 
     def _refuse_if_stalled(self, now: datetime) -> None:
         oldest = self._store.oldest_pending()
@@ -226,9 +253,15 @@ class Ledger:
 
 
 def promise_signed(promise: Promise, *, origin: str, keys: Sequence[VerifierKey]) -> bool:
-    """Whether one of `keys` gave this word."""
+    """Whether one of `keys` gave this word, in force at that instant or not."""
     message = promise_message(origin, promise.payload)
     return any(key.id == promise.key_id and key.signed(message, promise.signature) for key in keys)
+
+
+def signed_in_time(promise: Promise, *, keys: Sequence[VerifierKey]) -> bool:
+    """Whether a key of the id that a signed promise names was in force at its instant."""
+    at = instant_text(promise.at)
+    return any(key.id == promise.key_id and key.in_force(at) for key in keys)
 
 
 def read_promise(promise: Promise) -> dict[str, Any]:
@@ -239,11 +272,3 @@ def read_promise(promise: Promise) -> dict[str, Any]:
     if (told["id"], told["kind"], told["at"]) != (promise.entry, promise.kind.value, instant_text(promise.at)):
         raise ValueError("the entry's columns differ from its text")
     return told
-
-
-def keys_of(vkeys: Sequence[str]) -> tuple[VerifierKey, ...]:
-    """The verifier keys of their texts. Raises InputInvalid `ledger-key-invalid`."""
-    try:
-        return tuple(parse_vkey(text) for text in vkeys)
-    except ValueError:
-        raise InputInvalid.because("ledger-key-invalid") from None

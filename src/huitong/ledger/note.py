@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from huitong.errors import InputInvalid, LedgerBroken
-from huitong.ledger.verify import VerifierKey, is_key_name, open_note, parse_checkpoint, parse_instant
+from huitong.ledger.verify import VerifierKey, is_key_name, open_checkpoint, parse_instant
 from huitong.model.ledger import Checkpoint
 
 
@@ -40,9 +40,12 @@ def sign_checkpoint(*, origin: str, size: int, root: bytes, at: datetime, key: E
 
 
 def check_checkpoint(checkpoint: Checkpoint, keys: tuple[VerifierKey, ...]) -> None:
-    """Raises LedgerBroken `ledger-checkpoint-broken` unless the note is signed and says what the checkpoint's fields say."""
+    """Raises LedgerBroken `ledger-checkpoint-broken` unless the note is signed, by a key in force at its instant, and says what the
+    checkpoint's fields say."""
     try:
-        head = parse_checkpoint(open_note(checkpoint.note, keys)[0])
+        head, key = open_checkpoint(checkpoint.note, keys)
+        if not key.in_force(head.at):
+            raise ValueError("signed by a key that was not in force")
         told = (head.origin, head.size, head.root, parse_instant(head.at))
     except (TypeError, ValueError):
         raise LedgerBroken.because("ledger-checkpoint-broken", size=checkpoint.size) from None

@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from huitong.errors import LedgerBroken
-from huitong.keystore import LEDGER, KeyStore
-from huitong.ledger.log import LedgerStore, keys_of, promise_signed, read_promise
+from huitong.keystore import KeyStore
+from huitong.ledger.keys import LogKeys
+from huitong.ledger.log import LedgerStore, promise_signed, read_promise, signed_in_time
 from huitong.ledger.merkle import Frontier, read_frontier
-from huitong.ledger.note import check_checkpoint, sign_checkpoint, verifier_key
-from huitong.ledger.verify import EMPTY_ROOT, leaf_hash
+from huitong.ledger.note import check_checkpoint, sign_checkpoint
+from huitong.ledger.verify import EMPTY_ROOT, VerifierKey, leaf_hash, parse_instant
 from huitong.ledger.witness import Witness, fault_of_kept
 from huitong.model.ledger import Checkpoint, Promise
 
@@ -42,8 +43,7 @@ class Sequencer:
         self._origin = origin
         self._batch = batch
         self.witness = witness
-        self._key = keystore.signing_key(LEDGER)
-        self._keys = (verifier_key(origin, self._key.public_key()), *keys_of(earlier_vkeys))
+        self._keys = LogKeys(store, keystore, origin=origin, earlier=earlier_vkeys)
 
     def fold_once(self) -> int:
         """Fold at most one batch; how many entries were folded (0 too if another process holds the lock).
@@ -55,15 +55,18 @@ class Sequencer:
             promises = self._store.pending(self._batch)
             if not promises:
                 return 0
+            signing = self._keys.now()  # after the entries are read: the key of each of them is among those known now
             last = self._store.latest_checkpoint()
-            frontier = self._stored_frontier(last)
+            frontier = self._stored_frontier(last, signing.keys)
             nodes: list[tuple[int, int, bytes]] = []
             for promise in promises:
-                self._check_promise(promise)
+                self._check_promise(promise, signing.keys)
                 nodes += frontier.append(leaf_hash(promise.payload))
             instants = [self._clock(), *(promise.at for promise in promises), *([last.at] if last else [])]
+            if signing.public.begins is not None:
+                instants.append(parse_instant(signing.public.begins))
             checkpoint = sign_checkpoint(
-                origin=self._origin, size=frontier.size, root=frontier.root(), at=max(instants), key=self._key
+                origin=self._origin, size=frontier.size, root=frontier.root(), at=max(instants), key=signing.private
             )
             self._store.fold(promises, nodes, checkpoint)
             self._tell_witness(checkpoint)
@@ -91,17 +94,17 @@ class Sequencer:
             if folded < self._batch:
                 stop.wait(every_seconds)
 
-    def _stored_frontier(self, last: Checkpoint | None) -> Frontier:
+    def _stored_frontier(self, last: Checkpoint | None, keys: Sequence[VerifierKey]) -> Frontier:
         """The tree as kept, which must be the one that the last checkpoint signed."""
         size = self._store.size()
         frontier = read_frontier(size, self._store.nodes)
         if last is not None:
-            check_checkpoint(last, self._keys)
+            check_checkpoint(last, tuple(keys))
         if (size, frontier.root()) != ((last.size, last.root) if last else (0, EMPTY_ROOT)):
             raise LedgerBroken.because("ledger-tree-broken", size=size, signed=last.size if last else 0)
         kept = None if self.witness is None else self.witness.last()
         if kept is not None and (last is None or kept != last.note):
-            fault = fault_of_kept(kept, keys=self._keys, size=size, nodes=self._store.nodes)
+            fault = fault_of_kept(kept, keys=keys, size=size, nodes=self._store.nodes)
             if fault is not None:
                 raise LedgerBroken(fault)
         return frontier
@@ -114,10 +117,11 @@ class Sequencer:
             except OSError as error:
                 _log.error("the checkpoint could not be kept outside the database: %s", type(error).__name__)
 
-    def _check_promise(self, promise: Promise) -> None:
-        sound = promise_signed(promise, origin=self._origin, keys=self._keys)
+    def _check_promise(self, promise: Promise, keys: Sequence[VerifierKey]) -> None:
+        sound = promise_signed(promise, origin=self._origin, keys=keys)
         try:
             read_promise(promise)
+            sound = sound and signed_in_time(promise, keys=keys)
         except ValueError:
             sound = False
         if not sound:

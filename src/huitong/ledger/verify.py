@@ -6,8 +6,8 @@ It also runs when copied elsewhere. What it checks, in this order:
 
 1. *format*: the receipt is of the known form;
 2. *key*: the trusted key came from outside the receipt (a key inside a receipt proves nothing and is never used);
-3. *promise*: each entry is canonical and its Ed25519 signature holds under a trusted key;
-4. *checkpoint*: the signed tree head (C2SP signed note) holds under a trusted key;
+3. *promise*: each entry is canonical and its Ed25519 signature holds under a trusted key, within the time of that key;
+4. *checkpoint*: the signed tree head (C2SP signed note) holds under a trusted key, within its time;
 5. *inclusion*: each entry's path (RFC 6962) leads to that tree head; an entry that is only promised says so;
 6. *use*: the entries tell one story: same query, the outcome names its intent and comes after it;
 7. *result*: the bytes at hand are those that were delivered.
@@ -145,6 +145,10 @@ class VerifierKey:
 
     name: str
     public: bytes
+    begins: str | None = None
+    """The instant from which it signs; None for the first key of a log."""
+    ends: str | None = None
+    """The instant from which it signs no more; None while it is not retired."""
 
     @cached_property
     def id(self) -> str:
@@ -155,6 +159,16 @@ class VerifierKey:
     def text(self) -> str:
         """The one-line form: `name+id+base64`."""
         return f"{self.name}+{self.id}+{base64.b64encode(ED25519 + self.public).decode()}"
+
+    @property
+    def line(self) -> str:
+        """The one-line form with the key's time: `name+id+base64 from <instant> until <instant>`, each only if there is one."""
+        begins = "" if self.begins is None else f" from {self.begins}"
+        return self.text + begins + ("" if self.ends is None else f" until {self.ends}")
+
+    def in_force(self, at: str) -> bool:
+        """Whether the key signs at that instant (in the one form of the ledger, which sorts as text): half-open."""
+        return (self.begins is None or self.begins <= at) and (self.ends is None or at < self.ends)
 
     @cached_property
     def _opened(self) -> Ed25519PublicKey:
@@ -170,12 +184,17 @@ class VerifierKey:
 
 
 def parse_vkey(text: str) -> VerifierKey:
-    """The key of a `name+id+base64` line. Raises ValueError."""
-    parts = text.strip().split("+", 2)
-    if len(parts) != 3 or not is_key_name(parts[0]):
+    """The key of a `name+id+base64` line, perhaps followed by its time (`from <instant>`, `until <instant>`). Raises ValueError."""
+    whole, *told = text.strip().split(" ")
+    parts, time = whole.split("+", 2), dict(zip(told[::2], told[1::2], strict=False))
+    if len(parts) != 3 or not is_key_name(parts[0]) or told != [part for pair in time.items() for part in pair]:
         raise ValueError("not a verifier key")
+    if list(time) not in ([], ["from"], ["until"], ["from", "until"]):
+        raise ValueError("not the time of a verifier key")
+    for instant in time.values():
+        parse_instant(instant)
     raw = decode_base64(parts[2], 1 + HASH_BYTES)
-    key = VerifierKey(parts[0], raw[1:])
+    key = VerifierKey(parts[0], raw[1:], time.get("from"), time.get("until"))
     if raw[:1] != ED25519 or key.id != parts[1]:
         raise ValueError("not an Ed25519 verifier key, or its key hash does not fit")
     return key
@@ -249,6 +268,17 @@ def parse_checkpoint(text: str) -> TreeHead:
     return head
 
 
+def open_checkpoint(note: str, keys: Sequence[VerifierKey]) -> tuple[TreeHead, VerifierKey]:
+    """The tree head of a checkpoint and the trusted key of its log that signed it. Raises ValueError.
+
+    Whether the key was in force at the checkpoint's instant is left to the caller."""
+    text, key = open_note(note, keys)
+    head = parse_checkpoint(text)
+    if head.origin != key.name:
+        raise ValueError("a checkpoint of another log")
+    return head, key
+
+
 def parse_instant(text: object) -> datetime:
     """The instant of `2026-03-01T08:00:00.000000Z`, the only form the ledger writes. Raises ValueError."""
     if not isinstance(text, str) or _INSTANT.fullmatch(text) is None:
@@ -304,6 +334,8 @@ SENTENCES: Mapping[str, str] = {
     "receipt-promise-held": "Entry {entry} ({kind}, {at}) was signed by key {key}.",
     "receipt-promise-broken": "The signature of entry {entry} does not hold: the entry or its signature was changed.",
     "receipt-promise-key-unknown": "Entry {entry} names key {key}, which is not among the trusted keys.",
+    "receipt-promise-key-not-in-force": "Entry {entry} ({at}) is signed by key {key}, which was not in force then.",
+    "receipt-checkpoint-key-not-in-force": "The checkpoint ({at}) is signed by key {key}, which was not in force then.",
     "receipt-checkpoint-held": "The checkpoint of {size} entries ({at}) was signed by key {key}.",
     "receipt-checkpoint-broken": "The checkpoint is not signed by a trusted key of {origin}, or it was changed.",
     "receipt-inclusion-held": "Entry {entry} stands in the tree at place {index} of {size}.",
@@ -384,8 +416,8 @@ def verify_receipt(
 ) -> Verification:
     """Check a receipt against the key of the log that the reader trusts.
 
-    `log_key` is one verifier key, or several (one a line) if the log has changed its key. `result` are the bytes that were
-    delivered, to be compared with the outcome. Never raises: what cannot be read is a failed step."""
+    `log_key` is one verifier key, or several (one a line, each with its time) if the log has changed its key. `result` are the
+    bytes that were delivered, to be compared with the outcome. Never raises: what cannot be read is a failed step."""
     steps: list[Step] = []
     proved: list[_Proved] = []
     try:
@@ -475,8 +507,11 @@ def _check_promise(
     except ValueError:
         raise _Stop("promise", "receipt-promise-broken", entry=fields["id"]) from None
     message = promise_message(origin, payload)
-    if not any(key.signed(message, signature) for key in candidates):
+    signers = [key for key in candidates if key.signed(message, signature)]
+    if not signers:
         raise _Stop("promise", "receipt-promise-broken", entry=fields["id"])
+    if not any(key.in_force(fields["at"]) for key in signers):
+        raise _Stop("promise", "receipt-promise-key-not-in-force", entry=fields["id"], at=fields["at"], key=key_id)
     told = {"entry": fields["id"], "kind": fields["kind"], "at": fields["at"], "key": key_id}
     steps.append(Step("promise", True, "receipt-promise-held", told))
     return _Proved(fields, leaf_hash(payload), _read_inclusion(entry.get("inclusion"), fields["id"]))
@@ -501,12 +536,11 @@ def _read_inclusion(value: object, entry: str) -> _Inclusion | None:
 
 def _check_checkpoint(note: str, origin: str, keys: Sequence[VerifierKey], steps: list[Step]) -> TreeHead:
     try:
-        text, key = open_note(note, keys)
-        head = parse_checkpoint(text)
+        head, key = open_checkpoint(note, keys)
     except ValueError:
         raise _Stop("checkpoint", "receipt-checkpoint-broken", origin=_shown(origin)) from None
-    if head.origin != origin:
-        raise _Stop("checkpoint", "receipt-checkpoint-broken", origin=_shown(origin))
+    if not key.in_force(head.at):
+        raise _Stop("checkpoint", "receipt-checkpoint-key-not-in-force", at=head.at, key=key.id)
     steps.append(Step("checkpoint", True, "receipt-checkpoint-held", {"size": head.size, "at": head.at, "key": key.id}))
     return head
 
@@ -617,7 +651,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Verify a receipt file and say each step. Exit status: 0 it holds, 1 it does not, 2 a file cannot be read."""
     parser = argparse.ArgumentParser(prog="python -m huitong.ledger.verify", description="Verify a Huitong receipt offline.")
     parser.add_argument("receipt", type=Path, help="the receipt, a JSON file")
-    parser.add_argument("--key", type=Path, required=True, help="file with the log's verifier key, from a source you trust")
+    parser.add_argument("--key", type=Path, required=True, help="file with the log's verifier keys, one a line, from a source you trust")
     parser.add_argument("--result", type=Path, help="the result as delivered, to be compared with the receipt")
     parser.add_argument("--require-inclusion", action="store_true", help="a promise alone is not enough")
     chosen = parser.parse_args(arguments)

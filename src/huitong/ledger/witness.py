@@ -7,7 +7,7 @@ from typing import Protocol
 
 from huitong.errors import LedgerBroken, Reason
 from huitong.ledger.merkle import NodeKey, read_frontier
-from huitong.ledger.verify import MAXIMUM_PAYLOAD_BYTES, VerifierKey, open_note, parse_checkpoint
+from huitong.ledger.verify import MAXIMUM_PAYLOAD_BYTES, VerifierKey, open_checkpoint
 from huitong.model.ledger import Checkpoint
 
 KEPT_CHECKPOINT = "ledger-checkpoint.txt"
@@ -56,10 +56,10 @@ def fault_of_kept(
 
     It fits if the tree's first entries, as many as the checkpoint covers, have the root that it signed."""
     try:
-        head = parse_checkpoint(open_note(note, keys)[0])
+        head, key = open_checkpoint(note, keys)
     except ValueError:
         return Reason("ledger-kept-checkpoint-broken")
-    if head.origin not in {key.name for key in keys}:
+    if not key.in_force(head.at):
         return Reason("ledger-kept-checkpoint-broken")
     if head.size > size:
         return Reason("ledger-shorter-than-checkpoint", {"size": size, "signed": head.size})

@@ -44,6 +44,8 @@ class EntryKind(StrEnum):
     USE_OUTCOME = "use-outcome"
     USE_REFUSED = "use-refused"
     OPERATOR_ACTION = "operator-action"
+    LEDGER_KEY_CHANGED = "ledger-key-changed"
+    """Signed by the key that retires; names the new one and the instant at which the old one ends."""
     OFFICE_SUCCEEDED = "office-succeeded"
     DIVISIONS_CHANGED = "divisions-changed"
     GRANT_MOVED = "grant-moved"
@@ -95,6 +97,19 @@ class Checkpoint:
     root: bytes
     at: datetime
     note: str
+
+
+@dataclass(frozen=True)
+class KeyChange:
+    """The ledger's key was changed: from `at` the key `vkey` signs; `before` counts until `until`, so that what was being signed
+    at that moment in another process holds too. `entry` is the ledger's entry of it; the first key of a log has number 1."""
+
+    number: int
+    vkey: str
+    before: str
+    at: datetime
+    until: datetime
+    entry: str
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from huitong.intake.ports import LoadStore
 from huitong.ledger.cross_check import KeptCase, KeptGrant, KeptRequest, KeptSnapshot, Records
 from huitong.ledger.log import LedgerStore
 from huitong.model.catalog import Dataset, Snapshot
-from huitong.model.ledger import Checkpoint, Promise
+from huitong.model.ledger import Checkpoint, KeyChange, Promise
 from huitong.model.party import Actor, Division, DivisionLevel, Office, Role
 from huitong.model.policy import Grant, GrantEvent, GrantEventKind, GrantState, beginning_of
 from huitong.model.quality import GradingSuggestion, QualityReport, SuggestionState
@@ -686,6 +686,26 @@ class DjangoLedgerStore:
                 ).save(using=self.using, force_insert=True)
         except IntegrityError:
             raise Conflict.because("ledger-moved", size=self.size()) from None
+
+    def key_changes(self) -> Sequence[KeyChange]:
+        """All changes of the key, by number."""
+        columns = ("number", "vkey", "before", "at", "until", "entry")
+        return [KeyChange(*row) for row in audit.KeyChange.objects.using(self.using).order_by("number").values_list(*columns)]
+
+    def add_key_change(self, change: KeyChange) -> None:
+        """Keep one. Raises Conflict `ledger-key-changed-meanwhile` if that number is there."""
+        try:
+            with transaction.atomic(using=self.using):
+                audit.KeyChange(
+                    number=change.number,
+                    vkey=change.vkey,
+                    before=change.before,
+                    at=change.at,
+                    until=change.until,
+                    entry=change.entry,
+                ).save(using=self.using, force_insert=True)
+        except IntegrityError:
+            raise Conflict.because("ledger-key-changed-meanwhile") from None
 
     def size(self) -> int:
         """How many entries are in the tree."""

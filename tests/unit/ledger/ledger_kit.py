@@ -14,7 +14,7 @@ from huitong.ledger.log import Ledger
 from huitong.ledger.note import verifier_key
 from huitong.ledger.sequencer import Sequencer
 from huitong.ledger.verify import parse_vkey, promise_message
-from huitong.model.ledger import Checkpoint, EntryKind, Promise
+from huitong.model.ledger import Checkpoint, EntryKind, KeyChange, Promise
 
 ORIGIN = "data.example/ledger"
 START = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
@@ -26,6 +26,7 @@ CREATE INDEX IF NOT EXISTS waiting ON entry (number) WHERE place IS NULL;
 CREATE INDEX IF NOT EXISTS instants ON entry (at);
 CREATE TABLE IF NOT EXISTS node (level INTEGER, place INTEGER, hash BLOB NOT NULL, PRIMARY KEY (level, place)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS checkpoint (size INTEGER PRIMARY KEY, origin TEXT, root BLOB, at TEXT, note TEXT);
+CREATE TABLE IF NOT EXISTS change (number INTEGER PRIMARY KEY, vkey TEXT, before TEXT, at TEXT, until TEXT, entry TEXT);
 CREATE TABLE IF NOT EXISTS sequencer (locked INTEGER);
 """
 _COLUMNS = "id, kind, at, payload, key, signature"
@@ -90,6 +91,15 @@ class SqliteLedgerStore:
             self.database.execute("INSERT INTO checkpoint VALUES (?, ?, ?, ?, ?)", row)
             self.between("before the commit")
         self.between("after the commit")
+
+    def key_changes(self) -> Sequence[KeyChange]:
+        rows = self.database.execute("SELECT number, vkey, before, at, until, entry FROM change ORDER BY number").fetchall()
+        instant = datetime.fromisoformat
+        return [KeyChange(n, vkey, before, instant(at), instant(until), entry) for n, vkey, before, at, until, entry in rows]
+
+    def add_key_change(self, change: KeyChange) -> None:
+        row = (change.number, change.vkey, change.before, _text(change.at), _text(change.until), change.entry)
+        self.database.execute("INSERT INTO change VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def size(self) -> int:
         return int(self.database.execute("SELECT coalesce(max(place) + 1, 0) FROM entry").fetchone()[0])
@@ -164,6 +174,9 @@ class MemoryKeys:
 
     def secret(self, name: str) -> bytes:
         return hashlib.sha256(f"{self._word}/{name}".encode()).digest()
+
+    def secret_or_made(self, name: str) -> bytes:
+        return self.secret(name)
 
     def signing_key(self, name: str) -> Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(self.secret(name))

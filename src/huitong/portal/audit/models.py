@@ -61,6 +61,20 @@ class Checkpoint(models.Model):
         return f"{self.origin} {self.size}"
 
 
+class KeyChange(models.Model):
+    """A change of the ledger's key, beside the entry that records it; only ever added."""
+
+    number = models.PositiveIntegerField(primary_key=True)
+    vkey = models.TextField()
+    before = models.TextField()
+    at = models.DateTimeField()
+    until = models.DateTimeField()
+    entry = models.CharField(max_length=64, unique=True)
+
+    def __str__(self) -> str:
+        return f"{self.number}: {self.entry}"
+
+
 class Use(models.Model):
     """A query, asked by whom from which office: enough to find the proof of it."""
 

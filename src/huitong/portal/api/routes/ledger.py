@@ -33,8 +33,15 @@ def checkpoint(request: HttpRequest) -> HttpResponse:
 
 @router.get("/ledger/key", openapi_extra=text("A verifier key (C2SP signed-note)"))
 def key(request: HttpRequest) -> HttpResponse:
-    """The key that checkpoints and receipts are verified with."""
+    """The key that signs now; receipts of the time before a change of the key need those of `/ledger/keys`."""
     return HttpResponse(doors().ledger.vkey() + "\n", content_type=PLAIN)
+
+
+@router.get("/ledger/keys", openapi_extra=text("Verifier keys (C2SP signed-note), one a line, each with its time"))
+def keys(request: HttpRequest) -> HttpResponse:
+    """Every key that the ledger has signed with, the present one first, each with `from` and `until` if it has them. A receipt or a
+    checkpoint counts if its key was in force at its instant. Remarks (`#`) hold the signed entries of the key changes."""
+    return HttpResponse(doors().ledger.published_keys(), content_type=PLAIN)
 
 
 @router.get("/ledger/status", response=LedgerStatusOut, auth=READ, openapi_extra=signed_in())
