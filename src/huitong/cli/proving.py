@@ -40,21 +40,26 @@ def receipt_get(query: str, wait_seconds: float) -> None:
 @click.option("--log-key", "log_key", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--result", "result", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--require-inclusion", is_flag=True)
-def receipt_verify(file: Path, log_key: Path | None, result: Path | None, require_inclusion: bool) -> int:
+@click.option("--witness-key", "witness_key", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--witnesses", "witnesses", metavar="N", type=click.IntRange(0, 100), default=0)
+def receipt_verify(
+    file: Path, log_key: Path | None, result: Path | None, require_inclusion: bool, witness_key: Path | None, witnesses: int
+) -> int:
     """Offline: nothing is asked of any server or instance. Exit code 9 if the receipt does not hold."""
     written = read_receipt(file)
     key = read_text(log_key) if log_key else pinned_key(written)
     content = read_bytes(result) if result else None
-    finding = verify(written, key, content, require_inclusion=require_inclusion)
+    trusted = read_text(witness_key) if witness_key else None
+    finding = verify(written, key, content, require_inclusion=require_inclusion, witness_keys=trusted, require_witnesses=witnesses)
     show_finding(finding)
     return Exit.OK if finding.ok else Exit.LEDGER_BROKEN
 
 
-def verify(written: Any, key: str, content: bytes | None, *, require_inclusion: bool = False) -> Any:
-    """The finding of the offline verifier."""
+def verify(written: Any, key: str, content: bytes | None, **wanted: Any) -> Any:
+    """The finding of the offline verifier; `wanted` is what it takes beside."""
     from huitong.ledger.verify import verify_receipt
 
-    return verify_receipt(written, log_key=key, result=content, require_inclusion=require_inclusion)
+    return verify_receipt(written, log_key=key, result=content, **wanted)
 
 
 def read_receipt(file: Path) -> Any:

@@ -1,6 +1,6 @@
 """The offline verifier of Huitong receipts: this one file and the package `cryptography`, nothing else of Huitong.
 
-    python -m huitong.ledger.verify receipt.json --key log.vkey [--result result.arrow] [--require-inclusion]
+    python -m huitong.ledger.verify receipt.json --key log.vkey [--result result.arrow] [--require-inclusion] [--witness-key witness.vkey]
 
 It also runs when copied elsewhere. What it checks, in this order:
 
@@ -8,9 +8,10 @@ It also runs when copied elsewhere. What it checks, in this order:
 2. *key*: the trusted key came from outside the receipt (a key inside a receipt proves nothing and is never used);
 3. *promise*: each entry is canonical and its Ed25519 signature holds under a trusted key, within the time of that key;
 4. *checkpoint*: the signed tree head (C2SP signed note) holds under a trusted key, within its time;
-5. *inclusion*: each entry's path (RFC 6962) leads to that tree head; an entry that is only promised says so;
-6. *use*: the entries tell one story: same query, the outcome names its intent and comes after it;
-7. *result*: the bytes at hand are those that were delivered.
+5. *witness*: of the witnesses that the reader trusts, those who signed the checkpoint (C2SP tlog-cosignature) are named;
+6. *inclusion*: each entry's path (RFC 6962) leads to that tree head; an entry that is only promised says so;
+7. *use*: the entries tell one story: same query, the outcome names its intent and comes after it;
+8. *result*: the bytes at hand are those that were delivered.
 
 Nothing here raises on hostile input: whatever cannot be read is a failed step.
 """
@@ -39,12 +40,17 @@ HASH_BYTES = 32
 SIGNATURE_BYTES = 64
 ED25519 = b"\x01"
 """Signature type of C2SP signed-note."""
+COSIGNATURE = b"\x04"
+"""Signature type of a witness: Ed25519 over the checkpoint and a time (C2SP tlog-cosignature)."""
+TIME_BYTES = 8
 MAXIMUM_ENTRIES = 1000
 MAXIMUM_PAYLOAD_BYTES = 1 << 20
 MAXIMUM_PATH = 64
 MAXIMUM_SIZE = 1 << 63
 MAXIMUM_KEYS = 100
 MAXIMUM_NOTE_LINES = 100
+MAXIMUM_TIME = 1 << 37
+"""A time of a witness beyond it is none: that is the year 6325."""
 
 _ENTRY = re.compile(r"[0-9a-f]{32}")
 _KIND = re.compile(r"[a-z][a-z-]{0,39}")
@@ -149,16 +155,18 @@ class VerifierKey:
     """The instant from which it signs; None for the first key of a log."""
     ends: str | None = None
     """The instant from which it signs no more; None while it is not retired."""
+    kind: bytes = ED25519
+    """Whether it is the key of a log or that of a witness (COSIGNATURE)."""
 
     @cached_property
     def id(self) -> str:
         """First four bytes of SHA-256 of name, newline, type and key; a hint for finding the key, never a proof."""
-        return hashlib.sha256(self.name.encode() + b"\n" + ED25519 + self.public).digest()[:4].hex()
+        return hashlib.sha256(self.name.encode() + b"\n" + self.kind + self.public).digest()[:4].hex()
 
     @property
     def text(self) -> str:
         """The one-line form: `name+id+base64`."""
-        return f"{self.name}+{self.id}+{base64.b64encode(ED25519 + self.public).decode()}"
+        return f"{self.name}+{self.id}+{base64.b64encode(self.kind + self.public).decode()}"
 
     @property
     def line(self) -> str:
@@ -183,29 +191,29 @@ class VerifierKey:
         return True
 
 
-def parse_vkey(text: str) -> VerifierKey:
-    """The key of a `name+id+base64` line, perhaps followed by its time (`from <instant>`, `until <instant>`). Raises ValueError."""
+def parse_vkey(text: str, kind: bytes = ED25519) -> VerifierKey:
+    """The key of a `name+id+base64` line, of a log perhaps with its time (`from <instant>`, `until <instant>`). Raises ValueError."""
     whole, *told = text.strip().split(" ")
     parts, time = whole.split("+", 2), dict(zip(told[::2], told[1::2], strict=False))
     if len(parts) != 3 or not is_key_name(parts[0]) or told != [part for pair in time.items() for part in pair]:
         raise ValueError("not a verifier key")
-    if list(time) not in ([], ["from"], ["until"], ["from", "until"]):
+    if list(time) not in ([], ["from"], ["until"], ["from", "until"]) or (time and kind != ED25519):
         raise ValueError("not the time of a verifier key")
     for instant in time.values():
         parse_instant(instant)
     raw = decode_base64(parts[2], 1 + HASH_BYTES)
-    key = VerifierKey(parts[0], raw[1:], time.get("from"), time.get("until"))
-    if raw[:1] != ED25519 or key.id != parts[1]:
-        raise ValueError("not an Ed25519 verifier key, or its key hash does not fit")
+    key = VerifierKey(parts[0], raw[1:], time.get("from"), time.get("until"), kind)
+    if raw[:1] != kind or key.id != parts[1]:
+        raise ValueError("not a verifier key of that kind, or its key hash does not fit")
     return key
 
 
-def parse_vkeys(text: str) -> tuple[VerifierKey, ...]:
+def parse_vkeys(text: str, kind: bytes = ED25519) -> tuple[VerifierKey, ...]:
     """The keys of a text with one a line; empty lines and lines that begin with # are skipped. Raises ValueError."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
     if len(lines) > MAXIMUM_KEYS:
         raise ValueError("too many keys")
-    return tuple(parse_vkey(line) for line in lines)
+    return tuple(parse_vkey(line, kind) for line in lines)
 
 
 def promise_message(origin: str, payload: bytes) -> bytes:
@@ -217,24 +225,10 @@ def open_note(note: str, keys: Sequence[VerifierKey]) -> tuple[str, VerifierKey]
     """The text of a signed note and the first trusted key that signed it.
 
     Signatures of unknown keys are passed over; a wrong signature of a known key fails the whole note. Raises ValueError."""
-    if len(note) > MAXIMUM_PAYLOAD_BYTES or any(ord(c) < 32 and c != "\n" for c in note):
-        raise ValueError("not a signed note")
-    text, blank, signatures = note.rpartition("\n\n")
-    if not blank or not signatures.endswith("\n"):
-        raise ValueError("not a signed note")
-    text += "\n"
-    lines = signatures[:-1].split("\n")
-    if len(lines) > MAXIMUM_NOTE_LINES:
-        raise ValueError("too many signatures")
+    text, lines = _note_lines(note)
     signer: VerifierKey | None = None
-    for line in lines:
-        parts = line.split(" ")
-        if len(parts) != 3 or parts[0] != "—" or not is_key_name(parts[1]):
-            raise ValueError("not a signature line")
-        raw = decode_base64(parts[2])
-        if len(raw) < 5:
-            raise ValueError("not a signature line")
-        known = [key for key in keys if key.name == parts[1] and key.id == raw[:4].hex()]
+    for name, raw in lines:
+        known = [key for key in keys if key.kind == ED25519 and key.name == name and key.id == raw[:4].hex()]
         if not known:
             continue
         by = next((key for key in known if key.signed(text.encode(), raw[4:])), None)
@@ -244,6 +238,67 @@ def open_note(note: str, keys: Sequence[VerifierKey]) -> tuple[str, VerifierKey]
     if signer is None:
         raise ValueError("no signature of a trusted key")
     return text, signer
+
+
+def cosignature_message(text: str, time: int) -> bytes:
+    """What a witness signs of a checkpoint's text at a time (POSIX seconds)."""
+    return f"cosignature/v1\ntime {time}\n{text}".encode()
+
+
+@dataclass(frozen=True)
+class Cosignature:
+    """A witness's word that at `time` this checkpoint went on from all those that it had seen before."""
+
+    witness: VerifierKey
+    time: int
+
+    @property
+    def at(self) -> str:
+        """The time as the ledger writes an instant."""
+        return f"{datetime.fromtimestamp(self.time, UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+
+
+def open_cosignatures(note: str, witnesses: Sequence[VerifierKey]) -> tuple[Cosignature, ...]:
+    """The trusted witnesses that signed a checkpoint, each once. Lines of others are passed over.
+
+    Raises ValueError if a line of a trusted witness does not hold or the note is none."""
+    text, lines = _note_lines(note)
+    found: dict[str, Cosignature] = {}
+    for name, raw in lines:
+        for witness in witnesses:
+            if witness.kind != COSIGNATURE or witness.name != name or witness.id != raw[:4].hex():
+                continue
+            time = int.from_bytes(raw[4 : 4 + TIME_BYTES], "big")
+            cosignature = Cosignature(witness, time)
+            if len(raw) != 4 + TIME_BYTES + SIGNATURE_BYTES or time >= MAXIMUM_TIME:
+                raise ValueError("not a cosignature")
+            if not witness.signed(cosignature_message(text, time), raw[4 + TIME_BYTES :]):
+                raise ValueError("a cosignature of a trusted witness does not hold")
+            found.setdefault(witness.text, cosignature)
+    return tuple(found.values())
+
+
+def _note_lines(note: str) -> tuple[str, list[tuple[str, bytes]]]:
+    """The text of a signed note, and name and bytes of each signature line. Raises ValueError."""
+    if len(note) > MAXIMUM_PAYLOAD_BYTES or any(ord(c) < 32 and c != "\n" for c in note):
+        raise ValueError("not a signed note")
+    text, blank, signatures = note.rpartition("\n\n")
+    if not blank or not signatures.endswith("\n"):
+        raise ValueError("not a signed note")
+    text += "\n"
+    lines = signatures[:-1].split("\n")
+    if len(lines) > MAXIMUM_NOTE_LINES:
+        raise ValueError("too many signatures")
+    found = []
+    for line in lines:
+        parts = line.split(" ")
+        if len(parts) != 3 or parts[0] != "—" or not is_key_name(parts[1]):
+            raise ValueError("not a signature line")
+        raw = decode_base64(parts[2])
+        if len(raw) < 5:
+            raise ValueError("not a signature line")
+        found.append((parts[1], raw))
+    return text, found
 
 
 @dataclass(frozen=True)
@@ -338,6 +393,11 @@ SENTENCES: Mapping[str, str] = {
     "receipt-checkpoint-key-not-in-force": "The checkpoint ({at}) is signed by key {key}, which was not in force then.",
     "receipt-checkpoint-held": "The checkpoint of {size} entries ({at}) was signed by key {key}.",
     "receipt-checkpoint-broken": "The checkpoint is not signed by a trusted key of {origin}, or it was changed.",
+    "receipt-witness-held": "Witness {witness} signed the checkpoint at {at}: it had seen the tree grow, never change.",
+    "receipt-witness-none": "None of the trusted witnesses signed the checkpoint.",
+    "receipt-witness-broken": "A signature of a trusted witness on the checkpoint does not hold.",
+    "receipt-witness-too-few": "{found} of the trusted witnesses signed the checkpoint, and {wanted} were asked for.",
+    "receipt-witness-key-broken": "The keys of the witnesses cannot be read. A key is one line: name+8 hexadecimal digits+base64.",
     "receipt-inclusion-held": "Entry {entry} stands in the tree at place {index} of {size}.",
     "receipt-inclusion-broken": "The proof that entry {entry} stands in the tree does not hold.",
     "receipt-inclusion-promised": "Entry {entry} is promised, not yet in the tree. Fetch the receipt again for the full proof.",
@@ -412,16 +472,23 @@ class _Stop(Exception):
 
 
 def verify_receipt(
-    receipt: Mapping[str, Any], *, log_key: str, result: bytes | None = None, require_inclusion: bool = False
+    receipt: Mapping[str, Any],
+    *,
+    log_key: str,
+    result: bytes | None = None,
+    require_inclusion: bool = False,
+    witness_keys: str | None = None,
+    require_witnesses: int = 0,
 ) -> Verification:
     """Check a receipt against the key of the log that the reader trusts.
 
     `log_key` is one verifier key, or several (one a line, each with its time) if the log has changed its key. `result` are the
-    bytes that were delivered, to be compared with the outcome. Never raises: what cannot be read is a failed step."""
+    bytes that were delivered, to be compared with the outcome. `witness_keys` are the witnesses that the reader trusts, one a line; of
+    them at least `require_witnesses` must have signed the checkpoint. Never raises: what cannot be read is a failed step."""
     steps: list[Step] = []
     proved: list[_Proved] = []
     try:
-        _check(receipt, log_key, result, require_inclusion, steps, proved)
+        _check(receipt, log_key, result, require_inclusion, (witness_keys, require_witnesses), steps, proved)
     except _Stop as stop:
         steps.append(stop.step)
     except Exception:
@@ -436,7 +503,13 @@ def verify_receipt(
 
 
 def _check(
-    receipt: object, log_key: object, result: object, require_inclusion: bool, steps: list[Step], proved: list[_Proved]
+    receipt: object,
+    log_key: object,
+    result: object,
+    require_inclusion: bool,
+    witnesses: tuple[str | None, int],
+    steps: list[Step],
+    proved: list[_Proved],
 ) -> None:
     origin, entries, note = _read_form(receipt)
     steps.append(Step("format", True, "receipt-format-held", {"entries": len(entries), "origin": _shown(origin)}))
@@ -448,6 +521,8 @@ def _check(
             raise _Stop("use", "receipt-entry-twice", entry=one.fields["id"])
         proved.append(one)
     head = None if note is None else _check_checkpoint(note, origin, keys, steps)
+    if witnesses != (None, 0):
+        steps += _check_witnesses(note, *witnesses)
     for one in proved:
         steps.append(_check_inclusion(one, head, require_inclusion))
     outcome = _check_use(proved, steps)
@@ -543,6 +618,21 @@ def _check_checkpoint(note: str, origin: str, keys: Sequence[VerifierKey], steps
         raise _Stop("checkpoint", "receipt-checkpoint-key-not-in-force", at=head.at, key=key.id)
     steps.append(Step("checkpoint", True, "receipt-checkpoint-held", {"size": head.size, "at": head.at, "key": key.id}))
     return head
+
+
+def _check_witnesses(note: str | None, witness_keys: str | None, wanted: int) -> list[Step]:
+    try:
+        trusted = parse_vkeys(witness_keys or "", COSIGNATURE)
+    except ValueError:
+        raise _Stop("witness", "receipt-witness-key-broken") from None
+    try:
+        found = () if note is None else open_cosignatures(note, trusted)
+    except ValueError:
+        raise _Stop("witness", "receipt-witness-broken") from None
+    steps = [Step("witness", True, "receipt-witness-held", {"witness": one.witness.name, "at": one.at}) for one in found]
+    if len(found) < wanted:
+        return [*steps, Step("witness", False, "receipt-witness-too-few", {"found": len(found), "wanted": wanted})]
+    return steps or [Step("witness", True, "receipt-witness-none")]
 
 
 def _check_inclusion(one: _Proved, head: TreeHead | None, required: bool) -> Step:
@@ -654,11 +744,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--key", type=Path, required=True, help="file with the log's verifier keys, one a line, from a source you trust")
     parser.add_argument("--result", type=Path, help="the result as delivered, to be compared with the receipt")
     parser.add_argument("--require-inclusion", action="store_true", help="a promise alone is not enough")
+    parser.add_argument("--witness-key", type=Path, help="file with the keys of the witnesses that you trust, one a line")
+    parser.add_argument("--witnesses", type=int, default=0, help="how many of them must have signed the checkpoint")
     chosen = parser.parse_args(arguments)
     try:
         text = chosen.receipt.read_text("utf-8")
         log_key = chosen.key.read_text("utf-8")
         result = chosen.result.read_bytes() if chosen.result else None
+        witness_keys = chosen.witness_key.read_text("utf-8") if chosen.witness_key else None
     except (OSError, UnicodeDecodeError) as error:
         sys.stderr.write(f"cannot read a file: {type(error).__name__}\n")
         return 2
@@ -666,7 +759,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         receipt = json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError):
         receipt = None
-    finding = verify_receipt(receipt, log_key=log_key, result=result, require_inclusion=chosen.require_inclusion)
+    finding = verify_receipt(
+        receipt,
+        log_key=log_key,
+        result=result,
+        require_inclusion=chosen.require_inclusion,
+        witness_keys=witness_keys,
+        require_witnesses=chosen.witnesses,
+    )
     for name, ok, detail in finding.steps:
         sys.stdout.write(f"{'ok    ' if ok else 'FAILED'}  {name:<10}  {detail}\n")
     sys.stdout.write("The receipt holds.\n" if finding.ok else "The receipt does NOT hold.\n")
