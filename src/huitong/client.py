@@ -103,7 +103,7 @@ class ServerFailed(HuitongError):
     """The server failed in a way that it does not explain; its operator finds the cause by the time of the call."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class QueryResult:
     """The result of one governed query."""
 
@@ -114,6 +114,15 @@ class QueryResult:
     notices: tuple[str, ...] = ()
     """Sentences that the person should read, e.g. that a limit cut the result."""
     _client: "Client | None" = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        """How much it is, never the rows: a notebook shows this of a result that nobody has read yet."""
+        try:
+            table = self.arrow()
+            size = f"{table.num_rows} rows, {table.num_columns} columns, "
+        except (ImportError, ValueError, OSError):  # without pyarrow, or bytes that are no Arrow stream
+            size = ""
+        return f"QueryResult(query {self.query!r}: {size}{len(self.content)} bytes)"
 
     def arrow(self) -> "pyarrow.Table":
         """The result as a `pyarrow.Table`."""
@@ -136,7 +145,7 @@ class QueryResult:
         """The receipt of this use. With `wait_seconds` it waits until the ledger has folded every entry, so that the
         receipt carries inclusion proofs; without, or when the time is over, a promise may stand in their place."""
         if self._client is None:
-            raise InputInvalid.because("client-result-detached", query=self.query)
+            raise _spoken(InputInvalid.because("client-result-detached", query=self.query))
         return self._client.receipt(self.query, wait_seconds=wait_seconds)
 
     def save(self, path: Path | str) -> None:
@@ -175,12 +184,13 @@ class ExtractFile:
             if progress:
                 progress(int(found.told["rows"]), int(found.told["rows_expected"]))
             if time.monotonic() >= until:
-                raise Unavailable.because("client-extract-slow", extract=self.id, seconds=int(seconds))
+                slow = Unavailable.because("client-extract-slow", extract=self.id, seconds=int(seconds))
+                raise _spoken(slow, self._client.language)
             time.sleep(pause)
             pause = min(1.0, pause * 1.5)
             found = found.refresh()
         if found.state != "ready":
-            raise _refused_by(found.told["reasons"], extract=self.id, state=found.state)
+            raise _spoken(_refused_by(found.told["reasons"], extract=self.id, state=found.state), self._client.language)
         if progress:
             progress(int(found.told["rows"]), int(found.told["rows"]))
         return found
@@ -223,7 +233,8 @@ class Client:
         self.url = url.rstrip("/")
         self._timeout = timeout
         self._new_key = new_key
-        headers = {"Accept-Language": "zh-Hans" if language.lower().startswith("zh") else "en"}
+        self.language = "zh-Hans" if language.lower().startswith("zh") else "en"
+        headers = {"Accept-Language": self.language}
         if token:
             headers["Authorization"] = f"Bearer {token}"
         self._http = httpx.Client(
@@ -389,11 +400,11 @@ class Client:
         if isinstance(content, Path):
             kind = kind or KINDS.get(content.suffix.lower())
             if kind is None:
-                raise InputInvalid.because("client-file-kind-unknown", file=content.name)
+                raise _spoken(InputInvalid.because("client-file-kind-unknown", file=content.name), self.language)
             with content.open("rb") as file:
                 return self._upload(dataset, file, kind, query)
         if kind is None:
-            raise InputInvalid.because("client-file-kind-unknown", file="-")
+            raise _spoken(InputInvalid.because("client-file-kind-unknown", file="-"), self.language)
         if isinstance(content, bytes):
             return self._upload(dataset, content, kind, query)
         # A body of unknown length cannot be told from one that was cut, so the server takes none: what comes in pieces is
@@ -868,11 +879,11 @@ class Client:
             attempts = 0 if done > before else attempts + 1
             before = max(done, before)
             if attempts >= DOWNLOAD_ATTEMPTS:
-                raise Unavailable.because("client-download-broken", server=self.url, bytes=done)
+                raise _spoken(Unavailable.because("client-download-broken", server=self.url, bytes=done), self.language)
             time.sleep(min(8.0, 0.25 * 2**attempts))
         if _sha256_of(part) != sha256:
             part.unlink()
-            raise InputInvalid.because("client-file-broken", file=place.name)
+            raise _spoken(InputInvalid.because("client-file-broken", file=place.name), self.language)
         part.replace(place)
         return place
 
@@ -890,7 +901,7 @@ class Client:
         with self._http.stream("GET", address, headers=headers) as response:
             if not response.is_success:
                 response.read()
-                raise error_of(response, server=self.url)
+                raise error_of(response, server=self.url, language=self.language)
             mode = os.O_APPEND if response.status_code == 206 else os.O_TRUNC
             there = there if response.status_code == 206 else 0
             with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | mode, 0o600), "wb") as file:
@@ -931,7 +942,7 @@ class Client:
     def _result(self, response: httpx.Response) -> QueryResult:
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip()
         if kind != ARROW:
-            raise ServerFailed.because("client-answer-unreadable", server=self.url)
+            raise _spoken(ServerFailed.because("client-answer-unreadable", server=self.url), self.language)
         notices = response.headers.get("Huitong-Notices", "")
         return QueryResult(
             query=response.headers.get("Huitong-Query", ""),
@@ -949,9 +960,9 @@ class Client:
         try:
             value = response.json()
         except ValueError:
-            raise ServerFailed.because("client-answer-unreadable", server=self.url) from None
+            raise _spoken(ServerFailed.because("client-answer-unreadable", server=self.url), self.language) from None
         if not isinstance(value, dict):
-            raise ServerFailed.because("client-answer-unreadable", server=self.url)
+            raise _spoken(ServerFailed.because("client-answer-unreadable", server=self.url), self.language)
         return value
 
     def _send(self, method: str, path: str, *, keyed: bool = False, **parts: Any) -> httpx.Response:
@@ -965,12 +976,12 @@ class Client:
                     raise
                 response = self._again(method, path, parts)
         except httpx.TimeoutException:
-            raise Unavailable.because("client-server-silent", server=self.url) from None
+            raise _spoken(Unavailable.because("client-server-silent", server=self.url), self.language) from None
         except httpx.TransportError:
-            raise Unavailable.because("client-server-unreachable", server=self.url) from None
+            raise _spoken(Unavailable.because("client-server-unreachable", server=self.url), self.language) from None
         if response.is_success:
             return response
-        raise error_of(response, server=self.url)
+        raise error_of(response, server=self.url, language=self.language)
 
     def _again(self, method: str, path: str, parts: Mapping[str, Any]) -> httpx.Response:
         """Send once more what is safe to send twice; while the first call still runs there, wait for what becomes of it."""
@@ -986,15 +997,15 @@ class Client:
                 return response
 
 
-def error_of(response: httpx.Response, *, server: str) -> HuitongError:
-    """The error that an answer stands for, with every reason it names."""
+def error_of(response: httpx.Response, *, server: str, language: str = "en") -> HuitongError:
+    """The error that an answer stands for, with every reason it names. Its text is the sentences that the server sent."""
     try:
         problem = response.json()
     except ValueError:
         problem = None
     if not isinstance(problem, dict):
         kind = _class_of(None, response.status_code)
-        return kind.because("client-server-failed", server=server, status=response.status_code)
+        return _spoken(kind.because("client-server-failed", server=server, status=response.status_code), language)
     texts: list[str | None] = []
     reasons = []
     for one in problem.get("reasons") or ():
@@ -1011,6 +1022,20 @@ def error_of(response: httpx.Response, *, server: str) -> HuitongError:
     error.__dict__["sentences"] = tuple(texts)
     if isinstance(error, Refused) and problem.get("query"):
         error.query = str(problem["query"])
+    return _spoken(error, language)
+
+
+def _spoken(error: HuitongError, language: str = "en") -> HuitongError:
+    """The same error, whose text is its sentences with their codes: what a traceback in a notebook shows. The errors of the core keep a
+    text of codes alone, for theirs may land in a log; the client's stand before the person who asked."""
+    from huitong.words import render
+
+    told = [
+        f"{sentence or render(reason, language)} [{reason.code}]"
+        for reason, sentence in zip(error.reasons, sentences_of(error), strict=True)
+    ]
+    number = f" (query {error.query})" if isinstance(error, Refused) and error.query else ""
+    error.args = ("\n".join(told) + number,)
     return error
 
 
@@ -1028,7 +1053,7 @@ def sentences_of(error: HuitongError) -> tuple[str | None, ...]:
 def _part(identifier: str) -> str:
     """One part of a path: what a person typed never becomes another address."""
     if identifier in ("", ".", ".."):
-        raise InputInvalid.because("client-identifier-empty")
+        raise _spoken(InputInvalid.because("client-identifier-empty"))
     return quote(identifier, safe="")
 
 

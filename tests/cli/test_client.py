@@ -11,7 +11,7 @@ import httpx
 import pytest
 from fake_api import RESULT, TOKEN, FakeApi, problem, says
 
-from huitong.client import Client, ServerFailed, sentences_of
+from huitong.client import Client, QueryResult, ServerFailed, sentences_of
 from huitong.errors import Conflict, HuitongError, InputInvalid, LedgerBroken, NotFound, NotSignedIn, Refused, Unavailable
 
 
@@ -302,3 +302,28 @@ def test_a_query_is_never_sent_twice_and_never_with_a_key() -> None:
             with pytest.raises(HuitongError):
                 call()
     assert len(received) == 2 and not any("Idempotency-Key" in one.headers for one in received)
+
+
+def test_an_error_says_the_sentences_of_the_server_with_their_codes() -> None:
+    reasons = (("dataset-not-shared", "低保家庭不共享。"), ("role-missing", "缺少角色。"))
+    api = FakeApi({("POST", "query"): lambda request: problem("refused", 403, *reasons, query="q77")})
+    with client_of(api) as client, pytest.raises(Refused) as caught:
+        client.query("SELECT 1", purpose="p")
+    assert str(caught.value) == "低保家庭不共享。 [dataset-not-shared]\n缺少角色。 [role-missing] (query q77)"
+
+
+def test_an_error_of_the_client_itself_is_a_sentence_in_its_language() -> None:
+    def nobody(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    with client_of(httpx.MockTransport(nobody)) as client, pytest.raises(Unavailable) as caught:
+        client.whoami()
+    assert re.fullmatch(r".*[\u4e00-\u9fff].* \[client-server-unreachable\]", str(caught.value))
+    assert str(Refused.because("grant-missing", dataset="civil.low_income")) == "grant-missing", "the core's text may land in a log"
+
+
+def test_a_result_shows_how_much_it_is_and_no_row() -> None:
+    with client_of(FakeApi()) as client:
+        result = client.query("SELECT 1", purpose="p")
+    assert repr(result) == f"QueryResult(query 'q1': 2 rows, 2 columns, {len(RESULT)} bytes)"
+    assert repr(QueryResult("q2", b"no stream")) == "QueryResult(query 'q2': 9 bytes)"

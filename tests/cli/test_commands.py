@@ -4,6 +4,8 @@ import json
 import os
 import shlex
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,10 +22,11 @@ from huitong.cli.failing import printable
 from huitong.cli.language import LANGUAGES, speak, words
 from huitong.cli.root import root, run
 from huitong.cli.sharing import parse_items
-from huitong.errors import InputInvalid
+from huitong.errors import InputInvalid, Reason
 from huitong.keystore import FileKeyStore
 from huitong.ledger.log import Ledger
 from huitong.testing import MemoryStores
+from huitong.words import render
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -346,6 +349,53 @@ def test_one_exit_code_for_each_cause_with_all_reasons(huitong_: Run, api: FakeA
     assert (found, out) == (code, "")
     assert "  - The first reason.\n  - The second reason.\n" in err
     assert "Traceback" not in err
+
+
+def test_a_right_that_is_not_ready_yet_is_for_trying_again(huitong_: Run, api: FakeApi) -> None:
+    waits, never = ("grant-preparing", "Its pseudonyms are still being built."), ("grant-missing", "No grant.")
+    api.answers[("POST", "query")] = lambda request: problem("refused", 403, waits, query="q9")
+    code, _, err = huitong_("query", "SELECT 1", "--purpose", "p")
+    assert code == 8 and "try again" in err
+    api.answers[("POST", "query")] = lambda request: problem("refused", 403, waits, never, query="q9")
+    assert huitong_("query", "SELECT 1", "--purpose", "p")[0] == 6
+
+
+def test_what_to_do_about_a_refusal_is_said_where_data_were_asked_for(huitong_: Run, api: FakeApi) -> None:
+    for address in ("query", "why", "requests/r1/approve"):
+        api.answers[("POST", address)] = lambda request: problem("refused", 403, ("some-reason", "No."))
+    assert "dataset show" in huitong_("query", "SELECT 1", "--purpose", "p")[2]
+    assert "dataset show" in huitong_("why", "SELECT 1", "--purpose", "p")[2]
+    code, _, err = huitong_("request", "approve", "r1")
+    assert code == 6 and "  - No.\n" in err and "dataset show" not in err
+
+
+@pytest.mark.parametrize("format_", ["table", "csv", "json", "arrow", "help"])
+def test_a_reader_who_has_seen_enough_ends_the_command_quietly(format_: str, tmp_path: Path) -> None:
+    arguments = ["--help"] if format_ == "help" else ["dataset", "search", "--format", format_]
+    program = "import sys; from huitong.cli.root import run; import fake_api, huitong.client as c; real = c.Client.__init__\n"
+    program += "def over(self, url, token=None, **s): real(self, url, token, **{**s, 'transport': fake_api.FakeApi()})\n"
+    program += f"c.Client.__init__ = over; sys.stdin.read(); sys.exit(run({arguments!r}))"
+    surroundings = {"HUITONG_URL": "http://huitong.test", "HUITONG_TOKEN": TOKEN, "HUITONG_PROFILE": str(tmp_path / "profile.toml")}
+    surroundings |= {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)])}
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, stderr=-1, env=surroundings, cwd=tmp_path) as process:
+        assert process.stdin and process.stdout and process.stderr
+        process.stdout.close()
+        process.stdin.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 141)
+
+
+def test_a_file_that_is_not_there_is_named(huitong_: Run) -> None:
+    code, _, err = huitong_("calendar", "set", "no-such.toml")
+    assert code == 2 and "no-such.toml" in err
+
+
+def test_one_is_one_and_an_empty_default_is_none() -> None:
+    assert render(Reason("rows-cut", {"rows": 1}), "en").startswith("Only the first 1 row is shown.")
+    assert words("query-done", query="q", rows=1).startswith("Query q: 1 row.")
+    assert words("query-done", query="q", rows=2).startswith("Query q: 2 rows.")
+    for command in all_commands():
+        assert "[default: ]" not in command.get_help(click.Context(command))
 
 
 def test_a_refusal_as_json_holds_codes_and_sentences(huitong_: Run, api: FakeApi) -> None:

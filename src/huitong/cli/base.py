@@ -15,7 +15,7 @@ import click
 
 from huitong.cli.exits import Exit
 from huitong.cli.language import LANGUAGES, words
-from huitong.errors import InputInvalid
+from huitong.errors import HuitongError, InputInvalid
 
 FORMATS = ("table", "csv", "json", "parquet", "arrow")
 BINARY = ("parquet", "arrow")
@@ -120,13 +120,18 @@ class Command(click.Command):
         self.params.extend(option for option in common_options() if taken.isdisjoint(option.opts))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run it; what it prints goes into the file of `--output`, whole or, if it fails, not at all."""
+        """Run it; what it prints goes into the file of `--output`, whole or, if it fails, not at all. An error learns which command it
+        ended, for what can be done about it depends on that."""
         said = surroundings()
-        said.check()
-        if said.output is None:
-            return super().invoke(ctx)
-        with _into(said.output):
-            return super().invoke(ctx)
+        try:
+            said.check()
+            if said.output is None:
+                return super().invoke(ctx)
+            with _into(said.output):
+                return super().invoke(ctx)
+        except HuitongError as error:
+            error.__dict__["command"] = self.key
+            raise
 
     def get_short_help_str(self, limit: int = 45) -> str:
         del limit
@@ -288,7 +293,7 @@ def _help(command: Command | Group, context: click.Context) -> str:
         else:
             text = option_words(command, parameter)
             default = parameter.get_default(context, call=False)
-            if not parameter.is_flag and isinstance(default, (int, float, str)):
+            if not parameter.is_flag and isinstance(default, (int, float, str)) and default != "":
                 text += words("default", value=str(default))
             if parameter.required:
                 text += words("required")

@@ -28,6 +28,8 @@ class Exit(IntEnum):
     UNAVAILABLE = 8
     LEDGER_BROKEN = 9
     INTERRUPTED = 130
+    PIPE_CLOSED = 141
+    """As a shell gives for a program that SIGPIPE ended: the reader of its output had seen enough."""
 
     @property
     def word(self) -> str:
@@ -46,6 +48,13 @@ _EXIT_OF_ERROR: tuple[tuple[type[HuitongError], Exit], ...] = (
 )
 
 
+NOT_YET = frozenset({"grant-preparing"})
+"""Refusals that end by themselves: the right is there, what it needs is still being made."""
+
+
 def exit_of(error: HuitongError) -> Exit:
-    """The exit code of an error; UNEXPECTED for a kind that stands for no cause of its own."""
+    """The exit code of an error; UNEXPECTED for a kind that stands for no cause of its own. What is refused for nothing but that it is
+    not ready yet counts as not available now: a script may try it again, as it may not with what the rules deny."""
+    if isinstance(error, Refused) and NOT_YET.issuperset(reason.code for reason in error.reasons):
+        return Exit.UNAVAILABLE
     return next((code for kind, code in _EXIT_OF_ERROR if isinstance(error, kind)), Exit.UNEXPECTED)

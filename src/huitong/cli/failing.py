@@ -2,16 +2,20 @@
 
 import difflib
 import json
+import re
 from collections.abc import Sequence
 
 import click
 
-from huitong.cli.exits import exit_of
+from huitong.cli.exits import Exit, exit_of
 from huitong.cli.language import words
 from huitong.errors import HuitongError
 
 DATABASE_ERRORS = ("OperationalError", "InterfaceError", "ProgrammingError")
 """Not there, gone, or without the tables."""
+
+USES_OF_DATA = frozenset({"query", "why", "extract-make"})
+"""Commands after whose refusal one looks at what one may have; a wrong code or a step of an approval has other ways on."""
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
@@ -52,8 +56,9 @@ def tell(error: HuitongError, *, as_json: bool = False) -> None:
     click.echo(printable(head), err=True)
     for text in texts:
         click.echo(f"  - {printable(text)}", err=True)
-    if words.has(f"now-{cause.name.lower().replace('_', '-')}"):
-        click.echo(words(f"now-{cause.name.lower().replace('_', '-')}"), err=True)
+    now = f"now-{cause.name.lower().replace('_', '-')}"
+    if words.has(now) and (cause is not Exit.REFUSED or getattr(error, "command", "") in USES_OF_DATA):
+        click.echo(words(now), err=True)
 
 
 def tell_unexpected(error: Exception, *, as_json: bool = False) -> None:
@@ -100,7 +105,8 @@ def _usage_sentence(error: click.UsageError) -> str:
         if isinstance(kind, click.Choice):
             return words("usage-choice", name=name, choices=", ".join(map(str, kind.choices)))
         if isinstance(kind, click.Path):
-            return words("usage-path", name=name)
+            named = re.search(r"(['\"])(.*)\1", error.message)
+            return words("usage-path", name=name, file=printable(named[2]) if named else name)
         if isinstance(kind, (click.IntRange, click.FloatRange)):
             return words("usage-range", name=name, range=kind._describe_range().replace("x", "n"))
         if isinstance(kind, (click.types.IntParamType, click.types.FloatParamType)):

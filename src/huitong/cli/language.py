@@ -7,6 +7,7 @@ from functools import cache
 from importlib.resources import files
 
 from huitong.errors import Reason
+from huitong.words import filled
 
 LANGUAGES = ("en", "zh-Hans")
 
@@ -44,8 +45,7 @@ class Words:
 
     def __call__(self, key: str, /, **parameters: str | int) -> str:
         """The words of `cli-{key}` with its parameters filled in."""
-        sentence = _own(self.language)[f"cli-{key}"]
-        return sentence.format_map({name: str(value) for name, value in parameters.items()})
+        return filled(_own(self.language)[f"cli-{key}"], parameters)
 
     def has(self, key: str) -> bool:
         """Whether there are words for `cli-{key}`."""

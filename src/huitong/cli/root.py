@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import Any
 
 import click
 
@@ -55,12 +56,50 @@ def _version(context: click.Context, parameter: click.Parameter, value: bool) ->
         context.exit()
 
 
-root = Group("huitong", lazy=COMMANDS, no_args_is_help=True)
+class _PipeClosedError(Exception):
+    """Of no kind that click knows: it would leave by itself with 1, our code of a fault, if it saw the BrokenPipeError."""
+
+
+class _Root(Group):
+    def make_context(self, *arguments: Any, **settings: Any) -> click.Context:
+        try:
+            return super().make_context(*arguments, **settings)
+        except BrokenPipeError:
+            raise _PipeClosedError from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise _PipeClosedError from None
+
+
+root = _Root("huitong", lazy=COMMANDS, no_args_is_help=True)
 root.params.insert(0, click.Option(["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command, tell what went wrong in full sentences on standard error, give back the exit code."""
+    try:
+        return _run(arguments)
+    except (BrokenPipeError, _PipeClosedError):
+        return _end_quietly()
+
+
+def _end_quietly() -> Exit:
+    """The reader of a pipe has seen enough (`| head`): nothing to tell and nobody to tell it to. What is still to be written goes
+    nowhere, so that Python does not complain of it at the very end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+    return Exit.PIPE_CLOSED
+
+
+def _run(arguments: Sequence[str]) -> int:
     speak(choose(arguments, os.environ))
     from huitong.cli import failing
 
@@ -83,10 +122,8 @@ def run(arguments: Sequence[str]) -> int:
     except HuitongError as error:
         failing.tell(error, as_json=as_json)
         return exit_of(error)
-    except BrokenPipeError:
-        # the reader of a pipe has seen enough (`| head`); nothing to tell and nobody to tell it to
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.OK
+    except (BrokenPipeError, _PipeClosedError):
+        raise
     except Exception as error:
         if os.environ.get("HUITONG_TRACE"):
             raise

@@ -1,6 +1,7 @@
 """Sentences for reasons, in both languages: `render` is called at the edge, never inside the core."""
 
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
@@ -26,7 +27,24 @@ def render(reason: Reason, language: str) -> str:
     sentence = sentences(language).get(reason.code)
     if sentence is None:
         return reason.code + (" " + ", ".join(f"{k}={v}" for k, v in reason.parameters.items()) if reason.parameters else "")
-    return sentence.format_map(_Shown({name: str(value) for name, value in reason.parameters.items()}))
+    return filled(sentence, reason.parameters)
+
+
+def filled(sentence: str, parameters: Mapping[str, str | int]) -> str:
+    """The sentence with its parameters. `{rows:row/rows}` is the first word for 1 and the second for every other number."""
+    return sentence.format_map(_Shown({name: _Counted(value) for name, value in parameters.items()}))
+
+
+class _Counted(str):
+    """A parameter's text, which chooses between the words for one and for many."""
+
+    __slots__ = ()
+
+    def __format__(self, spec: str) -> str:
+        one, several, many = spec.partition("/")
+        if several:
+            return one if self == "1" else many
+        return super().__format__(spec)
 
 
 class _Shown(dict[str, str]):
