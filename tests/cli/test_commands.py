@@ -269,7 +269,7 @@ def test_a_request_may_come_from_a_file_or_from_standard_input(
     import io
 
     wish = {"dataset": "a.b", "purpose": "p", "legal_basis": "l", "items": [{"item": "x"}], "until": "2027-01-01", "mode": "rows"}
-    api.answers[("POST", "requests")] = says({"id": "R-1", "state": "refused"})
+    api.answers[("POST", "requests")] = says({"id": "R-1", "state": "withdrawn"})
     monkeypatch.setattr("huitong.cli.sharing.show_request", lambda found: None)
     (tmp_path / "wish.json").write_text(json.dumps(wish))
     assert huitong_("request", "submit", "--from", "wish.json")[0] == 0

@@ -12,6 +12,7 @@ import click
 from huitong.cli.base import Group, surroundings
 from huitong.cli.catalogue import choice, instant_text, mask_text, office_text
 from huitong.cli.door import open_client
+from huitong.cli.exits import Exit
 from huitong.cli.language import words
 from huitong.cli.output import remark, show_one, show_rows, show_table
 from huitong.cli.terms import rules, shown_rules, shown_use, terms_options
@@ -90,6 +91,8 @@ def request_submit(
         said = {"request": made["id"], "grant": str(made["grant"] or ""), "due": str(made["answer_due"] or "")}
         remark(words(key, **said, office=office_text(made["provider"])))
     show_request(made)
+    if made["state"] == "refused":
+        raise click.exceptions.Exit(Exit.REFUSED)
 
 
 def read_wish(file: Path) -> dict[str, Any]:
@@ -116,7 +119,7 @@ def request_list(side: str, limit: int, offset: int) -> None:
         ("dataset", lambda row: row["dataset"]),
         ("applicant", lambda row: office_text(row["applicant_office"])),
         ("purpose", lambda row: row["wish"]["purpose"]),
-        ("state", lambda row: choice(row["state"])),
+        ("state", lambda row: choice("endorsed" if _is_endorsed(row) else row["state"])),
         ("answer_due", lambda row: row["answer_due"]),
         ("grant", lambda row: row["grant"]),
     ]
@@ -151,6 +154,8 @@ def request_approve(
     stated = {"division": division, "until": until, "words": said, "weaker_masks": weaker_masks, **rules(terms)}
     with open_client() as client:
         made = client.approve(identifier, items=narrowed, **stated)
+    if made["state"] == "under-review":
+        remark(words("request-endorsed", request=made["id"], office=office_text(made["provider"])))
     show_request(made)
 
 
@@ -247,11 +252,14 @@ def request_mediate(identifier: str, said: str, answer_by: str) -> None:
 
 
 def show_request(found: dict[str, Any], *, history: bool = False) -> None:
-    """A request; with its history where that was asked for."""
-    wish = found["wish"]
+    """A request: what was agreed, or else what is asked; why it was refused; with its history where that was asked for."""
+    agreed = [one["wish"] for one in found["events"] if one["kind"] == "approved" and one["wish"]]
+    wish = agreed[-1] if agreed else found["wish"]
+    refused = [one for one in found["events"] if one["kind"] == "refused"]
     pairs = [
         ("request", found["id"]),
-        ("state", choice(found["state"])),
+        ("state", choice("endorsed" if _is_endorsed(found) else found["state"])),
+        ("reason", _reason_text(refused[-1], with_words=True) if refused else None),
         ("dataset", found["dataset"]),
         ("provider", office_text(found["provider"])),
         ("applicant", f"{office_text(found['applicant_office'])} ({found['applicant']})"),
@@ -265,17 +273,34 @@ def show_request(found: dict[str, Any], *, history: bool = False) -> None:
     show_one([(key, value) for key, value in pairs if value is not None], raw=found)
     if history and surroundings().format == "table":
         click.echo()
-        header = [words(f"title-{key}") for key in ("at", "event", "actor", "principal", "office", "reason", "words")]
+        header = [words(f"title-{key}") for key in ("at", "event", "actor", "with_word_of", "office", "reason", "words")]
         rows = [
             [
                 instant_text(one["at"]),
                 choice(one["kind"]),
                 one["actor"],
-                *(one[name] or "" for name in ("on_behalf_of", "office", "reason", "words")),
+                one["on_behalf_of"] or "",
+                one["office"],
+                _reason_text(one),
+                one["words"] or "",
             ]
             for one in found["events"]
         ]
         show_table(header, rows)
+
+
+def _is_endorsed(found: dict[str, Any]) -> bool:
+    """Whether the first of two reviewers has agreed, since it was last supplemented, and the second is waited for."""
+    kinds = [one["kind"] for one in found["events"]]
+    anew = len(kinds) - kinds[::-1].index("supplemented") if "supplemented" in kinds else 0
+    return found["state"] == "under-review" and "endorsed" in kinds[anew:]
+
+
+def _reason_text(event: dict[str, Any], *, with_words: bool = False) -> str:
+    """The sentence of an event's coded reason, and what was written beside it."""
+    code = event["reason"]
+    said = [words.reason(Reason(code))] if code else []
+    return " ".join([*said, *([event["words"]] if with_words and event["words"] else [])])
 
 
 def _supply_by(found: dict[str, Any]) -> str | None:
