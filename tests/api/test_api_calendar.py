@@ -9,6 +9,7 @@ from huitong.sharing.calendar_text import calendar_text, seeded_year
 from huitong.sharing.deadline import working_days
 
 NOTICE = calendar_text([replace(seeded_year(2027), provisional=False, source="the notice for 2027")])
+NOTICE = NOTICE.replace("to = 2027-01-01", "to = 2027-01-04")
 
 
 def test_everybody_sees_by_which_days_limits_are_counted(instance: Instance) -> None:
@@ -29,7 +30,7 @@ def test_the_operator_puts_a_year_in_and_limits_follow(instance: Instance) -> No
     wrong = instance.post("calendar", {"calendar": "[[year]]\nyear = 2027"}, token="operator")
     assert wrong.status_code == 422 and wrong.json()["code"] == "calendar-field-invalid"
     dry = instance.post("calendar", {"calendar": NOTICE, "dry_run": True}, token="operator").json()
-    assert dry["dry_run"] and "2027-01-01" in dry["changes"][0]["now_free"]
+    assert dry["dry_run"] and "2027-01-04" in dry["changes"][0]["now_free"]
     assert instance.get("calendar").json()["edition"] == before
     done = instance.post("calendar", {"calendar": NOTICE}, token="operator").json()
     assert (done["edition_before"], done["changes"]) == (before, dry["changes"])

@@ -26,7 +26,8 @@ def request(state: str, *events: dict[str, Any]) -> dict[str, Any]:
     asked = wish("a", "b", "c")
     said = {"id": "R-1", "dataset": "health.inpatient", "provider": OFFICE, "applicant": "wen", "applicant_office": OFFICE}
     events = (event("submitted", wish=asked), *events)
-    return said | {"state": state, "answer_due": None, "wish": asked, "events": list(events), "grant": None, "continues": None}
+    said |= {"state": state, "answer_due": None, "provisional": False, "wish": asked, "events": list(events)}
+    return said | {"grant": None, "continues": None}
 
 
 @pytest.mark.parametrize(

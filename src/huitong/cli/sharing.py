@@ -265,7 +265,7 @@ def show_request(found: dict[str, Any], *, history: bool = False) -> None:
         ("applicant", f"{office_text(found['applicant_office'])} ({found['applicant']})"),
         *_terms(wish),
         ("until", wish["until"]),
-        ("answer_due", found["answer_due"]),
+        ("answer_due", words("due-provisional", due=found["answer_due"]) if found["provisional"] else found["answer_due"]),
         ("supply_by", _supply_by(found)),
         ("continues", found["continues"]),
         ("grant", found["grant"]),

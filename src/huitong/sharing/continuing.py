@@ -25,7 +25,7 @@ class Continuing(Answering):
         When it is agreed, the grant gets another version.
 
         Raises NotFound `grant-unknown`; Refused `role-missing`, `only-using-office` and what `submit` raises; InputInvalid
-        `extension-not-later`; Conflict `grant-already-revoked`, `grant-ended`, `extension-too-early`, `continuation-asked`."""
+        `extension-not-later`; Conflict `grant-revoked-stays`, `grant-ended`, `extension-too-early`, `continuation-asked`."""
         with self._change():
             now = self.clock()
             grant = self._to_continue(grant_id, by)
@@ -42,7 +42,7 @@ class Continuing(Answering):
     def renew(self, grant_id: str, *, until: date, by: Actor) -> Request:
         """Ask for the same again after a grant has ended by time or was given back; what comes of it is a new grant.
 
-        Raises as `extend` does; Conflict `grant-still-in-force` before its end, `grant-already-revoked` if its provider revoked it."""
+        Raises as `extend` does; Conflict `grant-still-in-force` before its end, `grant-revoked-stays` if its provider revoked it."""
         with self._change():
             grant = self._to_continue(grant_id, by)
             if self.clock() < grant.terms.valid_until and grant.state is not GrantState.REVOKED:
@@ -62,7 +62,7 @@ class Continuing(Answering):
         if not by.has(Role.ANALYST):
             raise Refused(role_missing(by, Role.ANALYST))
         if grant.state is GrantState.REVOKED and self._ending(grant) is not GrantEventKind.GIVEN_BACK:
-            raise Conflict.because("grant-already-revoked", grant=grant.id)
+            raise Conflict.because("grant-revoked-stays", grant=grant.id)
         if waiting := self.sharing.open_requests(continuing=grant.id):
             raise Conflict.because("continuation-asked", grant=grant.id, request=waiting[0].id)
         return grant

@@ -128,7 +128,7 @@ def test_a_revocation_wins_over_an_extension_that_waits(world: World, grant: Gra
     with says_no(Conflict, "continued-grant-revoked"):
         world.sharing.approve(request.id, by=CIVIL_REVIEWER)
     assert world.sharing.refuse(request.id, by=CIVIL_REVIEWER, reason="refused-no-duty").state is RequestState.REFUSED
-    with says_no(Conflict, "grant-already-revoked"):
+    with says_no(Conflict, "grant-revoked-stays"):
         world.sharing.renew(grant.id, until=LATER, by=MEDICAL_ANALYST)
 
 
@@ -149,7 +149,7 @@ def test_the_extended_can_be_revoked_and_extended_again(world: World, grant: Gra
         world.clock.advance(days=100)
     world.sharing.revoke(grant.id, by=CIVIL_REVIEWER, words="结束")
     assert now(world, grant).state is GrantState.REVOKED
-    with says_no(Conflict, "grant-already-revoked"):
+    with says_no(Conflict, "grant-revoked-stays"):
         world.sharing.extend(grant.id, until=date(2028, 1, 1), by=MEDICAL_ANALYST)
 
 

@@ -104,19 +104,20 @@ def test_a_year_of_the_instance_counts_at_once_and_is_in_the_ledger() -> None:
     counting = InstanceCalendar(stores.calendar)
     before = counting.after(date(2026, 12, 24), 10)
     edition = counting.edition
-    assert (before.day, before.provisional) == (date(2027, 1, 7), True)
+    assert (before.day, before.provisional) == (date(2027, 1, 8), True)
     text = calendar_text([replace(seeded_year(2027), provisional=False, source="the notice for 2027")])
+    text = text.replace("to = 2027-01-01", "to = 2027-01-04")
     dry = calendar.put(text, by=OPERATOR, dry_run=True)
     assert counting.edition == edition and not log.written and stores.epoch.current() == 0
     done = calendar.put(text, by=OPERATOR)
     assert done.changes == dry.changes and (done.edition_before, done.edition) == (edition, counting.edition)
-    assert counting.after(date(2026, 12, 24), 10) != before, "the first of January is free now"
+    assert counting.after(date(2026, 12, 24), 10) != before, "the fourth of January is free now"
     assert not counting.after(date(2026, 12, 24), 10).provisional
-    assert counting.is_working_day(date(2027, 1, 1)) is False and counting.is_working_day(date(2026, 2, 14)) is True
+    assert counting.is_working_day(date(2027, 1, 4)) is False and counting.is_working_day(date(2026, 2, 14)) is True
     (kind, body), = log.written
     assert kind is EntryKind.CALENDAR_CHANGED and stores.epoch.current() == 1
     assert body["edition"] == done.edition and body["years"][0]["source"] == "the notice for 2027"
-    assert "2027-01-01" in body["years"][0]["free"] and body["actor"] == "chen"
+    assert "2027-01-04" in body["years"][0]["free"] and body["actor"] == "chen"
     again = calendar.put(text, by=OPERATOR)
     assert not again.changes and len(log.written) == 1, "the same file changes nothing"
     assert calendar.own_years() == {2027} and calendar.year(2027).source == "the notice for 2027"
@@ -127,7 +128,7 @@ def test_what_a_failed_change_did_does_not_count() -> None:
     counting = InstanceCalendar(stores.calendar)
     edition = counting.edition
     with pytest.raises(RuntimeError), stores.atomic():
-        stores.calendar.put_year(seeded_year(2027))
+        stores.calendar.put_year(replace(seeded_year(2027), workdays=frozenset({date(2027, 1, 9)})))
         assert counting.edition != edition
         raise RuntimeError
     assert counting.edition == edition

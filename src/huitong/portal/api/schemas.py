@@ -907,6 +907,7 @@ class RequestOut(Schema):
     applicant_office: OfficeReference
     state: RequestState
     answer_due: Day | None
+    provisional: bool = Field(description="The holidays that the day of the answer depends on are not announced yet")
     wish: WishOut
     events: list[EventOut]
     grant: str | None

@@ -469,6 +469,7 @@ def request(found: Request, *, grant: str | None) -> JSON:
         "applicant_office": office_reference(found.applicant_office),
         "state": found.state,
         "answer_due": found.answer_due,
+        "provisional": found.answer_due is not None and doors().sharing.calendar.is_provisional(found.answer_due),
         "wish": wish(found.wish),
         "events": [event(entry) for entry in found.events],
         "grant": grant,
