@@ -75,8 +75,8 @@ class Streaming(Protocol):
     def standing(self, request: QueryRequest, *, actor: Actor, grant: str | None = None) -> tuple[Reason, ...]:
         """Every reason against it now."""
 
-    def why(self, request: QueryRequest, *, actor: Actor) -> Explanation:
-        """What a statement would use."""
+    def why(self, request: QueryRequest, *, actor: Actor, counted: bool = True) -> Explanation:
+        """What a statement would use; `counted`: whether quotas of queries stand against it."""
 
 
 def statement(dataset: str, items: Sequence[str], *, ordered: bool = True) -> str:
@@ -132,7 +132,8 @@ class ExtractActions:
         wanted = self._wanted(grant, dataset, purpose, by)
         grant, named = wanted.grant, self._as_written(wanted.dataset, items or ())
         if not named:
-            found = self.gateway.why(QueryRequest(sql=statement(wanted.dataset, ()), purpose=wanted.purpose), actor=by)
+            asked = QueryRequest(sql=statement(wanted.dataset, ()), purpose=wanted.purpose)
+            found = self.gateway.why(asked, actor=by, counted=False)
             grant, named = self._all_granted(found, grant)
         request = QueryRequest(sql=statement(wanted.dataset, named), purpose=wanted.purpose)
         plan = self.gateway.planned(request, actor=by, maximum_rows=self._most(wanted.dataset), grant=grant)

@@ -106,6 +106,9 @@ class Quotas(Protocol):
     def release(self, *, query: str, grant: Grant, at: datetime) -> None:
         """It could not begin: nothing of it counts."""
 
+    def against_query(self, grant: Grant, *, at: datetime) -> tuple[Reason, ...]:
+        """Why a query under the grant would be refused now. Reserves nothing."""
+
 
 class Leases(Protocol):
     """Keeps the files of a plan from being removed while it runs (`huitong.lake.snapshots.Lake`)."""
@@ -590,8 +593,9 @@ class Gateway:
         use.entries.append(self._append(use.query, EntryKind.USE_OUTCOME, body))
         self._remember(use.query, use.actor, use.entries)
 
-    def why(self, request: QueryRequest, *, actor: Actor) -> Explanation:
-        """What the statement would use, on which terms, and every reason against it. Runs nothing, records nothing."""
+    def why(self, request: QueryRequest, *, actor: Actor, counted: bool = True) -> Explanation:
+        """What the statement would use, on which terms, and every reason against it; `counted`: quotas that are used up among them.
+        Runs nothing, records nothing."""
         at = self._clock()
         considered = self._consider(request, actor, at)
         uses: list[DatasetUse] = []
@@ -613,8 +617,20 @@ class Gateway:
                     snapshot=snapshot.version if snapshot else None,
                 )
             )
-        reasons = considered.reasons
+        reasons = considered.reasons or (self._against_quotas(considered.decision, at) if counted else ())
         return Explanation(Decision(considered.decision.grants if not reasons else {}, reasons), tuple(uses))
+
+    def _against_quotas(self, decision: Decision, at: datetime) -> tuple[Reason, ...]:
+        """What a use would meet at the quotas of its grants, as they are used now."""
+        found: list[Reason] = []
+        for grant in decision.grants.values():
+            if grant.terms.quota is None:
+                continue
+            if self._quotas is None:
+                found.append(Reason("quota-not-counted", {"grant": grant.id, "dataset": grant.dataset}))
+            else:
+                found += self._quotas.against_query(grant, at=at)
+        return tuple(found)
 
     # --- the steps ----------------------------------------------------------------------------------------------------
 

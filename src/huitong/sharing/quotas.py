@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from huitong.errors import Refused
+from huitong.errors import Reason, Refused
 from huitong.model.notice import Notice, NoticeKind
 from huitong.model.party import Role
 from huitong.model.policy import Grant, Quota, QuotaPeriod
@@ -161,6 +161,15 @@ class Quotas:
         uses = {what: (getattr(used, what), limit) for what, limit in _limits(quota).items()}
         return QuotaUse(quota.period, self.begins_anew(quota, at), uses)
 
+    def against_query(self, grant: Grant, *, at: datetime) -> tuple[Reason, ...]:
+        """Why a query under the grant would be refused now, because something is used up. Reserves nothing."""
+        quota = grant.terms.quota
+        if quota is None:
+            return ()
+        left = self._left(grant, quota, at)
+        gone = [what for what in ("queries", "rows") if (rest := left[what]) is not None and rest < 1]
+        return tuple(reason for what in gone for reason in self._used_up(grant, quota, what, at).reasons)
+
     def begins_anew(self, quota: Quota, at: datetime) -> datetime | None:
         """The instant, in UTC, at which the period that runs is over: midnight in the time zone of the instance. None: never."""
         day = self._day(at)
@@ -185,7 +194,7 @@ class Quotas:
         limits = _limits(quota)
         return {what: limits[what] - getattr(used, what) if what in limits else None for what in _WHAT}
 
-    def _used_up(self, grant: Grant, quota: Quota, what: str, at: datetime) -> Exception:
+    def _used_up(self, grant: Grant, quota: Quota, what: str, at: datetime) -> Refused:
         anew = self.begins_anew(quota, at)
         about: dict[str, str | int] = {
             "grant": grant.id,
@@ -195,8 +204,8 @@ class Quotas:
             "period": quota.period.value,
         }
         if anew is None:
-            return Refused.because("quota-used-up-for-good", **about)
-        return Refused.because("quota-used-up", **about, anew=anew.isoformat(timespec="minutes"))
+            return Refused(Reason("quota-used-up-for-good", about))
+        return Refused(Reason("quota-used-up", {**about, "anew": anew.isoformat(timespec="minutes")}))
 
     def _tell(self, grant: Grant, quota: Quota, before: Amounts, after: Amounts, at: datetime) -> None:
         """One notice when what is used of a limit comes to the share from which on both offices are told."""

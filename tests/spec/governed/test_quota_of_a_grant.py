@@ -271,6 +271,18 @@ def test_both_offices_are_told_once_when_a_quota_is_nearly_used(world: World) ->
     assert {office for office, _ in notice.to_roles} == {"gz-rural", "gz-civil-affairs"}
 
 
+@pytest.mark.parametrize(("limit", "what"), [({"rows": 4}, "rows"), ({"queries": 1}, "queries")])
+def test_why_says_that_a_quota_is_used_up_as_the_query_would(world: World, limit: dict[str, int], what: str) -> None:
+    quota(world, **limit)
+    asked = QueryRequest(ALL, "poverty-relief")
+    assert world.gateway.why(asked, actor=ANALYST).allowed
+    world.ask(ALL)
+    found = world.gateway.why(asked, actor=ANALYST)
+    assert [(reason.code, reason.parameters["what"]) for reason in found.decision.reasons] == [("quota-used-up", what)]
+    assert found.decision.reasons == world.refusal(ALL).reasons
+    assert world.gateway.why(asked, actor=ANALYST, counted=False).allowed, "a file takes a call, not a query"
+
+
 def test_a_grant_without_a_quota_is_not_counted(world: World) -> None:
     world.ask("SELECT station FROM weather")
     assert world.quotas.use_of(world.grants[2], at=world.now) is None
