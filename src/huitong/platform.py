@@ -15,6 +15,7 @@ from huitong.delivery.ports import DeliveryStore
 from huitong.engines.client import EngineClient
 from huitong.engines.duckdb import statement_names
 from huitong.gateway.answer import Epoch, Gateway, Uses
+from huitong.gateway.differencing import Watch, shipped_audit, watch_key
 from huitong.intake.actions import IntakeActions
 from huitong.intake.addresses import AllowedHosts
 from huitong.intake.credentials import CredentialActions, Credentials
@@ -31,6 +32,7 @@ from huitong.model.query import EngineLimits
 from huitong.policy.grading import GradingScheme, effective_grade, floor_faults, scheme_in_force, sources_of, storage_rule
 from huitong.settings import Settings
 from huitong.sharing.actions import SharingActions
+from huitong.sharing.answered import QuestionStore
 from huitong.sharing.calendar import CalendarActions, CalendarStore, InstanceCalendar
 from huitong.sharing.document import GrantDocuments
 from huitong.sharing.ports import NoticeBoard
@@ -59,6 +61,7 @@ class Stores(Protocol):
     loads: LoadStore
     notices: NoticeBoard
     quotas: QuotaStore
+    questions: QuestionStore
     subject_uses: SubjectUses
     standings: StandingStore
     delivery: DeliveryStore
@@ -215,6 +218,9 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         leases=lake,
         subjects=subject_lists,
         quotas=quotas,
+        watch=Watch(
+            store=stores.questions, transactions=stores.transactions, key=watch_key(keystore.secret("token-salt")), audit=shipped_audit()
+        ),
         scheme=grading,
         sandbox_level=lambda dataset, rows: storage_rule(grade_of(dataset, rows), scheme=grading).sandbox_level,
     )

@@ -42,6 +42,7 @@ from huitong.model.quality import GradingSuggestion, QualityReport, SuggestionSt
 from huitong.model.reidentification import Reidentification, ReidentificationEvent
 from huitong.model.sharing import OPEN_STATES, Delegation, Request, RequestEvent, RequestEventKind, RequestState
 from huitong.policy.grading import sources_of
+from huitong.sharing.answered import AnsweredQuestion
 from huitong.sharing.availability import AvailabilityKind, Prospect
 from huitong.sharing.deadline import CalendarYear
 from huitong.sharing.ports import Side
@@ -920,6 +921,37 @@ class MemoryQuotaStore(_Store):
         self._set(self.days, (grant_id, day), new)
 
 
+class MemoryQuestionStore(_Store):
+    """QuestionStore: questions in a dictionary by query, in the order in which they came."""
+
+    def __init__(self, transactions: MemoryTransactions) -> None:
+        super().__init__(transactions)
+        self.questions: dict[str, AnsweredQuestion] = {}
+
+    def lock(self, office: str, dataset: str) -> None:
+        """Transactions in memory run one after the other."""
+
+    def of(self, office: str, dataset: str) -> Sequence[AnsweredQuestion]:
+        """Those of one office about one dataset."""
+        return [one for one in self.questions.values() if (one.office, one.dataset) == (office, dataset)]
+
+    def put(self, question: AnsweredQuestion) -> None:
+        """Keep it."""
+        self._set(self.questions, question.query, question)
+
+    def settle(self, query: str) -> None:
+        """It is answered, and those like it go."""
+        question = self.questions[query]
+        for one in self.of(question.office, question.dataset):
+            if one.answered and one.digest == question.digest and one.query != query:
+                self.remove(one.query)
+        self._set(self.questions, query, replace(question, answered=True))
+
+    def remove(self, query: str) -> None:
+        """Forget it."""
+        self._remove(self.questions, query)
+
+
 class MemoryDivisions:
     """Divisions of the gateway and DivisionTree of sharing over a few codes: at or below by parent."""
 
@@ -1293,6 +1325,7 @@ class MemoryStores:
         self.side_tables = MemorySideTables()
         self.subject_lists = MemorySubjectLists()
         self.quotas = MemoryQuotaStore(self.transactions)
+        self.questions = MemoryQuestionStore(self.transactions)
         self.keyed_answers = MemoryKeyedAnswers(self.transactions)
         self.notices = MemoryNoticeBoard(self.transactions, self.parties)
         self.notice_store = self.notices

@@ -18,6 +18,7 @@ from sqlglot import exp
 
 from huitong.errors import Reason, Refused
 from huitong.gateway.plan import DatasetPlan
+from huitong.gateway.questions import question_of
 from huitong.gateway.resolve import Resolution, TableUse
 from huitong.gateway.telling import Having, Number, OrderKey, Telling, Total, TotalKind
 from huitong.model.catalog import Item
@@ -201,6 +202,7 @@ def keep_small_groups_out(tree: exp.Query, use: TableUse, part: DatasetPlan) -> 
         order=tuple(_order_key(ordered, len(shown)) for ordered in order.expressions) if order is not None else (),
         limit=_whole(tree.args.get("limit")),
         offset=_whole(tree.args.get("offset")) or 0,
+        question=question_of(tree, shown),
     )
     for clause in ("order", "limit", "offset"):
         tree.set(clause, None)

@@ -21,19 +21,22 @@ import pyarrow as pa
 
 from huitong.errors import Conflict, HuitongError, InputInvalid, LedgerBroken, NotFound, Reason, Refused, Unavailable
 from huitong.gateway.aggregates import faults_of_totals
+from huitong.gateway.differencing import compared_items
 from huitong.gateway.gate import duration_bucket, gate, gate_batch, result_hash
 from huitong.gateway.packing import faults_of_packing
 from huitong.gateway.parse import Caps, parse, read_caps
 from huitong.gateway.plan import DatasetPlan, Plan, PlanCache
+from huitong.gateway.questions import KeptQuestion, Question
 from huitong.gateway.resolve import Resolution, named_datasets, resolve
 from huitong.gateway.reveal import Still, officer_as_user, sealed, statement_of, with_identifiers
 from huitong.gateway.rewrite import rewrite
+from huitong.gateway.rewrite.apart import FOUND, too_close
 from huitong.gateway.telling import Rounding, shipped_rounding, told
 from huitong.gateway.verify import SecondParser, verify
 from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.ledger import EntryKind, Promise
 from huitong.model.party import Actor
-from huitong.model.policy import Decision, DivisionRows, Grant, Mask, Mode
+from huitong.model.policy import Decision, DivisionRows, Grant, Mask, Mode, Terms
 from huitong.model.query import Answer, EngineLimits, GovernedQuery, QueryRequest
 from huitong.model.reidentification import Revelation
 from huitong.policy.compiled import Decider, evidence_of
@@ -108,6 +111,15 @@ class Quotas(Protocol):
 
     def against_query(self, grant: Grant, *, at: datetime) -> tuple[Reason, ...]:
         """Why a query under the grant would be refused now. Reserves nothing."""
+
+
+class Watches(Protocol):
+    """Keeps the questions of totals that were answered (`huitong.gateway.differencing`)."""
+
+    def claimed(
+        self, question: Question, /, *, query: str, grant: Grant, snapshot: int, at: datetime
+    ) -> AbstractContextManager[Sequence[KeptQuestion]]:
+        """While the block compares it with these and answers it, the question counts as answered; then it is, unless the block failed."""
 
 
 class Leases(Protocol):
@@ -325,13 +337,14 @@ class Gateway:
         subjects: SubjectFiles | None = None,
         quotas: Quotas | None = None,
         rounding: Rounding | None = None,
+        watch: Watches | None = None,
     ) -> None:
         """`limits.maximum_rows` is what a person may receive; the engine is asked for one row more, to know whether rows are
         left. `statement_key` salts the hash of a statement in the ledger and, by a key of its own, the noise of totals, which are rounded
         as `rounding` says (None: as shipped). `time_zone` is where the day of a snapshot is read.
         `leases` keeps the files of a query while it runs; None: nobody removes any. `scheme` is the grading scheme in force;
-        `sandbox_level` says what the storage rule of a dataset of so many rows asks of the engine. Without `subjects` or `quotas`
-        grants that need them are refused."""
+        `sandbox_level` says what the storage rule of a dataset of so many rows asks of the engine. Without `subjects`, `quotas`
+        or `watch` grants that need them are refused."""
         self._catalogue = catalogue
         self._grants = grants
         self._divisions = divisions
@@ -345,6 +358,7 @@ class Gateway:
         self._limits = limits
         self._statement_key = hmac.digest(statement_key, b"huitong/statement/1", hashlib.sha256)
         self._noise_key = hmac.digest(statement_key, b"huitong/noise-of-totals/1", hashlib.sha256)
+        self._watch = watch
         self._rounding = rounding or shipped_rounding()
         self._time_zone = time_zone
         self._leases = leases
@@ -377,14 +391,46 @@ class Gateway:
         return use.plan.governed(use.query, replace(self._limits, maximum_rows=maximum_rows + 1))
 
     def _totals(self, use: _Use) -> pa.Table:
-        """The groups as they are told. All are needed for that, whatever a quota leaves: where there are too many it is a refusal."""
-        maximum = self._limits.maximum_rows
-        groups = self._engine.run(self._governed(use, maximum))
-        if groups.num_rows > maximum:
-            part = use.plan.datasets[0]
-            raise Refused.because("totals-too-many-groups", grant=part.grant.id, dataset=part.dataset, rows=maximum)
-        assert use.plan.telling is not None
-        return told(groups, use.plan.telling, rounding=self._rounding, key=self._noise_key)
+        """The groups as they are told, if none is too close to one that was told before. All are needed for that, whatever a quota
+        leaves: where there are too many it is a refusal."""
+        maximum, telling, (part,) = self._limits.maximum_rows, use.plan.telling, use.plan.datasets
+        assert telling is not None
+        if self._watch is None:
+            raise Refused.because("totals-not-watched", grant=part.grant.id, dataset=part.dataset)
+        claimed = self._watch.claimed(
+            telling.question, query=use.query, grant=part.grant, snapshot=part.snapshot, at=self._clock()
+        )
+        with claimed as answered:
+            for old in answered:
+                self._refuse_if_too_close(use, part, telling.question, old)
+            groups = self._engine.run(self._governed(use, maximum))
+            if groups.num_rows > maximum:
+                raise Refused.because("totals-too-many-groups", grant=part.grant.id, dataset=part.dataset, rows=maximum)
+            return told(groups, telling, rounding=self._rounding, key=self._noise_key)
+
+    def _refuse_if_too_close(self, use: _Use, part: DatasetPlan, question: Question, old: KeptQuestion) -> None:
+        """Compare two questions about the snapshot of now. One that cannot be compared is a refusal too."""
+        about = {"grant": part.grant.id, "dataset": part.dataset}
+        before = replace(part, grant=replace(part.grant, terms=old.terms))
+        for known in compared_items(question, old.question):
+            try:
+                if any(part.described.item(name) is None for name in old.question.items):
+                    raise Refused.because("rewrite-failed")
+                before = replace(before, codes=self._codes(old.terms, part.read))
+                plan = too_close(
+                    (question, part),
+                    (old.question, before),
+                    known=known,
+                    side_files=self._side_tables.files,
+                    subject_files=self._subjects.files,
+                    caps=self._caps,
+                )
+            except HuitongError:
+                raise Refused.because("totals-not-comparable", **about) from None
+            verify(plan, self._second_parser)
+            found = self._engine.run(plan.governed(use.query, self._limits))
+            if found.column(FOUND).to_pylist() != [0]:
+                raise Refused.because("totals-differ-too-little", **about, k=max(part.grant.terms.k or 0, old.terms.k or 0))
 
     def reveal(self, asked: Revelation, *, actor: Actor, still: Still) -> Answer:
         """Tell the identifiers behind tokens that a grant shows: the same use as `answer`, with the same steps and entries, under that
@@ -756,17 +802,12 @@ class Gateway:
         parts: dict[str, DatasetPlan] = {}
         for name in considered.resolution.uses():
             grant, dataset, snapshot = considered.decision.grants[name], considered.datasets[name], considered.snapshots[name]
-            codes: frozenset[str] | None = None
-            if grant.terms.rows is not None:
-                day = snapshot.taken_at.astimezone(self._time_zone).date()
-                agreed = grant.terms.valid_from.astimezone(self._time_zone).date()
-                codes = self._divisions.codes_under(grant.terms.rows.division, day, agreed)
             parts[name] = DatasetPlan(
                 dataset=name,
                 described=dataset,
                 grant=grant,
                 read=snapshot,
-                codes=codes,
+                codes=self._codes(grant.terms, snapshot),
                 sandbox_level=self._sandbox_level(dataset, snapshot.rows),
             )
         plan = rewrite(
@@ -779,6 +820,14 @@ class Gateway:
         )
         verify(plan, self._second_parser)
         return replace(plan, notices=plan.notices + considered.decision.notices + _notices_of_totals(plan, self._rounding))
+
+    def _codes(self, terms: Terms, snapshot: Snapshot) -> frozenset[str] | None:
+        """The division codes that rows of the snapshot may have under these terms; None if they go by no division."""
+        if terms.rows is None:
+            return None
+        day = snapshot.taken_at.astimezone(self._time_zone).date()
+        agreed = terms.valid_from.astimezone(self._time_zone).date()
+        return self._divisions.codes_under(terms.rows.division, day, agreed)
 
     # --- the record ---------------------------------------------------------------------------------------------------
 

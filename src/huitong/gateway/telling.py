@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 
 from huitong.errors import Refused
 from huitong.gateway.gate import by_value
+from huitong.gateway.questions import Question
 
 _PRECISION = 80
 _HASH_BITS = 64
@@ -101,6 +102,8 @@ class Telling:
     order: tuple[OrderKey, ...]
     limit: int | None
     offset: int
+    question: Question
+    """What was asked, to be compared with what was answered before."""
 
 
 def told(table: pa.Table, telling: Telling, *, rounding: Rounding, key: bytes) -> pa.Table:

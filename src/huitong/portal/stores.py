@@ -45,6 +45,7 @@ from huitong.portal.keyed_answers import DjangoKeyedAnswers
 from huitong.portal.notices.board import DjangoNoticeBoard
 from huitong.portal.notices.ports import NoticeStore
 from huitong.portal.notices.store import DjangoNoticeStore
+from huitong.portal.question_stores import DjangoQuestionStore
 from huitong.portal.quota_stores import DjangoQuotaStore, DjangoSubjectUses
 from huitong.portal.reidentification_store import DjangoReidentificationStore, kept_cases
 from huitong.portal.rows import (
@@ -85,6 +86,7 @@ from huitong.portal.rows import (
 )
 from huitong.portal.sharing import models as sharing
 from huitong.portal.working_days import DjangoCalendarStore
+from huitong.sharing.answered import QuestionStore
 from huitong.sharing.calendar import CalendarStore
 from huitong.sharing.ports import NoticeBoard, SharingStore, Side
 from huitong.sharing.quotas import QuotaStore
@@ -992,6 +994,7 @@ class Stores:
         self.loads: LoadStore = DjangoLoadStore(using)
         self.sharing: SharingStore = DjangoSharingStore(using)
         self.quotas: QuotaStore = DjangoQuotaStore(using)
+        self.questions: QuestionStore = DjangoQuestionStore(using)
         self.subject_uses: SubjectUses = DjangoSubjectUses(using)
         self.calendar: CalendarStore = DjangoCalendarStore(using)
         self.reidentifications = DjangoReidentificationStore(using)

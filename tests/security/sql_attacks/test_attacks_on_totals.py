@@ -3,15 +3,33 @@
 import random
 import re
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.security.sql_attacks.test_errors_tell_nothing_of_hidden_rows import FAILING
 from tests.security.sql_attacks.test_splicing_fuzz import STATEMENTS, _pieces, _splice
-from tests.spec.governed.governed_world import AS_THEY_ARE, CLEAR, NANMING, PERSON, PSEUDONYM, YEAR, World, canaries_in, make_grant
+from tests.spec.governed.governed_world import (
+    ANALYST,
+    AS_THEY_ARE,
+    CLEAR,
+    NANMING,
+    PERSON,
+    PSEUDONYM,
+    YEAR,
+    YUNYAN,
+    World,
+    canaries_in,
+    make_grant,
+)
 
 from huitong.errors import Refused
-from huitong.model.policy import Mode
+from huitong.gateway.differencing import Audit, shipped_audit
+from huitong.model.policy import Comparator, Comparison, Mode
 
 SEED = 20260401
 K = 3
@@ -219,3 +237,166 @@ def test_the_noise_is_of_the_instance(rounded: World) -> None:
     assert rounded.rows(sql) == first
     rounded.gateway._noise_key = b"another" * 5
     assert rounded.rows(sql) != first
+
+
+# --- by the difference of two answers ----------------------------------------------------------------------------------
+
+UNKNOWN = 3
+"""Persons whose gender is not known: too few to be told."""
+
+
+@pytest.fixture
+def guarded(rounded: World) -> World:
+    """As in production: k is 10, and what was answered is remembered. Every other person is a woman; of three it is not known. Half have a
+    weight, and of the last forty one has."""
+    nothing = {item.name: None for item in PERSON.items}
+    rows = []
+    for n in range(MANY):
+        gender = None if n < UNKNOWN else "女" if n % 2 else "男"
+        weight = n / 7 if n < MANY - 40 or n == MANY - 1 else None
+        place = NANMING if n % 3 else YUNYAN
+        known = {"pid": f"p{n}", "name": f"n{n}", "gender": gender, "division": place, "salary": 1000 + n * n, "weight": weight}
+        rows.append({**nothing, **known})
+    rounded.load(PERSON, rows)
+    rounded.grants = [make_grant("civil.person", ITEMS, mode=Mode.AGGREGATE_ONLY, k=10)]
+    rounded.audit = shipped_audit()
+    rounded.gateway = rounded.make_gateway()
+    return rounded
+
+
+def refused_by(world: World, sql: str, **rest: Any) -> set[str]:
+    try:
+        world.ask(sql, **rest)
+    except Refused as refused:
+        return {reason.code for reason in refused.reasons}
+    return set()
+
+
+SUM = "SELECT sum(salary) FROM civil.person"
+DIFFERENCES = {
+    "all, and all but one": (SUM, f"{SUM} WHERE name <> 'n77'"),
+    "all but one, and all": (f"{SUM} WHERE name <> 'n77'", SUM),
+    "by NOT and brackets": (SUM, f"{SUM} WHERE NOT ((name = 'n77'))"),
+    "by a list": (SUM, f"{SUM} WHERE name NOT IN ('n77', 'n78', 'n79')"),
+    "by a pattern": (SUM, f"{SUM} WHERE NOT name LIKE 'n7_'  OR name = 'n70' OR name = 'n71' OR name > 'n72'"),
+    "by a function of the item": (SUM, f"{SUM} WHERE NOT right(name, 2) = '77'"),
+    "by another item": (SUM, f"{SUM} WHERE salary <> {1000 + 77 * 77}"),
+    "by a range": (f"{SUM} WHERE salary > 5000", f"{SUM} WHERE salary > 5100"),
+    "by counting": ("SELECT count(*) FROM civil.person", "SELECT count(name) FROM civil.person WHERE name <> 'n77'"),
+    "a mean and a sum": ("SELECT avg(salary) FROM civil.person", f"{SUM} WHERE name <> 'n77'"),
+    "other things shown": (
+        "SELECT gender FROM civil.person GROUP BY gender",
+        "SELECT count(*) FROM civil.person WHERE gender = '男' OR name = 'n77'",
+    ),
+    "an individual tracker": (
+        f"{SUM} WHERE gender = '女'",
+        f"{SUM} WHERE gender = '女' AND NOT (salary = {1000 + 77 * 77} AND weight > 10)",
+    ),
+    "a general tracker": (f"{SUM} WHERE gender = '男'", f"{SUM} WHERE name = 'n77' OR gender = '男'"),
+    "its other half": (f"{SUM} WHERE NOT gender = '男'", f"{SUM} WHERE name = 'n78' OR NOT gender = '男'"),
+    "group by group": (
+        "SELECT division, sum(salary) FROM civil.person GROUP BY division",
+        "SELECT division, sum(salary) FROM civil.person WHERE name <> 'n77' GROUP BY division",
+    ),
+    "one group of many": (
+        "SELECT division, gender, sum(salary) FROM civil.person GROUP BY division, gender",
+        f"{SUM} WHERE gender = '女' AND division = '{NANMING}' AND name <> 'n77'",
+    ),
+    "a whole and its parts": (SUM, "SELECT gender, sum(salary) FROM civil.person GROUP BY gender"),
+    "parts and their whole": ("SELECT gender, sum(salary) FROM civil.person GROUP BY gender", SUM),
+    "parts of parts": (
+        "SELECT division, sum(salary) FROM civil.person GROUP BY division",
+        "SELECT division, gender, sum(salary) FROM civil.person GROUP BY 1, 2",
+    ),
+    "forty, of whom one has a value": (
+        "SELECT sum(weight) FROM civil.person",
+        f"SELECT sum(weight) FROM civil.person WHERE salary < {1000 + (MANY - 40) ** 2}",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("first", "then"), DIFFERENCES.values(), ids=DIFFERENCES)
+def test_two_answers_do_not_differ_by_a_few_persons(guarded: World, first: str, then: str) -> None:
+    assert guarded.ask(first).table.num_rows > 0
+    assert refused_by(guarded, then) == {"totals-differ-too-little"}
+    assert refused_by(guarded, then) == {"totals-differ-too-little"}, "and it stays so"
+    assert refused_by(guarded, first) == set(), "what was told may be told again"
+
+
+def test_between_them_others_may_have_been_asked(guarded: World) -> None:
+    for sql in (SUM, f"{SUM} WHERE gender = '男'", "SELECT division, count(*) FROM civil.person GROUP BY division"):
+        assert refused_by(guarded, sql) == set()
+    assert refused_by(guarded, f"{SUM} WHERE name <> 'n77'") == {"totals-differ-too-little"}
+
+
+def test_a_refusal_tells_nothing_of_the_one_who_is_picked_out(guarded: World) -> None:
+    """Else whoever leaves one person out `if the salary is at least so much` would find the salary by halving, from refusals alone."""
+    guarded.ask(SUM)
+    for name in ("n77", "nobody"):
+        for least in (0, 5000, 6928, 6929, 6930, 10**6):
+            assert refused_by(guarded, f"{SUM} WHERE NOT (name = '{name}' AND salary >= {least})") == {"totals-differ-too-little"}
+
+
+def test_two_persons_of_an_office_are_one(guarded: World) -> None:
+    guarded.ask(SUM)
+    other = replace(ANALYST, person="wang.fang", name="王芳", post="analyst-2")
+    assert refused_by(guarded, f"{SUM} WHERE name <> 'n77'", actor=other) == {"totals-differ-too-little"}
+    assert refused_by(guarded, SUM, actor=other) == set()
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"rows": None, "number": "G-civil.person"},
+        {"number": "G-another", "purpose": "poverty-relief"},
+        {"condition": (Comparison("name", Comparator.NOT_IN, ("n77",)),)},
+        {"condition": (Comparison("salary", Comparator.MORE_THAN, ("1000",)),), "k": 12},
+    ],
+    ids=["the same again", "another grant", "a version that leaves one out", "a version with another k"],
+)
+def test_versions_of_a_grant_and_other_grants_are_one(guarded: World, terms: dict[str, Any]) -> None:
+    guarded.ask(SUM)
+    guarded.epoch += 1
+    guarded.grants = [replace(make_grant("civil.person", ITEMS, **{"mode": Mode.AGGREGATE_ONLY, "k": 10, **terms}), version=2)]
+    differs = f"{SUM} WHERE name <> 'n77'" if "condition" not in terms else SUM
+    assert refused_by(guarded, differs) == {"totals-differ-too-little"}
+
+
+def test_what_was_refused_or_failed_was_not_told(guarded: World) -> None:
+    guarded.engine.fails_with = RuntimeError()
+    assert refused_by(guarded, SUM) == {"query-failed"}
+    guarded.engine.fails_with = None
+    assert refused_by(guarded, f"{SUM} WHERE name <> 'n77'") == set()
+    assert refused_by(guarded, SUM) == {"totals-differ-too-little"}
+    assert refused_by(guarded, f"{SUM} WHERE name <> 'n77' AND gender = '女'") == set()
+
+
+def test_of_two_at_the_same_moment_one_is_refused(guarded: World) -> None:
+    """Each holds its place before it compares, so that whoever comes second sees the first."""
+    for attempt in range(4):
+        one, other = f"{SUM} WHERE name <> 'n{20 * attempt}'", f"{SUM} WHERE name <> 'n{20 * attempt + 1}'"
+        guarded.questions.questions.clear()
+        with ThreadPoolExecutor(2) as threads:
+            found = list(threads.map(partial(refused_by, guarded), (one, other)))
+        assert {"totals-differ-too-little"} in found
+
+
+def test_no_comparison_is_ever_left_out(guarded: World) -> None:
+    """Where a question would take more comparisons than are made, it is refused."""
+    guarded.audit = Audit(comparisons=2, remembered_days=30)
+    guarded.gateway = guarded.make_gateway()
+    asked = [f"SELECT count(*) FROM civil.person WHERE salary > {1000 + edge * edge}" for edge in (0, 40, 80, 110)]
+    assert [refused_by(guarded, sql) for sql in asked] == [set(), set(), set(), {"totals-history-full"}]
+    assert refused_by(guarded, asked[0]) == set()
+    guarded.now += timedelta(days=31)
+    assert refused_by(guarded, asked[3]) == set()
+
+
+def test_nothing_of_a_condition_can_be_read_where_it_is_kept(guarded: World) -> None:
+    guarded.ask(f"{SUM} WHERE name <> 'n77' AND salary > 4")
+    (kept,) = guarded.questions.questions.values()
+    assert kept.answered
+    for piece in (b"n77", b"name", b"salary"):
+        assert piece not in kept.sealed
+    guarded.questions.questions[kept.query] = replace(kept, sealed=kept.sealed[:-1] + bytes([kept.sealed[-1] ^ 1]))
+    assert refused_by(guarded, SUM) == {"totals-not-comparable"}

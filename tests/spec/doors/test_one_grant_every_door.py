@@ -147,3 +147,17 @@ def test_every_door_gives_the_same_rows_or_the_same_refusal(instance: Instance, 
             seen = {value for row in first.rows for _, value in row}
             assert not {value for value in seen if isinstance(value, str) and "CANARY" in value}
             assert not seen & {str(number) for number in CANARY_NUMBERS}
+
+
+@pytest.mark.slow
+def test_totals_are_told_the_same_at_every_door_that_tells_them(instance: Instance) -> None:
+    """Eight persons are told as five or ten at each door that takes statements; what one was told, no other tells less one."""
+    instance.put(make_grant("civil.person", {"gender": CLEAR, "salary": CLEAR}, mode=Mode.AGGREGATE_ONLY, k=3))
+    queries = [use for name, use in DOORS.items() if name.startswith("query")]
+    told = [use(instance, Wanted(["count(*) AS n"])) for use in queries]
+    assert told == [told[0]] * len(queries)
+    assert told[0].rows is not None
+    ((_, number),) = next(iter(told[0].rows))
+    assert number in ("5", "10")
+    less_one = Wanted(["count(*) AS n"], dataset="civil.person WHERE salary <> 3000")
+    assert {outcome.codes for outcome in (use(instance, less_one) for use in queries)} == {frozenset({"totals-differ-too-little"})}

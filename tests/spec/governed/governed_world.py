@@ -5,6 +5,7 @@ Rows hold canary values: any text with CANARY in it belongs to a row or an item 
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -19,6 +20,8 @@ import pyarrow.parquet as pq
 from huitong.engines.duckdb import statement_names
 from huitong.errors import Refused, Unavailable
 from huitong.gateway import Gateway
+from huitong.gateway.differencing import Audit, Watch
+from huitong.gateway.questions import KeptQuestion, Question
 from huitong.gateway.telling import Rounding
 from huitong.masks.pseudonym import group_key, token
 from huitong.model.catalog import (
@@ -48,7 +51,7 @@ from huitong.model.policy import (
 from huitong.model.query import Answer, EngineLimits, GovernedQuery, QueryRequest
 from huitong.model.text import BilingualText
 from huitong.sharing.quotas import Quotas
-from huitong.testing import MemoryNoticeBoard, MemoryQuotaStore, MemorySubjectLists, MemoryTransactions
+from huitong.testing import MemoryNoticeBoard, MemoryQuestionStore, MemoryQuotaStore, MemorySubjectLists, MemoryTransactions
 
 NOW = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
 MASTER = b"m" * 32
@@ -166,6 +169,13 @@ _ARROW = {
     ItemType.DATE: pa.date32(),
     ItemType.INSTANT: pa.timestamp("us", tz="UTC"),
 }
+
+class Unwatched:
+    """Compares no question with another, for tests of what one statement gives."""
+
+    def claimed(self, question: Question, /, **about: Any) -> AbstractContextManager[Sequence[KeptQuestion]]:
+        return nullcontext(())
+
 
 AS_THEY_ARE = Rounding(count_base=1, count_noise=0, value_digits=60, value_noise=Decimal(0))
 """Totals without rounding and noise, for tests of who gets which groups."""
@@ -328,6 +338,8 @@ class World:
     remembered: dict[str, tuple[str, ...]] = field(default_factory=dict)
     rounding: Rounding | None = None
     """How totals are rounded; None: as shipped."""
+    audit: Audit | None = None
+    """How far questions of totals are compared; None: not at all."""
 
     def __post_init__(self) -> None:
         for described, rows in ((PERSON, PEOPLE), (COMPANY, COMPANIES), (WEATHER, HOURS), (HIDDEN, [{"v": "CANARY-hidden"}])):
@@ -342,6 +354,7 @@ class World:
             time_zone="Asia/Shanghai",
             notices=self.notices,
         )
+        self.questions = MemoryQuestionStore(self.transactions)
         self.book = Book(self.clock)
         self.gateway = self.make_gateway()
 
@@ -363,7 +376,11 @@ class World:
             subjects=self.lists,
             quotas=self.quotas,
             rounding=self.rounding,
+            watch=Unwatched() if self.audit is None else self.watch(self.audit),
         )
+
+    def watch(self, audit: Audit) -> Watch:
+        return Watch(store=self.questions, transactions=self.transactions, key=b"w" * 32, audit=audit)
 
     # --- data ---------------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,8 @@ from tests.spec.governed.governed_world import AS_THEY_ARE, CLEAR, NANMING, Worl
 
 from huitong.engines.broker import BrokerSettings, start
 from huitong.engines.client import EngineClient
+from huitong.errors import Refused
+from huitong.gateway.differencing import shipped_audit
 from huitong.lake.snapshots import Lake
 from huitong.lake.subject_lists import SubjectLists
 from huitong.model.policy import Comparator, Comparison, Mode, Quota, QuotaPeriod
@@ -75,4 +77,10 @@ def test_the_engine_of_production_keeps_the_terms_of_a_grant(tmp_path: Path) -> 
         world.rounding = None
         world.gateway = world.make_gateway()
         assert world.rows("SELECT count(*), count(salary) FROM civil.person") == [(5, 5)]
+        world.audit = shipped_audit()
+        world.gateway = world.make_gateway()
+        assert world.rows("SELECT count(*) FROM civil.person") == [(5,)]
+        with pytest.raises(Refused) as refused:
+            world.ask("SELECT count(*) FROM civil.person WHERE salary > 1")
+        assert refused.value.reasons[0].code == "totals-differ-too-little"
         assert world.rows("SELECT count(*) FROM civil.person WHERE salary <= 5000 HAVING count(*) > 0") == []

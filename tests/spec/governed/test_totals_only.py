@@ -23,6 +23,8 @@ from tests.spec.governed.governed_world import (
 )
 
 from huitong.errors import Refused
+from huitong.gateway.differencing import shipped_audit
+from huitong.model.ledger import EntryKind
 from huitong.model.policy import Comparator, Comparison, Mode
 from huitong.model.query import QueryRequest
 
@@ -424,3 +426,79 @@ def test_too_many_groups_are_refused_and_not_cut(village: World) -> None:
 
 def test_a_condition_on_an_item_goes_into_where(village: World) -> None:
     assert village.codes("SELECT gender, count(*) FROM civil.person GROUP BY gender HAVING gender = '男'") == {"totals-having"}
+
+
+# --- no two answers that differ by a few persons -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def watched(village: World) -> World:
+    """As in production: what the office was told is remembered. k is 10."""
+    village.grants[0] = totals(k=10)
+    village.audit = shipped_audit()
+    village.gateway = village.make_gateway()
+    return village
+
+
+def test_the_sum_of_all_and_the_sum_of_all_but_one_are_not_both_told(watched: World) -> None:
+    """Each is a total of more than forty persons. Their difference is what one of them earns."""
+    assert len(watched.rows("SELECT sum(salary) FROM civil.person")) == 1
+    with pytest.raises(Refused) as refused:
+        watched.ask("SELECT sum(salary) FROM civil.person WHERE salary <> 1037")
+    (reason,) = refused.value.reasons
+    assert reason.code == "totals-differ-too-little"
+    assert reason.parameters == {"grant": "G-civil.person", "dataset": "civil.person", "k": 10}
+    assert watched.book.kinds()[-2:] == [EntryKind.USE_INTENT, EntryKind.USE_OUTCOME], "it is written that it was tried"
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        "SELECT sum(salary), count(*) FROM civil.person WHERE gender = '男' AND salary > 1100 GROUP BY gender, division",
+        "SELECT sum(salary) AS s FROM civil.person AS p WHERE (1100 < p.salary) AND (p.gender = '男') GROUP BY division, gender",
+        "SELECT division, gender, sum(salary) FROM civil.person WHERE salary > 1100 AND gender = '男' GROUP BY 2, 1 LIMIT 1",
+    ],
+    ids=["as it was", "other names and order", "other things shown"],
+)
+def test_the_same_question_may_be_asked_as_often_as_one_likes(watched: World, again: str) -> None:
+    """It is not even compared again: the dataset is read once."""
+    watched.ask("SELECT sum(salary), count(*) FROM civil.person WHERE gender = '男' AND salary > 1100 GROUP BY gender, division")
+    watched.ask("SELECT count(*) FROM civil.person WHERE salary > 1500")
+    before = len(watched.engine.ran)
+    watched.ask(again)
+    assert len(watched.engine.ran) == before + 1
+
+
+def test_questions_that_differ_by_ten_persons_or_more_are_answered(watched: World) -> None:
+    for condition in ("", f"WHERE salary >= {1000 + 37 * 10}", f"WHERE salary >= {1000 + 37 * 20}"):
+        assert len(watched.rows(f"SELECT sum(salary), count(*) FROM civil.person {condition}")) == 1
+    assert len(watched.rows("SELECT gender, sum(salary) FROM civil.person GROUP BY gender")) == 2
+
+
+def test_each_office_is_told_by_its_own_questions(watched: World) -> None:
+    """What one office was told does not stand in the way of another."""
+    watched.ask("SELECT sum(salary) FROM civil.person")
+    watched.grants.append(totals(k=10, office="gz-tax", number="G-tax"))
+    watched.epoch += 1
+    colleague = replace(ANALYST, person="zhao.min", office="gz-tax")
+    assert watched.ask("SELECT sum(salary) FROM civil.person WHERE salary <> 1037", actor=colleague).table.num_rows == 1
+
+
+def test_when_the_dataset_has_changed_what_was_told_of_it_is_compared_anew(watched: World) -> None:
+    """Two groups that were far apart last month may have come close since: of this month one of them is told."""
+    watched.load(PERSON, [person(n, gender="男", salary=n) for n in range(40)])
+    all_of_them, most = "SELECT sum(salary) FROM civil.person", "SELECT sum(salary) FROM civil.person WHERE salary >= 15"
+    watched.ask(all_of_them)
+    watched.ask(most)
+    watched.load(PERSON, [person(n, gender="男", salary=n) for n in range(12, 40)])
+    watched.ask(all_of_them)
+    with pytest.raises(Refused) as refused:
+        watched.ask(most)
+    assert refused.value.reasons[0].code == "totals-differ-too-little"
+
+
+def test_an_instance_that_does_not_remember_tells_no_totals(watched: World) -> None:
+    watched.gateway._watch = None
+    with pytest.raises(Refused) as refused:
+        watched.ask("SELECT count(*) FROM civil.person")
+    assert refused.value.reasons[0].code == "totals-not-watched"

@@ -1,6 +1,8 @@
 """The governed subquery that takes the place of a dataset: only the items used, each under its mask, only the rows granted,
 tokens joined from side tables. The rest of the statement can see nothing else, even if all before it had missed something."""
 
+from collections.abc import Collection
+
 from sqlglot import exp
 
 from huitong.errors import Refused
@@ -14,15 +16,18 @@ from huitong.masks import engine_type, needs_token, sql_mask
 from huitong.model.policy import Mask, Mode
 
 
-def governed_subquery(use: TableUse, part: DatasetPlan, physical: Physical, caps: Caps) -> exp.Subquery:
-    """The subquery for one mention of a dataset, under the alias that the resolver gave the mention."""
+def governed_items(
+    wanted: Collection[str], part: DatasetPlan, physical: Physical, *, tokens: str = "k"
+) -> tuple[list[tuple[str, exp.Expr]], list[exp.Expr]]:
+    """Each wanted item under its mask, with its name, and the joins with side tables that this needs, under aliases that begin with
+    `tokens`. The dataset itself is called `p`."""
     table = physical.of_dataset(part)
     masks = {term.item.lower(): term.mask for term in part.grant.terms.items}
-    shown: list[exp.Expr] = []
+    shown: list[tuple[str, exp.Expr]] = []
     joins: list[exp.Expr] = []
-    wanted = {name.lower() for name in use.items}
+    lowered = {name.lower() for name in wanted}
     for item in part.described.items:
-        if item.name.lower() not in wanted:
+        if item.name.lower() not in lowered:
             continue
         mask: Mask | None = masks.get(item.name.lower())
         if mask is None:
@@ -31,7 +36,7 @@ def governed_subquery(use: TableUse, part: DatasetPlan, physical: Physical, caps
         if needs_token(mask):
             if held is not None:
                 table.columns[item.name] = engine_type(held)
-            alias = f"k{len(joins) + 1}"
+            alias = f"{tokens}{len(joins) + 1}"
             side = physical.of_tokens(part, item.name)
             joins.append(
                 exp.Join(
@@ -45,24 +50,48 @@ def governed_subquery(use: TableUse, part: DatasetPlan, physical: Physical, caps
             masked = sql_mask(item, mask, column)
             if held is not None and any(isinstance(node, exp.Column) for node in masked.walk()):
                 table.columns[item.name] = engine_type(held)
-        shown.append(exp.Alias(this=masked, alias=identifier_node(item.name)))
+        shown.append((item.name, masked))
+    return shown, joins
+
+
+def entities_of(part: DatasetPlan, physical: Physical) -> list[tuple[str, exp.Expr]]:
+    """The items that tell entities apart, as they lie, with their names within the rewriter."""
+    table = physical.of_dataset(part)
+    found: list[tuple[str, exp.Expr]] = []
+    for name, entity in entity_columns(part):
+        column, held = held_as(part, entity)
+        found.append((name, column))
+        if held is not None:
+            table.columns[entity.name] = engine_type(held)
+    return found
+
+
+def rule_of(part: DatasetPlan, physical: Physical, caps: Caps) -> exp.Expr | None:
+    """The condition under which the grant shows a row; None if it cuts none."""
+    rule = row_rule(part, physical, caps)
+    if rule is None:
+        return None
+    for item in rule.items:
+        _, held = held_as(part, item)
+        if held is not None:
+            physical.of_dataset(part).columns[item.name] = engine_type(held)
+    return rule.condition
+
+
+def governed_subquery(use: TableUse, part: DatasetPlan, physical: Physical, caps: Caps) -> exp.Subquery:
+    """The subquery for one mention of a dataset, under the alias that the resolver gave the mention."""
+    table = physical.of_dataset(part)
+    items, joins = governed_items(use.items, part, physical)
+    shown: list[exp.Expr] = [exp.Alias(this=masked, alias=identifier_node(name)) for name, masked in items]
     if not shown:
         shown.append(exp.Alias(this=exp.Literal.number(1), alias=identifier_node("row")))
     select = exp.Select(expressions=shown, from_=exp.From(this=table_node(table.name, "p")), joins=joins)
     if part.grant.terms.mode is not Mode.ROWS:
-        for name, entity in entity_columns(part):
-            column, held = held_as(part, entity)
-            shown.append(exp.Alias(this=column, alias=identifier_node(name)))
-            if held is not None:
-                table.columns[entity.name] = engine_type(held)
+        shown += [exp.Alias(this=column, alias=identifier_node(name)) for name, column in entities_of(part, physical)]
         select.set("expressions", shown)
-    rule = row_rule(part, physical, caps)
+    rule = rule_of(part, physical, caps)
     if rule is not None:
-        for item in rule.items:
-            _, held = held_as(part, item)
-            if held is not None:
-                table.columns[item.name] = engine_type(held)
-        select.set("where", exp.Where(this=rule.condition))
+        select.set("where", exp.Where(this=rule))
     if rule is not None or part.grant.terms.mode is not Mode.ROWS:
         # A barrier: the engine may not evaluate what the analyst wrote before the row rule, or an expression that fails only
         # on a hidden row would tell about it. An OFFSET keeps the optimiser from moving filters and joins into the subquery.

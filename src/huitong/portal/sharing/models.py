@@ -268,3 +268,23 @@ class QuotaReservation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.grant_id} {self.query}"
+
+
+class AnsweredQuestion(models.Model):
+    """A question of totals that an office was answered about a dataset, or claims; `sealed` is readable to the gateway alone."""
+
+    query = models.CharField(max_length=64, unique=True)
+    office = models.ForeignKey("accounts.Office", on_delete=models.PROTECT, related_name="+")
+    dataset = models.ForeignKey("catalog.Dataset", on_delete=models.PROTECT, related_name="+")
+    grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="answered_questions")
+    digest = models.CharField(max_length=64)
+    snapshot = models.PositiveBigIntegerField()
+    at = models.DateTimeField()
+    sealed = models.BinaryField()
+    answered = models.BooleanField()
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["office", "dataset", "id"], name="answered_office_dataset")]
+
+    def __str__(self) -> str:
+        return f"{self.office_id} {self.dataset_id} {self.query}"
