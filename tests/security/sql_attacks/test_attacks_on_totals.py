@@ -400,3 +400,22 @@ def test_nothing_of_a_condition_can_be_read_where_it_is_kept(guarded: World) -> 
         assert piece not in kept.sealed
     guarded.questions.questions[kept.query] = replace(kept, sealed=kept.sealed[:-1] + bytes([kept.sealed[-1] ^ 1]))
     assert refused_by(guarded, SUM) == {"totals-not-comparable"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_whatever_was_asked_before_comparing_does_not_fail(guarded: World, caplog: pytest.LogCaptureFixture) -> None:
+    """A comparison that fails in the engine would refuse good questions, and tell of rows. Ten questions are remembered at a time."""
+    chance = random.Random(SEED)
+    outcomes: Counter[str] = Counter()
+    for number in range(STATEMENTS // 6):
+        if number % 10 == 0:
+            guarded.questions.questions.clear()
+        sql = grown(chance, chance.choice(TOTALS["q"]), chance.randrange(1, 5))
+        (code,) = list(refused_by(guarded, sql))[:1] or ["ran"]
+        outcomes[code] += 1
+    assert outcomes["ran"] >= STATEMENTS // 60, outcomes
+    assert outcomes["totals-differ-too-little"] >= STATEMENTS // 600, outcomes
+    for never in ("query-failed", "rewrite-failed", "rewrite-differs", "totals-not-comparable"):
+        assert outcomes[never] == 0, outcomes
+    assert not caplog.records, "an exception was caught and refused"
