@@ -232,7 +232,7 @@ class _Binder:
         )
         order = node.args.get("order")
         for ordered in order.expressions if order else ():
-            key = ordered.this
+            key = _without_brackets(ordered.this)
             if isinstance(key, exp.Column) and not key.table:
                 position = self._position(key.name, outputs)
                 if position is None:
@@ -452,8 +452,8 @@ class _Binder:
             return []
         shown = [output for output in outputs if output.hidden is None]
         keys: list[exp.Expr] = []
-        for key in list(group.expressions):
-            if isinstance(key, exp.Literal):
+        for key in map(_without_brackets, list(group.expressions)):
+            if _is_number(key):
                 if not self._is_position(key, len(shown)):
                     self.fault("order-position-invalid", outputs=len(shown))
                     continue
@@ -488,8 +488,8 @@ class _Binder:
             return
         shown = [output for output in outputs if output.hidden is None]
         for ordered in order.expressions:
-            key = ordered.this
-            if isinstance(key, exp.Literal):
+            key = _without_brackets(ordered.this)
+            if _is_number(key) or isinstance(key, exp.Null | exp.Boolean):
                 if not self._is_position(key, len(shown)):
                     self.fault("order-position-invalid", outputs=len(shown))
                 continue
@@ -1129,6 +1129,22 @@ def _qualifier(node: exp.Column) -> str | None:
     if not node.table:
         return None
     return f"{node.args['db'].name}.{node.table}".lower() if node.args.get("db") is not None else node.table.lower()
+
+
+def _without_brackets(key: exp.Expr) -> exp.Expr:
+    """The key inside the brackets around it, in whose place it then stands: the engine reads `(1)` as it reads `1`."""
+    while isinstance(key, exp.Paren):
+        inner = key.this
+        key.replace(inner)
+        key = inner
+    return key
+
+
+def _is_number(key: exp.Expr) -> bool:
+    """Whether a key is a written value: the engine takes it for the place of an output, also a negative one, or refuses it."""
+    while isinstance(key, exp.Neg | exp.Paren):
+        key = key.this
+    return isinstance(key, exp.Literal)
 
 
 def _own_columns(node: exp.Expr) -> Iterator[exp.Column]:
