@@ -365,6 +365,10 @@ class Client:
         """The grading scheme in force: its grades, what each asks for, and its source."""
         return self._json("GET", "grading")
 
+    def purposes(self) -> JSON:
+        """The purposes that data may be asked for and used for: their codes and their titles in both languages."""
+        return self._json("GET", "purposes")
+
     def calendar(self) -> JSON:
         """The calendar of working days: its edition, what is known of which year, what should be looked at."""
         return self._json("GET", "calendar")

@@ -39,7 +39,7 @@ def table(response: Any) -> pa.Table:
 
 
 def test_every_list_of_today_is_known_as_one() -> None:
-    wanted = {"/divisions", "/offices", "/datasets", "/requests", "/grants", "/load-plans", "/credentials", "/grading", *PATHS}
+    wanted = {"/divisions", "/offices", "/datasets", "/requests", "/grants", "/load-plans", "/credentials", "/grading", "/purposes", *PATHS}
     assert wanted <= set(LISTS)
 
 

@@ -78,6 +78,40 @@ def test_every_wrong_value_is_named_at_once_and_none_is_repeated(instance: Insta
     assert "4107" not in response.content.decode()
 
 
+ASKED = {"dataset": "civil.shelter", "items": [{"item": "members"}], "purpose": "education", "legal_basis": "law"}
+REVEALED = {"grant": "G", "tokens": ["1"], "case": "c", "legal_basis": "l", "why": "w"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "sentence", "chinese"),
+    [
+        ("requests", {**ASKED, "until": "2027-13-10"}, "until is not a day. Write a day that there is as 2027-01-31.", "until 不是日期。"),
+        ("requests", {**ASKED, "rows": {"division": "999"}}, "rows.division must be 12 digits and nothing else.", "12 位数字"),
+        ("reidentifications", {**REVEALED, "days": 99}, "days must be a whole number from 1 to 30.", "1 至 30 的整数"),
+        ("reidentifications", {**REVEALED, "days": "x"}, "days must be a whole number from 1 to 30.", "1 至 30 的整数"),
+        ("requests", {**ASKED, "purpose": 4107}, "purpose must be text.", "文本"),
+        ("requests", {**ASKED, "items": "4107"}, "items must be a list.", "列表"),
+        ("requests", {**ASKED, "items": ["4107"]}, "items[1] must be an object of names and values.", "对象"),
+        ("requests", {**ASKED, "purpose": "a\0b"}, "purpose holds the character NUL, which no text may hold.", "NUL"),
+        ("requests", {**ASKED, "quota": {"rows": 0, "period": "day"}}, "quota.rows must be a whole number from 1 to ", "整数"),
+        ("datasets?limit=0", None, "limit must be a whole number from 1 to ", "整数"),
+        ("datasets?family=7", None, "family[1] is none of the values that are known: 1, 2, 3.", "1, 2, 3"),
+        ("divisions?under=12", None, "under must be 12 digits", "12 位数字"),
+    ],
+)
+def test_a_wrong_value_is_answered_with_what_may_stand_there(
+    instance: Instance, path: str, body: dict | None, sentence: str, chinese: str
+) -> None:
+    def texts(language: str) -> str:
+        said_so = instance.get(path, Accept_Language=language) if body is None else instance.post(path, body, Accept_Language=language)
+        assert said_so.status_code == 422
+        return said(said_so)["detail"]
+
+    assert sentence in texts("en")
+    assert chinese in texts("zh-Hans")
+    assert "_" not in texts("en").replace("legal_basis", ""), "no name of a validator's rule"
+
+
 def test_an_over_large_json_body_is_refused_before_it_is_read(instance: Instance, settings) -> None:
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
     response = instance.post("query", {"sql": "x" * 5000, "purpose": "education"})

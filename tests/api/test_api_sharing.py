@@ -71,3 +71,10 @@ def test_an_impossible_wish_names_every_fault(instance: Instance) -> None:
     response = instance.post("requests", WISH | {"purpose": "curiosity", "until": "2020-01-01"})
     assert response.status_code == 422
     assert {reason["code"] for reason in response.json()["reasons"]} == {"purpose-unknown", "until-passed"}
+
+
+def test_the_purposes_there_are_stand_in_the_refusal_and_in_a_list(instance: Instance) -> None:
+    listed = instance.get("purposes").json()["purposes"]
+    assert {"code": "education", "title": {"zh": "教育管理和资助", "en": "Education and support of pupils and students"}} in listed
+    refused = instance.post("requests", WISH | {"purpose": "curiosity"}).json()
+    assert all(one["code"] in refused["detail"] for one in listed)

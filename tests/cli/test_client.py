@@ -160,6 +160,7 @@ VERBS = [
     (lambda c: c.export(), "GET", "catalog/entries", None),
     (lambda c: c.apply([{"id": "a.b"}], dry_run=True), "POST", "catalog/apply", {"entries": [{"id": "a.b"}], "dry_run": True}),
     (lambda c: c.grading(), "GET", "grading", None),
+    (lambda c: c.purposes(), "GET", "purposes", None),
     (lambda c: c.loads("a.b"), "GET", "datasets/a.b/loads", None),
     (
         lambda c: c.load_source("a.b", SOURCE, mode="append", allow=["x"]),

@@ -351,6 +351,13 @@ def test_one_exit_code_for_each_cause_with_all_reasons(huitong_: Run, api: FakeA
     assert "Traceback" not in err
 
 
+def test_the_purposes_are_listed_in_the_language_of_the_reader(huitong_: Run, api: FakeApi) -> None:
+    api.answers[("GET", "purposes")] = says({"purposes": [{"code": "audit", "title": {"zh": "审计监督", "en": "Audit"}}]})
+    assert huitong_("purpose", "list")[1].split() == ["Code", "Title", "audit", "Audit"]
+    assert "审计监督" in huitong_("purpose", "list", "--lang", "zh-Hans")[1]
+    assert huitong_("purpose", "list", "--format", "csv", "--lang", "en")[1] == "code,title\naudit,Audit\n"
+
+
 def test_a_right_that_is_not_ready_yet_is_for_trying_again(huitong_: Run, api: FakeApi) -> None:
     waits, never = ("grant-preparing", "Its pseudonyms are still being built."), ("grant-missing", "No grant.")
     api.answers[("POST", "query")] = lambda request: problem("refused", 403, waits, query="q9")

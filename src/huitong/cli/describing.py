@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from huitong.cli.base import command, surroundings
+from huitong.cli.base import Group, command, surroundings
 from huitong.cli.catalogue import choice, instant_text, mask_text, percent
 from huitong.cli.door import open_client
 from huitong.cli.language import words
@@ -170,6 +170,17 @@ def put(content: bytes, output: Path | None) -> None:
     except OSError:
         raise InputInvalid.because("cli-file-unwritable", file=str(output)) from None
     remark(words("written", file=str(output)))
+
+
+purpose = Group("purpose", no_args_is_help=True)
+
+
+@purpose.command("list")
+def purpose_list() -> None:
+    """The controlled list that a request, a query and an extract choose from."""
+    with open_client() as client:
+        found = client.purposes()
+    show_rows([("code", lambda row: row["code"]), ("title", lambda row: row["title"])], found["purposes"], raw=found)
 
 
 @command("grading")

@@ -32,6 +32,7 @@ COMMANDS = {
     "dataset": "huitong.cli.catalogue:dataset",
     "load": "huitong.cli.loading:load",
     "credential": "huitong.cli.loading:credential",
+    "purpose": "huitong.cli.describing:purpose",
     "grading": "huitong.cli.describing:grading",
     "calendar": "huitong.cli.calendar:calendar",
     "request": "huitong.cli.sharing:request",

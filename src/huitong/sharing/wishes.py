@@ -167,7 +167,7 @@ def faults_of_wish(
     limits = limits or term_limits()
     faults: list[Reason] = []
     if wish.purpose.code not in purposes():
-        faults.append(Reason("purpose-unknown", {"purpose": wish.purpose.code}))
+        faults.append(Reason("purpose-unknown", {"purpose": wish.purpose.code, "known": ", ".join(purposes())}))
     if not wish.items:
         faults.append(Reason("terms-without-items"))
     seen: set[str] = set()

@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern
 from ninja import NinjaAPI
+from ninja.errors import ValidationError, ValidationErrorContext
 from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 from ninja.renderers import JSONRenderer
@@ -60,6 +61,18 @@ class Api(NinjaAPI):
             described["responses"].setdefault(413, {"description": MEANINGS[413], **PROBLEM})
         add_links(schema["paths"])
         return schema
+
+    def validation_error_from_error_contexts(self, error_contexts: list[ValidationErrorContext[Any]]) -> ValidationError:
+        """The faults of a call, each with what its form allows at that place."""
+        found = super().validation_error_from_error_contexts(error_contexts)
+        places = [
+            (context.model, fault["loc"])
+            for context in error_contexts
+            for fault in context.pydantic_validation_error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+        for fault, (model, place) in zip(found.errors, places, strict=True):
+            fault["allowed"] = problems.allowed_at(model, place)
+        return found
 
     def create_response(
         self, request: HttpRequest, data: Any, *, status: int | None = None, temporal_response: HttpResponse | None = None

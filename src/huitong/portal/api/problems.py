@@ -5,11 +5,14 @@ import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja.errors import AuthenticationError, HttpError, ValidationError
+from pydantic import BaseModel
+from pydantic.errors import PydanticInvalidForJsonSchema
 
 from huitong.errors import (
     Conflict,
@@ -24,6 +27,7 @@ from huitong.errors import (
 )
 from huitong.portal.api.language import language_of, sentence
 from huitong.portal.api.limits import LIMITS
+from huitong.portal.api.schemas import NO_NUL
 
 log = logging.getLogger("huitong.api")
 
@@ -109,9 +113,84 @@ def _reason_of(fault: Mapping[str, Any]) -> Reason:
         return Reason("value-empty", {"place": place})
     if rule in ("string_too_long", "too_long"):
         return Reason("value-too-long", {"place": place, "limit": int(about["max_length"])})
-    if rule == "enum":
-        return Reason("value-not-a-choice", {"place": place, "known": ", ".join(re.findall(r"'([^']*)'", str(about["expected"])))})
-    return Reason("value-invalid", {"place": place, "rule": rule})
+    if rule in ("enum", "literal_error"):
+        return _not_a_choice(place, re.findall(r"'([^']*)'", str(about["expected"])))
+    if rule == "string_pattern_mismatch":
+        return _not_as_written(place, str(about["pattern"]))
+    if rule.startswith("int_") or rule in ("less_than_equal", "greater_than_equal"):
+        return _not_in_range(place, fault.get("allowed") or {})
+    code = next((code for start, code in _KINDS_OF_VALUE.items() if rule.startswith(start)), None)
+    return Reason(code, {"place": place}) if code else Reason("value-invalid", {"place": place, "rule": rule})
+
+
+_KINDS_OF_VALUE: Mapping[str, str] = {
+    "datetime_": "value-not-an-instant",
+    "timezone_": "value-not-an-instant",
+    "date_": "value-not-a-day",
+    "bool_": "value-not-true-or-false",
+    "float_": "value-not-a-number",
+    "string_type": "value-must-be-text",
+    "list_type": "value-not-a-list",
+    "dict_type": "value-not-an-object",
+    "model_": "value-not-an-object",
+}
+"""How the name of a broken rule starts, and what is said of it: what may be written there, never the rule's own name."""
+
+
+def _not_a_choice(place: str, known: Sequence[str]) -> Reason:
+    return Reason("value-not-a-choice", {"place": place, "known": ", ".join(known)})
+
+
+def _not_as_written(place: str, pattern: str) -> Reason:
+    """What a pattern of ours asks for; nobody has to read the pattern."""
+    if digits := re.fullmatch(r"\^\[0-9\]\{(\d+)\}\$", pattern):
+        return Reason("value-not-digits", {"place": place, "count": int(digits[1])})
+    if choices := re.fullmatch(r"\^\(([a-z0-9|-]+)\)\$", pattern):
+        return _not_a_choice(place, choices[1].split("|"))
+    if span := re.fullmatch(r"\^\[(\d)-(\d)\]\$", pattern):
+        return _not_a_choice(place, [str(one) for one in range(int(span[1]), int(span[2]) + 1)])
+    if pattern == NO_NUL:
+        return Reason("value-holds-nul", {"place": place})
+    return Reason("value-invalid", {"place": place, "rule": "string_pattern_mismatch"})
+
+
+def _not_in_range(place: str, allowed: Mapping[str, Any]) -> Reason:
+    least, most = allowed.get("minimum"), allowed.get("maximum")
+    if isinstance(least, int) and isinstance(most, int):
+        return Reason("value-not-in-range", {"place": place, "least": least, "most": most})
+    return Reason("value-not-whole", {"place": place})
+
+
+def allowed_at(model: type[BaseModel], parts: Sequence[str | int]) -> Mapping[str, Any]:
+    """What the description of a form says about one place in it: a broken rule tells of itself alone, e.g. the most but not the least."""
+    try:
+        whole = _described(model)
+    except PydanticInvalidForJsonSchema:
+        return {}
+    found = _kinds(whole, whole)
+    for part in parts:
+        inner = [one["items"] if isinstance(part, int) else one["properties"][part] for one in found if _holds(one, part)]
+        # a part that no description knows says which of several forms was tried
+        found = [kind for one in inner for kind in _kinds(one, whole)] or found
+    return next((one for one in found if "minimum" in one or "maximum" in one), {})
+
+
+@cache
+def _described(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
+
+
+def _holds(described: Mapping[str, Any], part: str | int) -> bool:
+    return isinstance(described.get("items"), Mapping) if isinstance(part, int) else part in described.get("properties", {})
+
+
+def _kinds(described: Mapping[str, Any], whole: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The description itself, or those that it offers to choose from; a reference is followed."""
+    if "$ref" in described:
+        return _kinds(whole["$defs"][described["$ref"].rpartition("/")[2]], whole)
+    if offered := described.get("anyOf") or described.get("oneOf") or described.get("allOf"):
+        return [kind for one in offered for kind in _kinds(one, whole)]
+    return [described]
 
 
 def _place(parts: Sequence[str | int]) -> str:

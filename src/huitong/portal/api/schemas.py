@@ -809,6 +809,19 @@ class RowsIn(Strict):
 Items = Annotated[list[ItemTermIn], Field(min_length=1, max_length=2000)]
 
 
+class PurposeOut(Schema):
+    """A purpose that data may be asked for and used for."""
+
+    code: str
+    title: Bilingual
+
+
+class Purposes(Schema):
+    """The controlled list of purposes."""
+
+    purposes: list[PurposeOut]
+
+
 class RequestIn(TermsIn):
     """What an office asks for; `until` is the last day of use."""
 

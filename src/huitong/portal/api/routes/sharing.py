@@ -17,6 +17,7 @@ from huitong.portal.api.schemas import (
     Grants,
     GrantWithUse,
     ItemTermIn,
+    Purposes,
     RefuseIn,
     RequestIn,
     RequestOut,
@@ -28,6 +29,7 @@ from huitong.portal.api.schemas_rights import SupplementIn
 from huitong.portal.api.schemas_terms import rules_in
 from huitong.portal.doors import doors
 from huitong.sharing.ports import Side
+from huitong.sharing.purposes import purposes as known_purposes
 
 router = Router(tags=["Requests and grants"], auth=READ)
 
@@ -48,6 +50,12 @@ def stated(body: RequestIn | ApproveIn | SupplementIn) -> dict[str, Any]:
 def shape(found: Any) -> Any:
     """A request with the grant that came of it."""
     return shapes.request(found, grant=doors().grant_of_request(found))
+
+
+@router.get("/purposes", response=Purposes, openapi_extra=signed_in())
+def purposes(request: HttpRequest) -> Any:
+    """The purposes that data may be asked for and used for, in the order of the list."""
+    return {"purposes": [{"code": code, "title": shapes.words(title)} for code, title in known_purposes().items()]}
 
 
 @router.post("/requests", response={201: RequestOut}, auth=SHARE, openapi_extra=signed_in(400, 404, 409))
