@@ -341,7 +341,7 @@ class SharingActions(Waiting, Continuing, Absence):
             event = GrantEvent(kind, self.clock(), by.person, by.office, grant.version, written(words))
             self.sharing.change_grant(revoked, event, expected_state=grant.state)
             self._write(EntryKind.GRANT_REVOKED, {**about_grant(revoked), "side": side.value}, by=by)
-            self._tell_of_grant(NoticeKind.GRANT_REVOKED, revoked, provider=True)
+            self._tell_of_grant(NoticeKind.GRANT_REVOKED if as_provider else NoticeKind.GRANT_GIVEN_BACK, revoked, provider=True)
             return revoked
 
     # Looking

@@ -480,7 +480,9 @@ class ReidentificationActions(SharingParts):
         self._tell(kind, about, **to)
 
     def _tell_officer(self, found: Reidentification) -> None:
-        self._tell_of_case(NoticeKind.REIDENTIFICATION_ANSWERED, found, to_persons=(found.officer,))
+        answered = found.state in (ReidentificationState.AGREED, ReidentificationState.REFUSED)
+        kind = NoticeKind.REIDENTIFICATION_ANSWERED if answered else NoticeKind.REIDENTIFICATION_ENDED
+        self._tell_of_case(kind, found, to_persons=(found.officer,))
 
     def _first_word(self, found: Reidentification) -> ReidentificationEvent | None:
         """The first reviewer's word, if it still stands: of one who has left the office, or come to serve in the other, it does not."""

@@ -189,7 +189,7 @@ class Waiting(Answering):
         providing office's.
 
         Raises NotFound `request-unknown` outside the regulator's division; Refused `role-missing`, `review-own-office`; InputInvalid
-        `mediation-words-missing`, `mediation-day-out-of-range`; Conflict `request-not-escalated`."""
+        `mediation-words-missing`, `mediation-day-out-of-range`, `mediation-day-not-worked`; Conflict `request-not-escalated`."""
         with self._change():
             now = self.clock()
             today = local_day(now, self.time_zone)
@@ -206,6 +206,8 @@ class Waiting(Answering):
             if not today <= answer_by <= latest:
                 days = {"first": today.isoformat(), "latest": latest.isoformat()}
                 raise InputInvalid.because("mediation-day-out-of-range", request=request.id, **days)
+            if not self.calendar.is_working_day(answer_by):
+                raise InputInvalid.because("mediation-day-not-worked", request=request.id, day=answer_by.isoformat())
             event = RequestEvent(
                 kind=RequestEventKind.MEDIATED, at=now, actor=by.person, office=by.office, words=written(words), due=answer_by
             )

@@ -358,6 +358,9 @@ def test_the_reviewers_are_told_that_it_was_asked_and_the_officer_that_it_was_an
         NoticeKind.REIDENTIFICATION_ANSWERED, (OFFICER.person,), "agreed",
     )  # fmt: skip
     assert agreed.id == asked.about["case"] == answered.about["case"]
+    world.cases.revoke(agreed.id, by=FIRST_REVIEWER, words="the case is closed")
+    ended = world.stores.notices.posted[-1]
+    assert (ended.kind, ended.to_persons, ended.about["state"]) == (NoticeKind.REIDENTIFICATION_ENDED, (OFFICER.person,), "revoked")
 
 
 def test_who_has_to_do_with_it_finds_it(world: CaseWorld) -> None:

@@ -135,6 +135,7 @@ def test_a_revocation_wins_over_an_extension_that_waits(world: World, grant: Gra
 def test_what_was_given_back_can_be_renewed(world: World, grant: Grant) -> None:
     world.sharing.revoke(grant.id, by=MEDICAL_ANALYST, words="")
     events = world.sharing.grant_history(grant.id, by=MEDICAL_ANALYST)
+    assert world.told()[-1] == "grant-given-back"
     assert events[-1].kind is GrantEventKind.GIVEN_BACK and grant_state(events) is GrantState.REVOKED
     request = world.sharing.renew(grant.id, until=LATER, by=MEDICAL_ANALYST)
     world.sharing.approve(request.id, by=CIVIL_REVIEWER)

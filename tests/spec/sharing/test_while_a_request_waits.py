@@ -168,6 +168,8 @@ def test_the_regulator_sees_the_request_and_sets_a_day_but_does_not_answer(world
     world.sharing.keep_clock()
     with says_no(InputInvalid, "mediation-day-out-of-range"):
         world.sharing.mediate(asked.id, by=REGULATOR, words="协调", answer_by=date(2026, 12, 31))
+    with says_no(InputInvalid, "mediation-day-not-worked"):
+        world.sharing.mediate(asked.id, by=REGULATOR, words="周末", answer_by=date(2026, 11, 21))
     spoken = world.sharing.mediate(asked.id, by=REGULATOR, words="双方同意", answer_by=date(2026, 11, 20))
     assert spoken.answer_due == date(2026, 11, 20)
     with says_no(Refused, "only-provider", "role-missing"):
