@@ -64,6 +64,20 @@ def test_chinese_words_are_chinese() -> None:
     assert not {code for code, words in chinese.items() if re.sub(r"{\w+}", "", words).strip() and not re.search(r"[\u4e00-\u9fff]", words)}
 
 
+def test_chinese_sentences_have_full_width_punctuation() -> None:
+    """Half-width marks stand in code (between backticks) and beside Latin words alone, never between Chinese characters."""
+    chinese = r"\u3000-\u303f\u4e00-\u9fff\uff00-\uffef"
+    half = re.compile(rf"(?<=[{chinese}}}”])[,;:!?](?=\s*[{chinese}{{“])|[\u4e00-\u9fff]\(|\)[\u4e00-\u9fff]")
+    pages = [*(SOURCE / "words" / "zh-Hans").glob("*.toml"), *SOURCE.glob("**/zh_Hans/**/*.po"), SOURCE / "policy" / "odrl.toml"]
+    assert len(pages) > 30
+    offenders = []
+    for page in pages:
+        for number, line in enumerate(page.read_text("utf-8").splitlines(), start=1):
+            if half.search(re.sub("`[^`]*`", "`", line)):
+                offenders.append(f"{page.relative_to(SOURCE)}:{number}: {line}")
+    assert not offenders
+
+
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_every_module_says_what_it_is_for(module: Path) -> None:
     tree = ast.parse(module.read_text("utf-8"))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import click
 import pytest
 
 from huitong.cli.terms import comparison_text, parse_quota, parse_where, read_subjects, shown_rules
@@ -65,16 +66,18 @@ def test_a_list_of_subjects_is_read_line_by_line(tmp_path: Path) -> None:
 
 def test_terms_that_say_nothing_are_not_shown() -> None:
     assert shown_rules({"condition": [], "subjects": None, "k": None, "quota": None, "linkage": "purpose", "mode": "rows"}) == []
-    shown = dict(shown_rules({
+    rules = {
         "condition": [{"item": "members", "comparator": "at-least", "values": ["3"]}],
         "subjects": {"item": "pid", "count": 12, "digest": "0" * 64},
         "mode": "aggregate-only",
         "k": 10,
         "quota": {"period": "day", "rows": 1000, "queries": None, "calls": None},
         "linkage": "alone",
-    }))
+    }
+    with click.Context(click.Command("show")):
+        shown = dict(shown_rules(rules))
     assert shown["condition"] == "members>=3"
     assert shown["subjects"] == "12 listed, by pid"
-    assert shown["mode"] == "aggregate-only, groups of at least 10 entities"
+    assert shown["mode"] == "aggregates only, groups of at least 10 entities"
     assert shown["quota"] == "rows=1000/day"
     assert shown["linkage"] == "alone"

@@ -231,7 +231,14 @@ def items_table(found: dict[str, Any]) -> None:
     """The items of an entry."""
     header = ["item", "title", "type", "grade", "meaning", "default_mask"]
     rows = [
-        [item["name"], text(item["title"]), choice(item["type"]), item["grade"], item["meaning"] or "", mask_text(item["default_mask"])]
+        [
+            item["name"],
+            text(item["title"]),
+            choice(item["type"]),
+            item["grade"],
+            meaning_text(item["meaning"]),
+            mask_text(item["default_mask"]),
+        ]
         for item in found["items"]
     ]
     if not shown_to_programs(header, rows):
@@ -313,8 +320,37 @@ def instant_text(value: object) -> str:
 
 
 def mask_text(mask: dict[str, Any]) -> str:
-    """A mask as one writes it on the command line: `partial:first=3,last=4`."""
+    """A mask as one writes it on the command line, `partial:first=3,last=4`; before it what it is called, where the code is not a
+    word of the reader's language."""
     parameters = ",".join(f"{name}={value}" for name, value in mask.get("parameters", {}).items())
-    return f"{mask['kind']}:{parameters}" if parameters else str(mask["kind"])
+    kind = str(mask["kind"])
+    written = f"{kind}:{parameters}" if parameters else kind
+    title = choice(f"mask-{kind}")
+    return written if title in (kind, f"mask-{kind}") else f"{title} {written}"
+
+
+def meaning_text(meaning: str | None) -> str:
+    """A meaning with its title."""
+    if codes_alone() or meaning is None:
+        return meaning or ""
+    from huitong.intake.recognisers.rules import rules
+
+    known = rules().get(meaning)
+    return f"{known.title.in_language(words.language)}（{meaning}）" if known else meaning
+
+
+def purpose_text(purpose: str) -> str:
+    """A purpose with its title."""
+    if codes_alone():
+        return purpose
+    from huitong.sharing.purposes import purposes
+
+    title = purposes().get(purpose)
+    return f"{title.in_language(words.language)}（{purpose}）" if title else purpose
+
+
+def codes_alone() -> bool:
+    """Whether a code needs no title beside it: it is English, and programs take nothing else."""
+    return surroundings().plain or words.language == "en"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from huitong.cli.base import Group, command, surroundings
-from huitong.cli.catalogue import choice, instant_text, mask_text, percent
+from huitong.cli.catalogue import choice, instant_text, mask_text, meaning_text, percent
 from huitong.cli.door import open_client
 from huitong.cli.language import words
 from huitong.cli.output import (
@@ -80,7 +80,7 @@ def _key_text(key: dict[str, Any]) -> str:
 
 _SUGGESTION: list[Column] = [
     ("item", lambda row: row["item"]),
-    ("meaning", lambda row: row["meaning"]),
+    ("meaning", lambda row: meaning_text(row["meaning"])),
     ("grade", lambda row: row["grade"]),
     ("default_mask", lambda row: mask_text(row["mask"])),
     ("recognised", lambda row: f"{row['recognised']:,} / {row['sampled']:,}"),

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -127,10 +128,11 @@ def _migrations() -> Finding:
 def _divisions() -> Finding:
     from huitong.portal.accounts.models import Division
 
-    count = Division.objects.count()
+    past = Division.objects.filter(valid_to__lte=datetime.now(UTC).date()).count()
+    count = Division.objects.count() - past
     state = State.OK if count else State.WRONG
     now = "" if count else words("doctor-divisions-now")
-    return Finding("divisions", state, words("doctor-divisions", count=f"{count:,}"), now)
+    return Finding("divisions", state, words("doctor-divisions", count=f"{count:,}", past=past), now)
 
 
 def _ledger(inside: Inside, settings: Settings) -> list[Finding]:

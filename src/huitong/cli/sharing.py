@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from huitong.cli.base import Group, surroundings
-from huitong.cli.catalogue import choice, instant_text, mask_text, office_text
+from huitong.cli.catalogue import choice, instant_text, mask_text, office_text, purpose_text
 from huitong.cli.door import open_client
 from huitong.cli.exits import Exit
 from huitong.cli.language import words
@@ -118,7 +118,7 @@ def request_list(side: str, limit: int, offset: int) -> None:
         ("request", lambda row: row["id"]),
         ("dataset", lambda row: row["dataset"]),
         ("applicant", lambda row: office_text(row["applicant_office"])),
-        ("purpose", lambda row: row["wish"]["purpose"]),
+        ("purpose", lambda row: purpose_text(row["wish"]["purpose"])),
         ("state", lambda row: choice("endorsed" if _is_endorsed(row) else row["state"])),
         ("answer_due", lambda row: row["answer_due"]),
         ("grant", lambda row: row["grant"]),
@@ -311,9 +311,9 @@ def _supply_by(found: dict[str, Any]) -> str | None:
 
 def _terms(terms: dict[str, Any]) -> list[tuple[str, Any]]:
     return [
-        ("purpose", terms["purpose"]),
+        ("purpose", purpose_text(terms["purpose"])),
         ("legal_basis", terms["legal_basis"]),
-        ("items", "\n".join(f"{one['item']} ({mask_text(one['mask'])})" for one in terms["items"])),
+        ("items", "\n".join(words("item-and-mask", item=one["item"], mask=mask_text(one["mask"])) for one in terms["items"])),
         ("rows_of", f"{terms['rows']['item']} = {terms['rows']['division']}" if terms["rows"] else words("all-rows")),
         *shown_rules(terms),
     ]
@@ -329,7 +329,7 @@ def grant_list(limit: int, offset: int) -> None:
         ("grant", lambda row: row["id"]),
         ("dataset", lambda row: row["dataset"]),
         ("using_office", lambda row: office_text(row["using_office"])),
-        ("purpose", lambda row: row["purpose"]),
+        ("purpose", lambda row: purpose_text(row["purpose"])),
         ("state", lambda row: choice(row["state"])),
         ("valid", lambda row: row["valid"]),
         ("valid_until", lambda row: instant_text(row["valid_until"])),

@@ -283,7 +283,7 @@ class Story:
             self.grants[dataset] = made["grant"]
             grant = reviewer.grant(made["grant"])
             expect(f"grant {dataset}", grant["state"], "active")
-            items = ", ".join(f"{one['item']} ({mask_text(one['mask'])})" for one in grant["items"])
+            items = ", ".join(words("item-and-mask", item=one["item"], mask=mask_text(one["mask"])) for one in grant["items"])
             self.teller.held(True, words("demo-granted", grant=grant["id"], until=str(grant["valid_until"])[:10]))
             for one in wrap(items, LINE - 6):
                 click.echo(f"      {one}")

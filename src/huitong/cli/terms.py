@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from huitong.cli.catalogue import choice, codes_alone
 from huitong.cli.language import words
 from huitong.errors import InputInvalid, Reason
 
@@ -126,13 +127,24 @@ def shown_rules(terms: Mapping[str, Any]) -> list[tuple[str, Any]]:
     if subjects := terms.get("subjects"):
         found.append(("subjects", words("subjects-count", count=subjects["count"], item=subjects["item"])))
     if terms.get("k") is not None:
-        found.append(("mode", words("mode-with-k", mode=terms["mode"], k=terms["k"])))
+        found.append(("mode", words("mode-with-k", mode=choice(terms["mode"]), k=terms["k"])))
     if quota := terms.get("quota"):
         limits = ",".join(f"{what}={quota[what]}" for what in ("rows", "queries", "calls") if quota.get(what) is not None)
-        found.append(("quota", f"{limits}/{quota['period']}"))
+        found.append(("quota", _quota_text(f"{limits}/{quota['period']}", quota)))
     if terms.get("linkage", "purpose") != "purpose":
-        found.append(("linkage", terms["linkage"]))
+        found.append(("linkage", choice("linkage-alone") if terms["linkage"] == "alone" else terms["linkage"]))
     return found
+
+
+def _quota_text(written: str, quota: Mapping[str, Any]) -> str:
+    """A quota as `--quota` takes it; before it the same in Chinese for who reads that."""
+    if codes_alone():
+        return written
+    from huitong.model.policy import Quota, QuotaPeriod
+    from huitong.sharing.term_words import quota_words
+
+    limits = {what: quota.get(what) for what in ("rows", "queries", "calls")}
+    return f"{quota_words(Quota(period=QuotaPeriod(quota['period']), **limits), words.language)}（{written}）"
 
 
 def shown_use(use: Mapping[str, Any] | None, instant_text: Callable[[str | None], str]) -> list[tuple[str, Any]]:
@@ -141,7 +153,8 @@ def shown_use(use: Mapping[str, Any] | None, instant_text: Callable[[str | None]
         return []
     anew = instant_text(use["begins_anew"]) if use["begins_anew"] else words("quota-never-anew")
     lines = [
-        words("quota-used", what=one["what"], used=one["used"], limit=one["limit"], begins_anew=anew) for one in use["uses"]
+        words("quota-used", what=choice(f"quota-{one['what']}"), used=one["used"], limit=one["limit"], begins_anew=anew)
+        for one in use["uses"]
     ]
     return [("use", "\n".join(lines))]
 

@@ -20,6 +20,7 @@ from huitong.sharing.ports import CatalogStore, Clock, PartyStore, SharingStore
 from huitong.sharing.purposes import purposes
 from huitong.sharing.term_words import (
     comparison_words,
+    day_words,
     instant_words,
     items_of,
     mask_words,
@@ -205,7 +206,7 @@ def _changes(before: Grant, after: Grant, record: GrantRecord, language: str) ->
 
 def _of_term(old: Terms, new: Terms, zone: str, language: str) -> Iterator[Reason]:
     if old.valid_until != new.valid_until:
-        days = [last_day(one.valid_until, zone).isoformat() for one in (old, new)]
+        days = [day_words(last_day(one.valid_until, zone), language) for one in (old, new)]
         yield Reason("grant-change-until", {"before": days[0], "after": days[1]})
     if old.valid_from != new.valid_from:
         yield Reason("grant-change-from", {"after": instant_words(new.valid_from, zone, language)})

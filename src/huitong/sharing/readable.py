@@ -12,7 +12,18 @@ from huitong.policy.odrl import profile
 from huitong.sharing.deadline import last_day
 from huitong.sharing.document import GrantRecord
 from huitong.sharing.purposes import purposes
-from huitong.sharing.term_words import comparison_words, in_chinese, instant_words, mask_words, mode_words, named, quota_words, said
+from huitong.sharing.term_words import (
+    comparison_words,
+    day_words,
+    in_chinese,
+    instant_words,
+    mask_words,
+    mode_words,
+    named,
+    padded,
+    quota_words,
+    said,
+)
 from huitong.words import render
 
 
@@ -74,7 +85,7 @@ def document_of(record: GrantRecord, language: str) -> Readable:
 
 def _status(record: GrantRecord, language: str) -> tuple[str, bool]:
     grant, zone = record.grant, record.time_zone
-    last = last_day(grant.terms.valid_until, zone).isoformat()
+    last = day_words(last_day(grant.terms.valid_until, zone), language)
     if record.replaced_at is not None:
         at = instant_words(record.replaced_at, zone, language)
         return said("status-replaced", language, version=grant.version + 1, at=at), False
@@ -146,7 +157,7 @@ def _rows(record: GrantRecord, language: str) -> Section:
     terms = record.grant.terms
     notes = []
     if terms.rows is not None:
-        division = record.division_name(terms.rows.division, language)
+        division = padded(record.division_name(terms.rows.division, language), language)
         notes.append(said("rows-division", language, item=terms.rows.item, division=division))
     notes += [said("rows-condition", language, condition=comparison_words(one, record.dataset, language)) for one in terms.condition]
     if terms.subjects is not None:
@@ -158,7 +169,7 @@ def _rows(record: GrantRecord, language: str) -> Section:
 
 def _use(record: GrantRecord, language: str) -> Section:
     terms, zone = record.grant.terms, record.time_zone
-    last = last_day(terms.valid_until, zone).isoformat()
+    last = day_words(last_day(terms.valid_until, zone), language)
     return Section(
         said("use", language),
         facts=(
@@ -197,7 +208,7 @@ def _history(record: GrantRecord, language: str) -> Section:
 def _versions(record: GrantRecord, language: str) -> Section:
     def changed(version: int) -> str:
         told = [render(reason, language) for reason in record.changes(version, language)]
-        return " ".join(told) or said("first-version" if version == 1 else "nothing-changed", language)
+        return ("" if in_chinese(language) else " ").join(told) or said("first-version" if version == 1 else "nothing-changed", language)
 
     rows = tuple((str(one.version), changed(one.version), one.terms_hash) for one in record.versions)
     header = tuple(said(key, language) for key in ("version", "what-changed", "terms-hash"))
@@ -246,19 +257,20 @@ def markdown(document: Readable) -> str:
 def _markdown_lines(document: Readable) -> Iterator[str]:
     yield f"# {_plain(document.title)}"
     yield from ("", _plain(document.subtitle), "", f"**{_plain(document.status)}**")
+    colon = "：" if in_chinese(document.language) else ": "
     for number, section in enumerate(document.sections, start=1):
         yield from ("", f"## {number}. {_plain(section.title)}", "")
-        yield from _markdown_of(section)
+        yield from _markdown_of(section, colon)
     yield from ("", "---", "")
     for side, office in document.seals:
-        yield from (f"{_plain(side)}: {_plain(office)}", "", "\\_" * 24, "")
+        yield from (f"{_plain(side)}{colon}{_plain(office)}", "", "\\_" * 24, "")
     yield _plain(document.foot)
 
 
-def _markdown_of(section: Section) -> Iterator[str]:
+def _markdown_of(section: Section, colon: str) -> Iterator[str]:
     blocks: list[list[str]] = []
     if section.facts:
-        blocks.append([f"- **{_plain(name)}**: {_plain(value)}" for name, value in section.facts])
+        blocks.append([f"- **{_plain(name)}**{colon}{_plain(value)}" for name, value in section.facts])
     if section.header:
         lines = [_row(section.header), _row(["---"] * len(section.header), plain=False)]
         blocks.append([*lines, *(_row(row) for row in section.rows)])

@@ -1,7 +1,7 @@
 """Terms in words, for a person who signs: masks, comparisons, quotas, instants, in either language (`words/*/document.toml`)."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from huitong.errors import Reason
@@ -30,12 +30,27 @@ def named(name: str, title: str, language: str) -> str:
     return f"{name}（{title}）" if in_chinese(language) else f"{name} ({title})"
 
 
+def padded(text: str, language: str) -> str:
+    """A text to stand between Chinese characters: with a space on each side where it is not Chinese itself."""
+    if not in_chinese(language) or not text:
+        return text
+    return " " * text[0].isascii() + text + " " * text[-1].isascii()
+
+
+def day_words(day: date, language: str) -> str:
+    """A day as the language writes it: `2026-12-01`, `2026年12月1日`."""
+    return said("day", language, **_parts(day, language))
+
+
 def instant_words(instant: datetime, time_zone: str, language: str) -> str:
     """An instant to the minute, by the wall clock of the instance."""
     local = instant.astimezone(ZoneInfo(time_zone))
-    return said(
-        "instant", language, year=local.year, month=f"{local.month:02d}", day=f"{local.day:02d}", time=f"{local:%H:%M}", zone=time_zone
-    )
+    return said("instant", language, **_parts(local, language), time=f"{local:%H:%M}", zone=time_zone)
+
+
+def _parts(day: date, language: str) -> dict[str, str]:
+    wide = "" if in_chinese(language) else "02d"
+    return {"year": f"{day:%Y}", "month": f"{day.month:{wide}}", "day": f"{day.day:{wide}}"}
 
 
 def mask_words(mask: Mask, language: str) -> str:
@@ -63,10 +78,10 @@ def items_of(dataset: Dataset, language: str) -> Mapping[str, str]:
 
 def comparison_words(one: Comparison, dataset: Dataset, language: str) -> str:
     """One comparison, e.g. `amount (Amount) is at least 3000`."""
-    item = items_of(dataset, language).get(one.item, one.item)
+    item = padded(items_of(dataset, language).get(one.item, one.item), language).lstrip()
     if one.comparator in (Comparator.KNOWN, Comparator.MISSING):
         return said(f"comparison-{one.comparator.value}", language, item=item)
-    return said(f"comparison-{one.comparator.value}", language, item=item, values=listed(one.values, language))
+    return said(f"comparison-{one.comparator.value}", language, item=item, values=padded(listed(one.values, language), language)).strip()
 
 
 def mode_words(terms: Terms, language: str) -> str:

@@ -27,7 +27,10 @@ def render(reason: Reason, language: str) -> str:
     sentence = sentences(language).get(reason.code)
     if sentence is None:
         return reason.code + (" " + ", ".join(f"{k}={v}" for k, v in reason.parameters.items()) if reason.parameters else "")
-    return filled(sentence, reason.parameters)
+    parameters = dict(reason.parameters)
+    if "role" in parameters:
+        parameters["role"] = sentences(language).get(f"cli-value-{parameters['role']}", parameters["role"])
+    return filled(sentence, parameters)
 
 
 def filled(sentence: str, parameters: Mapping[str, str | int]) -> str:

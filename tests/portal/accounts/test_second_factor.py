@@ -40,7 +40,7 @@ def test_our_codes_are_those_of_the_standard() -> None:
 
 
 def test_an_app_is_set_up_with_a_code_that_it_shows(accounts: Accounts, secret: str, clock: MemoryClock) -> None:
-    assert code_of(lambda: accounts.set_up_app(secret, "123456", by=ANALYST), Refused) == "second-factor-wrong"
+    assert code_of(lambda: accounts.set_up_app(secret, "123456", by=ANALYST), Refused) == "app-code-wrong"
     assert not accounts.second_factor(NAME).any
     codes = accounts.set_up_app(secret, one_time_code(secret, clock()), by=ANALYST)
     assert len(set(codes)) == 10

@@ -23,7 +23,7 @@ def set_up(portal: Portal, username: str) -> tuple[str, list[str]]:
     if "/post?" in portal.client.get("/post").request["PATH_INFO"]:
         raise AssertionError
     page = text(portal.get("/account/app"))
-    secret = re.search(r'<code class="ht-wrap">([A-Z2-7 ]+)</code>', page).group(1).replace(" ", "")
+    secret = re.search(r'<code class="ht-key">([A-Z2-7 ]+)</code>', page).group(1).replace(" ", "")
     assert 'class="ht-qr"' in page and "style=" not in page
     done = portal.client.post("/account/app", {"app_code": one_time_code(secret, portal.clock())}, headers={"Accept-Language": "en"})
     assert done["Cache-Control"] == "private, no-store"

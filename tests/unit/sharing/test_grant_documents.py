@@ -84,10 +84,11 @@ def test_a_person_finds_everything_that_was_agreed(language: str) -> None:
         for fact in (
             "G-2026-000007", CIVIL.credit_code, EDUCATION.credit_code, CIVIL.title.in_language(language), "Education law, article 38",
             "resident_id", "civil.household", "520527000000", "赫章县", "3000", "100,000", "gz-education:education", "7d" * 32, "41",
-            grant(FULL).terms_hash, "urn:huitong:huitong.local/demo:grant:G-2026-000007:1", "Asia/Shanghai", "wen", "2027-06-11",
+            grant(FULL).terms_hash, "urn:huitong:huitong.local/demo:grant:G-2026-000007:1", "Asia/Shanghai", "wen",
             HOUSEHOLDS.sharing_basis, "huitong ledger audit", "R-2026-000011",
         ):  # fmt: skip
             assert fact in written, fact
+    assert ("In force until the end of 2027-06-11" if language == "en" else "有效，至2027年6月11日24时止") == document.status
     assert ("2026-11-23 10:00" if language == "en" else "2026年11月23日 10:00") in markdown(document).replace("\\", "")
 
 

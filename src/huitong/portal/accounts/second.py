@@ -69,14 +69,14 @@ class SecondFactors(Tries):
     def set_up_app(self, secret: str, code: str, *, by: Actor, address: str = "") -> Sequence[str]:
         """The actor's own app is in force from now on; the recovery codes, shown once (none if there were some before).
 
-        Raises Conflict `second-factor-there`, Refused `second-factor-wrong`, `tries-too-many`."""
+        Raises Conflict `second-factor-there`, Refused `app-code-wrong`, `tries-too-many`."""
         account = self._account(by.person)
         if self.second_factor(by.person).app:
             raise Conflict.because("second-factor-there")
         self.begin_try(CODE, by.person, address=address)
         step = self._step_of(secret, code, after=-1)
         if step is None:
-            raise Refused.because("second-factor-wrong")
+            raise Refused.because("app-code-wrong")
         self.forget_tries(CODE, by.person, address=address)
         with self._change():
             if self._authenticators(by.person).filter(type=APP).exists():

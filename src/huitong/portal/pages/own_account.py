@@ -81,7 +81,7 @@ def change(request: HttpRequest) -> HttpResponse:
         elif what == "unlink":
             accounts.unlink_identity(by.person, issuer=settings.HUITONG.sign_on_issuer, by=by)
     except HuitongError as error:
-        return _own_page(request, wrong=sentences(error))
+        return _own_page(request, wrong=sentences(error), taking_all=what == "everything")
     return HttpResponseRedirect(reverse("account"))
 
 
