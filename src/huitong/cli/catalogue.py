@@ -329,6 +329,11 @@ def mask_text(mask: dict[str, Any]) -> str:
     return written if title in (kind, f"mask-{kind}") else f"{title} {written}"
 
 
+def item_text(item: str, mask: dict[str, Any]) -> str:
+    """An item, and in brackets how it leaves."""
+    return f"{item} ({mask_text(mask)})" if codes_alone() else f"{item}（{mask_text(mask)}）"
+
+
 def meaning_text(meaning: str | None) -> str:
     """A meaning with its title."""
     if codes_alone() or meaning is None:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from huitong.cli.base import Group, surroundings
-from huitong.cli.catalogue import choice, instant_text, mask_text, office_text, purpose_text
+from huitong.cli.catalogue import choice, instant_text, item_text, office_text, purpose_text
 from huitong.cli.door import open_client
 from huitong.cli.exits import Exit
 from huitong.cli.language import words
@@ -313,7 +313,7 @@ def _terms(terms: dict[str, Any]) -> list[tuple[str, Any]]:
     return [
         ("purpose", purpose_text(terms["purpose"])),
         ("legal_basis", terms["legal_basis"]),
-        ("items", "\n".join(words("item-and-mask", item=one["item"], mask=mask_text(one["mask"])) for one in terms["items"])),
+        ("items", "\n".join(item_text(one["item"], one["mask"]) for one in terms["items"])),
         ("rows_of", f"{terms['rows']['item']} = {terms['rows']['division']}" if terms["rows"] else words("all-rows")),
         *shown_rules(terms),
     ]

@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from huitong.cli.base import cells, wrap
-from huitong.cli.catalogue import choice, mask_text, office_text
+from huitong.cli.catalogue import choice, item_text, office_text
 from huitong.cli.failing import printable, sentences
 from huitong.cli.language import words
 from huitong.cli.output import show_table, text
@@ -283,7 +283,7 @@ class Story:
             self.grants[dataset] = made["grant"]
             grant = reviewer.grant(made["grant"])
             expect(f"grant {dataset}", grant["state"], "active")
-            items = ", ".join(words("item-and-mask", item=one["item"], mask=mask_text(one["mask"])) for one in grant["items"])
+            items = ", ".join(item_text(one["item"], one["mask"]) for one in grant["items"])
             self.teller.held(True, words("demo-granted", grant=grant["id"], until=str(grant["valid_until"])[:10]))
             for one in wrap(items, LINE - 6):
                 click.echo(f"      {one}")
