@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tests.property.gateway.random_cases import FIRM, Case, Statement
-from tests.spec.governed.governed_world import ANALYST, DIVISIONS, MASTER, World
+from tests.spec.governed.governed_world import ANALYST, AS_THEY_ARE, DIVISIONS, MASTER, World
 
 from huitong.engines.memory import Gap, MemoryDataset, ShownItem, run
 from huitong.errors import Refused
@@ -31,12 +31,14 @@ KEY = group_key(MASTER, "g", 1)
 
 
 class RandomWorld(World):
-    """The small world of the governed tests with data and grants of one case after the other."""
+    """The small world of the governed tests with data and grants of one case after the other.
+
+    Totals are told as they are: how they are rounded, and which questions are refused because of earlier ones, is tested by itself."""
 
     def __init__(self, lake: Path) -> None:
         self.held: Mapping[str, Sequence[Mapping[str, Any]]] = {}
         self.identifiers: dict[str, Sequence[str]] = {}
-        super().__init__(lake)
+        super().__init__(lake, rounding=AS_THEY_ARE)
 
     def take(self, case: Case) -> None:
         """Make the case the world."""
