@@ -1,5 +1,6 @@
 """Wires the core once: settings and stores in, a running platform out. Only portal and cli construct the stores it is given."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -219,7 +220,11 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         subjects=subject_lists,
         quotas=quotas,
         watch=Watch(
-            store=stores.questions, transactions=stores.transactions, key=watch_key(keystore.secret("token-salt")), audit=shipped_audit()
+            store=stores.questions,
+            transactions=stores.transactions,
+            key=watch_key(keystore.secret("token-salt")),
+            audit=shipped_audit(),
+            timer=time.monotonic,
         ),
         scheme=grading,
         sandbox_level=lambda dataset, rows: storage_rule(grade_of(dataset, rows), scheme=grading).sandbox_level,

@@ -11,7 +11,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, tzinfo
@@ -118,7 +118,7 @@ class Watches(Protocol):
 
     def claimed(
         self, question: Question, /, *, query: str, grant: Grant, snapshot: int, at: datetime
-    ) -> AbstractContextManager[Sequence[KeptQuestion]]:
+    ) -> AbstractContextManager[Iterable[KeptQuestion]]:
         """While the block compares it with these and answers it, the question counts as answered; then it is, unless the block failed."""
 
 

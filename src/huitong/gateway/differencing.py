@@ -11,7 +11,7 @@ in part, which is not feasible in general (Chin and Ozsoyoglu 1982); rounding an
 import hashlib
 import hmac
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,6 +33,8 @@ class Audit:
 
     comparisons: int
     """At most so many passes over the dataset for one question; one that needs more is refused."""
+    seconds: float
+    """No further comparison begins after so long; a question that needs one is refused."""
     remembered_days: int
     """A question that was not answered again for so long is forgotten."""
 
@@ -41,7 +43,7 @@ class Audit:
 def shipped_audit() -> Audit:
     """The numbers of `totals.toml`."""
     written = tomllib.loads((files("huitong.gateway") / "totals.toml").read_text("utf-8"))["differencing"]
-    return Audit(int(written["comparisons"]), int(written["remembered_days"]))
+    return Audit(int(written["comparisons"]), float(written["seconds"]), int(written["remembered_days"]))
 
 
 def watch_key(secret: bytes) -> bytes:
@@ -62,13 +64,16 @@ class Watch:
     transactions: Transactions
     key: bytes
     audit: Audit
+    timer: Callable[[], float]
+    """Seconds since any beginning, e.g. `time.monotonic`."""
 
     @contextmanager
-    def claimed(self, question: Question, /, *, query: str, grant: Grant, snapshot: int, at: datetime) -> Iterator[Sequence[KeptQuestion]]:
+    def claimed(self, question: Question, /, *, query: str, grant: Grant, snapshot: int, at: datetime) -> Iterator[Iterable[KeptQuestion]]:
         """While the block compares the question with these and answers it, it counts as answered; then it is, unless the block failed.
         One that was answered already, of the same snapshot and under the same rules, is compared with none.
 
-        Raises Refused `totals-history-full` if there are too many, `totals-not-comparable` if one cannot be read any more."""
+        Raises Refused `totals-history-full` if there are too many, `totals-history-slow` if comparing takes too long (while the block
+        goes through them), `totals-not-comparable` if one cannot be read any more."""
         office, dataset = grant.using_office, grant.dataset
         document = document_of(question, grant.terms)
         claim = AnsweredQuestion(
@@ -93,7 +98,7 @@ class Watch:
             yield ()
             return
         try:
-            yield others
+            yield self._in_time(others, grant)
         except BaseException:
             with self.transactions.atomic():
                 self.store.lock(office, dataset)
@@ -102,6 +107,14 @@ class Watch:
         with self.transactions.atomic():
             self.store.lock(office, dataset)
             self.store.settle(query)
+
+    def _in_time(self, others: Sequence[KeptQuestion], grant: Grant) -> Iterator[KeptQuestion]:
+        """One after the other, as long as there is time."""
+        end = self.timer() + self.audit.seconds
+        for one in others:
+            if self.timer() >= end:
+                raise Refused.because("totals-history-slow", grant=grant.id, dataset=grant.dataset, seconds=round(self.audit.seconds))
+            yield one
 
     def _remembered(self, office: str, dataset: str, at: datetime) -> Sequence[AnsweredQuestion]:
         held = self.store.of(office, dataset)

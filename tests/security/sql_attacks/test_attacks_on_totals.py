@@ -1,5 +1,6 @@
 """Attacks on a grant of totals: nothing of a group of fewer than k persons comes out, by values, by failures or by what is left out."""
 
+import itertools
 import random
 import re
 from collections import Counter
@@ -383,13 +384,23 @@ def test_of_two_at_the_same_moment_one_is_refused(guarded: World) -> None:
 
 def test_no_comparison_is_ever_left_out(guarded: World) -> None:
     """Where a question would take more comparisons than are made, it is refused."""
-    guarded.audit = Audit(comparisons=2, remembered_days=30)
+    guarded.audit = Audit(comparisons=2, seconds=60, remembered_days=30)
     guarded.gateway = guarded.make_gateway()
     asked = [f"SELECT count(*) FROM civil.person WHERE salary > {1000 + edge * edge}" for edge in (0, 40, 80, 110)]
     assert [refused_by(guarded, sql) for sql in asked] == [set(), set(), set(), {"totals-history-full"}]
     assert refused_by(guarded, asked[0]) == set()
     guarded.now += timedelta(days=31)
     assert refused_by(guarded, asked[3]) == set()
+
+
+def test_where_comparing_takes_too_long_it_is_refused(guarded: World) -> None:
+    asked = [f"SELECT count(*) FROM civil.person WHERE salary > {1000 + edge * edge}" for edge in (0, 40, 80)]
+    assert [refused_by(guarded, sql) for sql in asked[:2]] == [set(), set()]
+    guarded.ticks = itertools.count(0.0, 40.0)
+    assert refused_by(guarded, asked[2]) == {"totals-history-slow"}
+    assert refused_by(guarded, asked[1]) == set()
+    guarded.ticks = itertools.count(0.0, 0.1)
+    assert refused_by(guarded, asked[2]) == set()
 
 
 def test_nothing_of_a_condition_can_be_read_where_it_is_kept(guarded: World) -> None:

@@ -4,6 +4,7 @@ DuckDB itself, locked as in production, without the broker around it.
 Rows hold canary values: any text with CANARY in it belongs to a row or an item that nobody may ever see."""
 
 import hashlib
+import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -336,6 +337,8 @@ class World:
     missing_tokens: frozenset[str] = frozenset()
     """Identifiers that the side tables leave out."""
     remembered: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    ticks: Iterator[float] = field(default_factory=lambda: itertools.count(0.0, 0.001))
+    """What the timer of comparisons shows, each time that it is looked at."""
     rounding: Rounding | None = None
     """How totals are rounded; None: as shipped."""
     audit: Audit | None = None
@@ -380,7 +383,7 @@ class World:
         )
 
     def watch(self, audit: Audit) -> Watch:
-        return Watch(store=self.questions, transactions=self.transactions, key=b"w" * 32, audit=audit)
+        return Watch(store=self.questions, transactions=self.transactions, key=b"w" * 32, audit=audit, timer=lambda: next(self.ticks))
 
     # --- data ---------------------------------------------------------------------------------------------------------
 

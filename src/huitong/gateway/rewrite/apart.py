@@ -78,7 +78,7 @@ WITH c AS MATERIALIZED (
 ),
 na AS (SELECT a, count(DISTINCT e) AS n FROM c WHERE NOT a IS NULL GROUP BY a HAVING count(DISTINCT e) >= {k_a}),
 nb AS (SELECT b, count(DISTINCT e) AS n FROM c WHERE NOT b IS NULL GROUP BY b HAVING count(DISTINCT e) >= {k_b}),
-nab AS (SELECT a, b, count(DISTINCT e) AS n FROM c WHERE NOT a IS NULL AND NOT b IS NULL GROUP BY a, b),
+nab AS (SELECT a, b, count(e) AS n FROM c WHERE NOT a IS NULL AND NOT b IS NULL GROUP BY a, b),
 near AS (
   SELECT nab.a, nab.b FROM nab JOIN na ON na.a = nab.a JOIN nb ON nb.b = nab.b
   WHERE na.n - nab.n < {most} AND nb.n - nab.n < {most}
