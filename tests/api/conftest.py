@@ -27,6 +27,7 @@ from huitong.model.text import BilingualText
 from huitong.platform import open as open_core
 from huitong.portal import doors as doors_module
 from huitong.portal.accounts.people import PostHeld
+from huitong.portal.accounts.staff import StaffStatus
 from huitong.portal.accounts.tokens import Scope, TokenSummary
 from huitong.portal.doors import Doors, doors_of
 from huitong.settings import Settings
@@ -116,6 +117,9 @@ class Tokens:
             for one in TOKENS.values()
             if one.office == office
         ]
+
+    def staff_status(self, *, by: Actor) -> StaffStatus:
+        return StaffStatus(by.post, by.has(Role.OPERATOR), by.has(Role.OPERATOR))
 
     def tokens_of(self, username: str, *, by: Actor) -> list[TokenSummary]:
         return []

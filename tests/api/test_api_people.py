@@ -46,7 +46,10 @@ def test_without_staff_mode_an_operators_token_opens_no_door(town: Instance, ope
     """Not those of people, and not those that other parts of the house guard by the role."""
     assert town.get("whoami", token=operator).json()["roles"] == []
     person = {"account": "qian", "name": "钱", "office": "gz-education", "roles": ["analyst"]}
-    assert said(town.post("people", person, token=operator)) == (403, "operator-only")
+    refused = town.post("people", person, token=operator)
+    assert said(refused) == (403, "staff-mode-closed") and "huitong staff open" in refused.json()["detail"]
+    assert said(town.post("calendar", {"calendar": "x", "dry_run": True}, token=operator)) == (403, "staff-mode-closed")
+    assert said(town.post("people", person)) == (403, "operator-only"), "whoever is no operator learns nothing of staff mode"
     wish = {"successor": "gz-civil-affairs", "on": "2026-11-01", "words": "黔编〔2026〕18号"}
     assert said(town.post("offices/gz-education/succeed", wish, token=operator))[0] in (403, 422)
     assert said(town.post("staff/open", {"words": "why"}, token=operator)) == (403, "second-factor-missing")

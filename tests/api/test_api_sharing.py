@@ -73,6 +73,15 @@ def test_an_impossible_wish_names_every_fault(instance: Instance) -> None:
     assert {reason["code"] for reason in response.json()["reasons"]} == {"purpose-unknown", "until-passed"}
 
 
+def test_a_refusal_for_a_role_names_the_role_and_who_gives_roles(instance: Instance) -> None:
+    number = instance.post("requests", WISH).json()["id"]
+    refused = instance.post(f"requests/{number}/approve", {}, token="officer").json()
+    assert "role-missing" in {one["code"] for one in refused["reasons"]}
+    assert "the role reviewer" in refused["detail"] and "huitong person add-post" in refused["detail"]
+    chinese = instance.post(f"requests/{number}/approve", {}, token="officer", Accept_Language="zh-CN").json()["detail"]
+    assert "“审核员”" in chinese and "reviewer" not in chinese
+
+
 def test_the_purposes_there_are_stand_in_the_refusal_and_in_a_list(instance: Instance) -> None:
     listed = instance.get("purposes").json()["purposes"]
     assert {"code": "education", "title": {"zh": "教育管理和资助", "en": "Education and support of pupils and students"}} in listed

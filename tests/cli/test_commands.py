@@ -358,6 +358,11 @@ def test_the_purposes_are_listed_in_the_language_of_the_reader(huitong_: Run, ap
     assert huitong_("purpose", "list", "--format", "csv", "--lang", "en")[1] == "code,title\naudit,Audit\n"
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_mask_that_needs_a_word_says_how_the_word_is_given(language: str) -> None:
+    assert "`--weaker-mask phone`" in render(Reason("mask-needs-word", {"item": "phone", "default": "hide"}), language)
+
+
 def test_a_right_that_is_not_ready_yet_is_for_trying_again(huitong_: Run, api: FakeApi) -> None:
     waits, never = ("grant-preparing", "Its pseudonyms are still being built."), ("grant-missing", "No grant.")
     api.answers[("POST", "query")] = lambda request: problem("refused", 403, waits, query="q9")

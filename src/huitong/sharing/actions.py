@@ -69,6 +69,7 @@ class SharingActions(Waiting, Continuing, Absence):
         An office below the provider's level that states no division asks for the rows of its own: a county sees its county. Who needs
         more says so, by the code of the larger division."""
         dataset = self._dataset(dataset_id) if by is None else self._known_dataset(dataset_id, by)
+        items = list(items)
         if division is None and by is not None and dataset.division_item is not None:
             division = self._own_division(by, dataset)
         return make_wish(
@@ -82,7 +83,7 @@ class SharingActions(Waiting, Continuing, Absence):
             masks=self.grading.masks,
             kind=kind,
             condition=condition,
-            subjects=self._kept(dataset, subjects),
+            subjects=self._kept(dataset, subjects, asked=[name for name, _ in items]),
             k=k,
             quota=quota,
             linkage=linkage,
@@ -145,6 +146,8 @@ class SharingActions(Waiting, Continuing, Absence):
         dataset = self._dataset(request.dataset)
         endorsed = self._endorsement(request, besides={by.person})
         wish = endorsed.wish if endorsed is not None and endorsed.wish is not None else request.wish
+        items = None if items is None else list(items)
+        asked = [term.item for term in wish.items] if items is None else [name for name, _ in items]
         return narrow_wish(
             wish,
             dataset,
@@ -153,7 +156,7 @@ class SharingActions(Waiting, Continuing, Absence):
             until=until,
             masks=self.grading.masks,
             condition=condition,
-            subjects=self._kept(dataset, subjects),
+            subjects=self._kept(dataset, subjects, asked=asked),
             mode=mode,
             k=k,
             quota=quota,

@@ -8,11 +8,11 @@ from typing import Any
 
 from huitong.catalog.succession import refuse_if_closed
 from huitong.errors import Conflict, InputInvalid, NotFound, Reason, Refused, Unavailable
-from huitong.model.catalog import Dataset
+from huitong.model.catalog import Dataset, ItemType
 from huitong.model.ledger import EntryKind
 from huitong.model.notice import Notice, NoticeKind
 from huitong.model.party import Actor, Role
-from huitong.model.policy import Grant, SubjectRows
+from huitong.model.policy import Grant, MaskKind, SubjectRows
 from huitong.model.sharing import NEXT, OPEN_STATES, Request, RequestEvent, RequestEventKind, RequestState
 from huitong.policy.grading import GradingScheme, scheme
 from huitong.sharing.availability import ReviewerRoll
@@ -36,7 +36,7 @@ from huitong.sharing.ports import (
 from huitong.sharing.subjects import SubjectLists
 
 ListedSubjects = tuple[str | None, Iterable[str]]
-"""An item (None: the dataset's key item) and the identifiers of a list of subjects, as they come from a form."""
+"""An item (None: the one that it can only be) and the identifiers of a list of subjects, as they come from a form."""
 RULE = "rule"
 """Who answers when no person does."""
 
@@ -109,17 +109,30 @@ class SharingParts:
             raise NotFound.because("dataset-unknown", dataset=dataset_id)
         return dataset
 
-    def _kept(self, dataset: Dataset, listed: ListedSubjects | None) -> SubjectRows | None:
-        """The list of subjects, put where its identifiers are kept. Raises InputInvalid `item-unknown` and what keeping it raises."""
+    def _kept(self, dataset: Dataset, listed: ListedSubjects | None, *, asked: Iterable[str]) -> SubjectRows | None:
+        """The list of subjects, put where its identifiers are kept; `asked` are the names of the items that are to leave.
+
+        Raises InputInvalid `item-unknown`, `subjects-item-ambiguous` and what keeping it raises."""
         if listed is None:
             return None
-        name = listed[0] or dataset.key or ""
+        name = listed[0] or self._identifying(dataset, asked) or ""
         item = dataset.item(name)
         if item is None:
             raise InputInvalid.because("item-unknown", dataset=dataset.id, item=name or "-")
         if self.lists is None:
             raise Unavailable.because("subjects-not-kept", dataset=dataset.id)
         return self.lists.keep(listed[1], dataset=dataset.id, item=item.name)
+
+    def _identifying(self, dataset: Dataset, asked: Iterable[str]) -> str | None:
+        """The item that a list without one goes by: the dataset's key item, or an item asked for that tells persons or households apart as
+        much. Where it could be several nobody guesses: a list of the wrong kind of number would give no rows, or others' rows."""
+        found = [dataset.key] if dataset.key is not None else []
+        for item in filter(None, map(dataset.item, asked)):
+            if item.type is ItemType.TEXT and self.grading.default_mask(item).kind is MaskKind.PSEUDONYM and item.name not in found:
+                found.append(item.name)
+        if len(found) > 1:
+            raise InputInvalid.because("subjects-item-ambiguous", dataset=dataset.id, items=", ".join(found))
+        return next(iter(found), None)
 
     def _refuse_if_closed(self, by: Actor, today: date) -> None:
         refuse_if_closed(self.parties.office(by.office), today)

@@ -118,7 +118,9 @@ class Waiting(Answering):
         stated stays. For `supplement`, which judges it."""
         request = self.request(request_id, by=by)
         dataset = self._dataset(request.dataset)
-        listed = self._kept(dataset, subjects)
+        items = None if items is None else list(items)
+        asked = [term.item for term in request.wish.items] if items is None else [name for name, _ in items]
+        listed = self._kept(dataset, subjects, asked=asked)
         wish = narrow_wish(request.wish, dataset, items=items, subjects=listed, masks=self.grading.masks, **stated)
         before = request.wish.purpose
         return replace(wish, purpose=Purpose(code=purpose or before.code, legal_basis=legal_basis or before.legal_basis))

@@ -7,15 +7,18 @@ from typing import Any
 import pytest
 from tests.spec.sharing.world import (
     CIVIL_ALL_ROLES,
+    CIVIL_OFFICER,
     CIVIL_REVIEWER,
     CLEAR,
     HOMES,
     LOW_INCOME,
     World,
+    item,
     says_no,
 )
 
 from huitong.errors import InputInvalid, Refused
+from huitong.model.catalog import Grade
 from huitong.model.policy import Comparator, Comparison, Mode, Quota, QuotaPeriod
 from huitong.model.sharing import Linkage, RequestState
 from huitong.sharing.terms import hash_of_terms
@@ -131,6 +134,20 @@ def test_a_list_is_named_by_its_hash_and_its_persons_stand_nowhere(world: World)
     kept = repr([*world.ledger.written, world.stores.sharing._requests, world.stores.sharing._grants])
     assert not any(person in kept for person in persons)
     assert subjects.digest in repr(world.ledger.written)
+
+
+def test_nobody_guesses_by_which_of_two_numbers_a_list_goes(world: World) -> None:
+    """Persons or households: a list of the one, looked up among the other, gives no rows or the rows of others."""
+    household = item("household_no", "户号", "household number", Grade.SENSITIVE, meaning="household-id")
+    world.catalog.publish(replace(LOW_INCOME, items=(*LOW_INCOME.items, household)), by=CIVIL_OFFICER)
+    with says_no(InputInvalid, "subjects-item-ambiguous") as caught:
+        world.ask(LOW_INCOME, "household_no", "village", subjects=(None, ["a"]))
+    assert caught.value.reasons[0].parameters["items"] == "person_id, household_no"
+    request = world.ask(LOW_INCOME, "household_no", "village", subjects=("household_no", ["a", "b"]))
+    assert request.wish.subjects.item == "household_no"
+    with says_no(InputInvalid, "subjects-item-ambiguous"):
+        world.sharing.narrowed(request.id, by=CIVIL_REVIEWER, subjects=(None, ["a"]))
+    assert world.ask(LOW_INCOME, "village", subjects=(None, ["a"])).wish.subjects.item == "person_id", "it can be no other"
 
 
 def test_a_list_goes_by_an_item_of_text(world: World) -> None:

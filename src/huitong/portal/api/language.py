@@ -6,10 +6,14 @@ from django.utils.translation.trans_real import parse_accept_lang_header
 from huitong.errors import Reason
 from huitong.portal.django_settings import HUITONG
 from huitong.portal.doors import doors
-from huitong.words import render
+from huitong.words import render, sentences
 
 OFFICES = frozenset({"office", "provider", "applicant", "collector"})
 """Parameters of reasons that hold the id of an office; a person reads its title instead."""
+
+
+ROLES = frozenset({"role"})
+"""Parameters that hold a role by its code; a person reads its name."""
 
 
 def language_of(request: HttpRequest) -> str:
@@ -23,9 +27,15 @@ def language_of(request: HttpRequest) -> str:
 
 
 def sentence(reason: Reason, language: str) -> str:
-    """The reason in the reader's language, offices by their titles."""
-    shown = {name: _title(str(value), language) if name in OFFICES else value for name, value in reason.parameters.items()}
+    """The reason in the reader's language, offices by their titles and roles by their names."""
+    shown = {name: _shown(name, value, language) for name, value in reason.parameters.items()}
     return render(Reason(reason.code, shown), language)
+
+
+def _shown(name: str, value: str | int, language: str) -> str | int:
+    if name in ROLES:
+        return sentences(language).get(f"cli-value-{value}", value)
+    return _title(str(value), language) if name in OFFICES else value
 
 
 def _title(office: str, language: str) -> str:

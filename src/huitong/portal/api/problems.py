@@ -25,9 +25,11 @@ from huitong.errors import (
     Refused,
     Unavailable,
 )
+from huitong.model.party import Actor, Role
 from huitong.portal.api.language import language_of, sentence
 from huitong.portal.api.limits import LIMITS
 from huitong.portal.api.schemas import NO_NUL
+from huitong.portal.doors import doors
 
 log = logging.getLogger("huitong.api")
 
@@ -61,6 +63,7 @@ SPECIAL_STATUS = {
 
 def problem(request: HttpRequest, error: HuitongError, *, status: int | None = None) -> HttpResponse:
     """The answer that stands for an error, in the reader's language."""
+    error = _with_closed_staff_mode(request, error)
     usual, kind = next(((status, name) for cls, status, name in KINDS if isinstance(error, cls)), (500, "failure"))
     number = status or SPECIAL_STATUS.get(error.reasons[0].code, usual)
     language = language_of(request)
@@ -90,6 +93,25 @@ def problem(request: HttpRequest, error: HuitongError, *, status: int | None = N
     if query:
         response["Huitong-Query"] = query
     return response
+
+
+def _with_closed_staff_mode(request: HttpRequest, error: HuitongError) -> HuitongError:
+    """The same error, but an operator whose staff mode is closed learns that: the parts that ask for the role see a post without it, and
+    cannot tell it from one that never had it."""
+    by = getattr(request, "auth", None)
+    if not isinstance(by, Actor) or not any(map(_asks_for_operator, error.reasons)):
+        return error
+    staff = doors().accounts.staff_status(by=by)
+    if staff.open or not staff.may_open:
+        return error
+    told = type(error)(*(Reason("staff-mode-closed", {"post": by.post}) if _asks_for_operator(one) else one for one in error.reasons))
+    if isinstance(told, Refused):
+        told.query = getattr(error, "query", None)
+    return told
+
+
+def _asks_for_operator(reason: Reason) -> bool:
+    return reason.code == "operator-only" or (reason.code == "role-missing" and reason.parameters.get("role") == Role.OPERATOR.value)
 
 
 def failure(request: HttpRequest, error: Exception) -> HttpResponse:
