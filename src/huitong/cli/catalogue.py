@@ -331,7 +331,12 @@ def mask_text(mask: dict[str, Any]) -> str:
 
 def item_text(item: str, mask: dict[str, Any]) -> str:
     """An item, and in brackets how it leaves."""
-    return f"{item} ({mask_text(mask)})" if codes_alone() else f"{item}（{mask_text(mask)}）"
+    return with_brackets(item, mask_text(mask))
+
+
+def with_brackets(text_: str, more: str) -> str:
+    """A text, and something more in the brackets of the reader's language."""
+    return f"{text_} ({more})" if codes_alone() else f"{text_}（{more}）"
 
 
 def meaning_text(meaning: str | None) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from huitong.cli.base import Group, surroundings
-from huitong.cli.catalogue import instant_text, office_text
+from huitong.cli.catalogue import instant_text, office_text, with_brackets
 from huitong.cli.door import open_client
 from huitong.cli.language import words
 from huitong.cli.output import remark, show_one, show_rows, show_table
@@ -170,7 +170,7 @@ def show(found: dict[str, Any], *, history: bool = False) -> None:
         ("item", found["item"]),
         ("provider", office_text(found["provider"])),
         ("using_office", office_text(found["using_office"])),
-        ("officer", f"{found['officer']} ({found['post']})"),
+        ("officer", with_brackets(found["officer"], found["post"])),
         ("case", found["case"]),
         ("legal_basis", found["legal_basis"]),
         ("why", found["why"]),

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from huitong.cli.base import Group, surroundings
-from huitong.cli.catalogue import choice, instant_text, item_text, office_text, purpose_text
+from huitong.cli.catalogue import choice, instant_text, item_text, office_text, purpose_text, with_brackets
 from huitong.cli.door import open_client
 from huitong.cli.exits import Exit
 from huitong.cli.language import words
@@ -262,7 +262,7 @@ def show_request(found: dict[str, Any], *, history: bool = False) -> None:
         ("reason", _reason_text(refused[-1], with_words=True) if refused else None),
         ("dataset", found["dataset"]),
         ("provider", office_text(found["provider"])),
-        ("applicant", f"{office_text(found['applicant_office'])} ({found['applicant']})"),
+        ("applicant", with_brackets(office_text(found["applicant_office"]), found["applicant"])),
         *_terms(wish),
         ("until", wish["until"]),
         ("answer_due", words("due-provisional", due=found["answer_due"]) if found["provisional"] else found["answer_due"]),

@@ -7,6 +7,7 @@ from functools import cache
 from html import escape
 from importlib.resources import files
 
+from huitong.intake.recognisers.rules import rules
 from huitong.model.policy import GrantEventKind, GrantState
 from huitong.policy.odrl import profile
 from huitong.sharing.deadline import last_day
@@ -148,9 +149,14 @@ def _items(record: GrantRecord, language: str) -> Section:
         item = record.dataset.item(term.item)
         title = item.title.in_language(language) if item else said("item-gone", language)
         grade = record.grading.at(item.grade).title.in_language(language) if item else "-"
-        rows.append((term.item, title, (item.meaning if item else None) or "-", grade, mask_words(term.mask, language)))
+        rows.append((term.item, title, _meaning(item.meaning if item else None, language), grade, mask_words(term.mask, language)))
     header = tuple(said(key, language) for key in ("item-name", "item-title", "meaning", "grade", "how-it-leaves"))
     return Section(said("items", language), header=header, rows=tuple(rows), notes=(said("items-only", language),))
+
+
+def _meaning(meaning: str | None, language: str) -> str:
+    known = rules().get(meaning or "")
+    return named(known.title.in_language(language), known.meaning, language) if known else meaning or "-"
 
 
 def _rows(record: GrantRecord, language: str) -> Section:

@@ -361,7 +361,7 @@ def test_the_answer_says_by_how_many_reviewers(world: World) -> None:
     told = world.sharing.availability(HEALTH, actor=MEDICAL_ANALYST)
     assert (told.kind, told.reviewers) == (AvailabilityKind.NEEDS_APPROVAL, 2), "persons and their illnesses together"
     assert "2 different reviewers" in render(told.reason(HEALTH), "en")
-    assert "2 位不同的审核人" in render(told.reason(HEALTH), "zh-Hans")
+    assert "2 位不同的审核员" in render(told.reason(HEALTH), "zh-Hans")
 
 
 def test_the_answer_says_that_the_first_of_two_has_agreed(world: World, request_of_numbers) -> None:
