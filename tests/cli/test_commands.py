@@ -424,6 +424,12 @@ def test_why_ends_with_6_if_the_statement_would_be_refused(huitong_: Run) -> Non
     assert "would be refused" in out and "No grant covers it." in out
 
 
+def test_why_ends_with_8_if_only_the_time_is_missing(huitong_: Run, api: FakeApi) -> None:
+    waits = {"code": "grant-preparing", "parameters": {}, "text": "Its pseudonyms are still being built."}
+    api.answers[("POST", "why")] = says({"allowed": False, "reasons": [waits], "datasets": []})
+    assert huitong_("why", "SELECT 1", "--purpose", "p")[0] == 8
+
+
 def test_without_any_door_the_whole_search_is_told(huitong_: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HUITONG_URL")
     code, _, err = huitong_("whoami")

@@ -1,5 +1,6 @@
 """One exit code for each cause, so that a script can tell them apart without reading words."""
 
+from collections.abc import Iterable
 from enum import IntEnum
 
 from huitong.errors import (
@@ -41,7 +42,6 @@ _EXIT_OF_ERROR: tuple[tuple[type[HuitongError], Exit], ...] = (
     (InputInvalid, Exit.INPUT_INVALID),
     (NotFound, Exit.NOT_FOUND),
     (NotSignedIn, Exit.NOT_SIGNED_IN),
-    (Refused, Exit.REFUSED),
     (Conflict, Exit.CONFLICT),
     (Unavailable, Exit.UNAVAILABLE),
     (LedgerBroken, Exit.LEDGER_BROKEN),
@@ -52,9 +52,15 @@ NOT_YET = frozenset({"grant-preparing"})
 """Refusals that end by themselves: the right is there, what it needs is still being made."""
 
 
+def exit_of_refusal(codes: Iterable[str]) -> Exit:
+    """The exit code of a refusal for these reasons: what is refused for nothing but that it is not ready yet counts as not available now,
+    for a script may try it again, as it may not with what the rules deny."""
+    found = frozenset(codes)
+    return Exit.UNAVAILABLE if found and found <= NOT_YET else Exit.REFUSED
+
+
 def exit_of(error: HuitongError) -> Exit:
-    """The exit code of an error; UNEXPECTED for a kind that stands for no cause of its own. What is refused for nothing but that it is
-    not ready yet counts as not available now: a script may try it again, as it may not with what the rules deny."""
-    if isinstance(error, Refused) and NOT_YET.issuperset(reason.code for reason in error.reasons):
-        return Exit.UNAVAILABLE
+    """The exit code of an error; UNEXPECTED for a kind that stands for no cause of its own."""
+    if isinstance(error, Refused):
+        return exit_of_refusal(reason.code for reason in error.reasons)
     return next((code for kind, code in _EXIT_OF_ERROR if isinstance(error, kind)), Exit.UNEXPECTED)

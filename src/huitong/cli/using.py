@@ -9,7 +9,7 @@ import click
 from huitong.cli.base import command, surroundings
 from huitong.cli.catalogue import mask_text
 from huitong.cli.door import open_client
-from huitong.cli.exits import Exit
+from huitong.cli.exits import Exit, exit_of_refusal
 from huitong.cli.language import words
 from huitong.cli.output import remark, show_bytes, show_csv, show_entries, show_json, show_table, shown_to_programs, table_bytes
 from huitong.errors import InputInvalid
@@ -96,7 +96,7 @@ def json_value(value: Any) -> Any:
 @click.argument("sql")
 @purpose_option
 def why(sql: str, purpose: str) -> int:
-    """What would happen to this query and on which grounds; nothing is run. Exit code 6 if it would be refused."""
+    """What would happen to this query and on which grounds; nothing is run. Exit code 6 if it would be refused, 8 if only not yet."""
     with open_client() as client:
         found = client.why(statement(sql), purpose=purpose)
     if surroundings().format == "json":
@@ -106,7 +106,7 @@ def why(sql: str, purpose: str) -> int:
         rows = [[one["dataset"], one["grant"], term["item"], mask_text(term["mask"])] for one, term in terms]
         if not shown_to_programs(["dataset", "grant", "item", "mask"], rows):
             show_why(found)
-    return Exit.OK if found["allowed"] else Exit.REFUSED
+    return Exit.OK if found["allowed"] else exit_of_refusal(reason["code"] for reason in found["reasons"])
 
 
 def show_why(found: dict[str, Any]) -> None:

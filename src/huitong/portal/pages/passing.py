@@ -11,9 +11,9 @@ from django.utils.translation import get_language
 
 from huitong.errors import HuitongError
 from huitong.portal.accounts.models import Account
+from huitong.portal.api.language import sentence
 from huitong.portal.doors import doors
 from huitong.portal.pages.acting import SECOND, actor_of
-from huitong.words import render
 
 HALF = "half_signed_in"
 SIGNED_IN_AT = "signed_in_at"
@@ -73,7 +73,7 @@ def safe(request: HttpRequest, target: str) -> str:
 
 def sentences(error: HuitongError) -> list[str]:
     """What an error says, in the reader's language."""
-    return [render(reason, get_language() or "en") for reason in error.reasons]
+    return [sentence(reason, get_language() or "en") for reason in error.reasons]
 
 
 def me(request: HttpRequest) -> Any:
