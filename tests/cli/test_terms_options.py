@@ -5,8 +5,12 @@ from pathlib import Path
 import click
 import pytest
 
+from huitong.cli.catalogue import item_text, mask_text, meaning_text, purpose_text
+from huitong.cli.language import speak
 from huitong.cli.terms import comparison_text, parse_quota, parse_where, read_subjects, shown_rules
-from huitong.errors import InputInvalid
+from huitong.errors import InputInvalid, Reason
+from huitong.model.policy import MaskKind
+from huitong.words import render
 
 
 @pytest.mark.parametrize(
@@ -81,3 +85,26 @@ def test_terms_that_say_nothing_are_not_shown() -> None:
     assert shown["mode"] == "aggregates only, groups of at least 10 entities"
     assert shown["quota"] == "rows=1000/day"
     assert shown["linkage"] == "alone"
+
+
+def test_who_reads_chinese_sees_what_a_code_means_beside_it() -> None:
+    quota = {"period": "day", "rows": 1000, "queries": 20, "calls": None}
+    speak("zh-Hans")
+    try:
+        with click.Context(click.Command("show")):
+            shown = dict(shown_rules({"k": 10, "mode": "aggregate-only", "quota": quota, "linkage": "purpose"}))
+            masks = [mask_text({"kind": kind.value, "parameters": {}}) for kind in MaskKind]
+            named = item_text("phone", {"kind": "partial", "parameters": {"first": 3, "last": 4}})
+            codes = [purpose_text("education"), purpose_text("unheard-of"), meaning_text("resident-id"), meaning_text(None)]
+    finally:
+        speak("en")
+    assert shown["mode"] == "仅汇总，每组不少于 10 个实体"
+    assert shown["quota"] == "每日 1,000 行、20 次查询（rows=1000,queries=20/day）"
+    assert masks == [f"{title} {kind.value}" for title, kind in zip(("明文", "隐藏", "部分遮盖", "泛化", "假名"), MaskKind, strict=True)]
+    assert named == "phone（部分遮盖 partial:first=3,last=4）"
+    assert codes == ["教育管理和资助（education）", "unheard-of", "公民身份号码（resident-id）", ""]
+
+
+def test_a_sentence_calls_a_role_by_its_name() -> None:
+    missing = Reason("role-missing", {"office": "gz-health", "post": "wen@gz-health", "role": "data-officer"})
+    assert "角色“数据专员”" in render(missing, "zh-Hans") and "the role data officer" in render(missing, "en")

@@ -104,6 +104,9 @@ def test_an_old_session_sets_up_nothing(portal: Portal) -> None:
 
 def test_taking_away_needs_the_factor_once_more(portal: Portal) -> None:
     secret, codes = set_up(portal, "wen")
+    assert "<details" in text(portal.get("/account")) and "open>" not in text(portal.get("/account"))
+    wrong = text(portal.client.post("/account/change", {"what": "everything", "code": "000000"}))
+    assert 'href="#all-code"' in wrong and 'id="all-code"' in wrong and '<details class="govuk-details" open>' in wrong
     for code, status in (("", 422), ("000000", 422), (one_time_code(secret, portal.clock()), 302)):
         assert portal.client.post("/account/change", {"what": "everything", "code": code}).status_code == status
     assert "Your account has none" in text(portal.get("/account"))
@@ -118,6 +121,19 @@ def test_new_recovery_codes_end_the_old_ones(portal: Portal) -> None:
     shown = portal.client.post("/account/change", {"what": "codes", "code": one_time_code(secret, portal.clock())})
     fresh = re.findall(r"<code>([a-z2-9]{5}-[a-z2-9]{5})</code>", text(shown))
     assert len(fresh) == 10 and not set(fresh) & set(codes)
+
+
+def test_a_wrong_code_at_the_set_up_speaks_of_no_recovery_code(portal: Portal) -> None:
+    portal.sign_in("wen")
+    portal.get("/account/app")
+    answer = portal.client.post("/account/app", {"app_code": "123456"}, headers={"Accept-Language": "en"})
+    assert answer.status_code == 422 and "does not belong to the key shown here" in text(answer) and "recovery" not in text(answer)
+
+
+def test_a_post_whose_role_rests_says_so(portal: Portal) -> None:
+    portal.accounts.register_people([NewPerson("ops", "施", "gz-education", frozenset({Role.OPERATOR}), PASSWORD)], by=OPERATOR)
+    portal.sign_in("ops")
+    assert "Operator, while staff mode is open" in text(portal.get("/account"))
 
 
 def test_a_passkey_that_is_no_passkey_is_none(portal: Portal) -> None:
