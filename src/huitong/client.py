@@ -925,9 +925,18 @@ class Client:
                 return receipt
             time.sleep(0.2)
 
-    def checkpoint(self) -> str:
-        """The ledger's newest signed tree head, as text."""
-        return self._send("GET", "ledger/checkpoint", headers={"Accept": "text/plain"}).text
+    def checkpoint(self, *, witnessed: bool = False) -> str:
+        """The ledger's newest signed tree head, or the newest that a witness has signed, as text with the lines of its witnesses."""
+        query = {"witnessed": "true"} if witnessed else {}
+        return self._send("GET", "ledger/checkpoint", params=query, headers={"Accept": "text/plain"}).text
+
+    def consistency(self, first: int, second: int) -> JSON:
+        """The proof that the tree of `first` entries is the beginning of that of `second` entries; needs no token."""
+        return self._json("GET", "ledger/consistency", query={"first": first, "second": second})
+
+    def cosign(self, size: int, lines: str) -> JSON:
+        """Hand in what witnesses signed of the checkpoint of that size; needs no token."""
+        return self._json("POST", "ledger/cosignatures", json={"size": size, "lines": lines}, keyed=False)
 
     def ledger_key(self) -> str:
         """The ledger's verification key, as vkey text; needs no token."""

@@ -26,6 +26,7 @@ from huitong.keystore import EXTRACT_ADDRESS, FileKeyStore
 from huitong.lake.side_tables import SideTables
 from huitong.lake.snapshots import Lake
 from huitong.lake.subject_lists import SubjectLists
+from huitong.ledger.cosigning import parse_witnesses
 from huitong.ledger.log import Ledger, LedgerStore
 from huitong.ledger.sequencer import Sequencer
 from huitong.model.catalog import Dataset, Grade
@@ -116,6 +117,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         origin=settings.name,
         alarm_seconds=settings.ledger_alarm_seconds,
         stop_seconds=settings.ledger_stop_seconds,
+        witnesses=parse_witnesses(settings.ledger_witnesses),
     )
     divisions = stores.divisions
     grading = scheme_in_force(settings.grading_scheme, settings.home / "grading.toml")

@@ -87,6 +87,9 @@ class Settings:
     """An entry that waits longer to be folded raises an alarm."""
     ledger_stop_seconds: int = 300
     """While an entry waits longer than this, no new use begins."""
+    ledger_witnesses: str = ""
+    """Verifier keys of the witnesses whose signatures of checkpoints are taken in and handed out, with commas between; empty: none.
+    `huitong ledger witness-key` makes one."""
     ledger_key_overlap_seconds: int = 300
     """After a change of the ledger's key the old one counts so much longer, for what was being signed at that moment."""
     origins: Mapping[str, str] = field(default_factory=dict)

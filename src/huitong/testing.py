@@ -25,7 +25,7 @@ from huitong.intake.plans import LoadPlan, LoadRun, RunState
 from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.delivery import Address, DeliveryMark, Extract, ExtractState
 from huitong.model.keyed import KeptAnswer, KeyedCall, KeyRecord, KeyState
-from huitong.model.ledger import Checkpoint, EntryKind, KeyChange, Promise
+from huitong.model.ledger import Checkpoint, EntryKind, KeptCosignature, KeyChange, Promise
 from huitong.model.notice import (
     Delivery,
     DeliveryState,
@@ -695,6 +695,7 @@ class MemoryLedgerStore(_Store):
         self._nodes: dict[tuple[int, int], bytes] = {}
         self._checkpoints: list[Checkpoint] = []
         self._key_changes: dict[int, KeyChange] = {}
+        self._cosignatures: dict[tuple[int, str], KeptCosignature] = {}
         self._sequencer = threading.Lock()
 
     def add_pending(self, promise: Promise) -> None:
@@ -782,6 +783,32 @@ class MemoryLedgerStore(_Store):
     def checkpoints(self) -> Sequence[Checkpoint]:
         """All, oldest first."""
         return tuple(self._checkpoints)
+
+    def checkpoint_of(self, size: int) -> Checkpoint | None:
+        """The one of exactly this size."""
+        return next((checkpoint for checkpoint in self._checkpoints if checkpoint.size == size), None)
+
+    def witnessed_covering(self, index: int) -> Checkpoint | None:
+        """The first whose tree holds the entry at `index` and that a witness has signed."""
+        sizes = sorted(size for size, _ in self._cosignatures if size > index)
+        return self.checkpoint_of(sizes[0]) if sizes else None
+
+    def latest_witnessed(self) -> Checkpoint | None:
+        """The greatest that a witness has signed."""
+        return self.checkpoint_of(max(size for size, _ in self._cosignatures)) if self._cosignatures else None
+
+    def cosignatures(self, size: int) -> Sequence[KeptCosignature]:
+        """What witnesses have signed of this size."""
+        return [one for one in self._cosignatures.values() if one.size == size]
+
+    def add_cosignature(self, cosignature: KeptCosignature) -> None:
+        """Keep the first of a witness and size."""
+        if (cosignature.size, cosignature.witness) not in self._cosignatures:
+            self._set(self._cosignatures, (cosignature.size, cosignature.witness), cosignature)
+
+    def last_seen(self) -> Sequence[KeptCosignature]:
+        """The greatest of each witness."""
+        return list({one.witness: one for one in sorted(self._cosignatures.values(), key=lambda one: one.size)}.values())
 
     @contextmanager
     def sequencer_lock(self) -> Iterator[bool]:

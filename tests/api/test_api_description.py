@@ -11,7 +11,16 @@ from huitong.portal.api import routes
 
 OPEN = {
     f"/api/v1/{name}"
-    for name in ("ledger/checkpoint", "ledger/key", "ledger/keys", "catalog.ttl", "catalog.jsonld", "extracts/{extract_id}/download")
+    for name in (
+        "ledger/checkpoint",
+        "ledger/key",
+        "ledger/keys",
+        "ledger/consistency",
+        "ledger/cosignatures",
+        "catalog.ttl",
+        "catalog.jsonld",
+        "extracts/{extract_id}/download",
+    )
 }
 """What anyone may read without a token; the address of an extract carries a signature instead."""
 ROUTES = sorted(Path(routes.__path__[0]).glob("*.py"))

@@ -4,17 +4,21 @@ import csv
 import hashlib
 import io
 import json
+from base64 import b64decode
 from datetime import date
 from decimal import Decimal
 
 import pyarrow as pa
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.api.conftest import Instance
 from tests.api.test_api_sharing import WISH
 
 from huitong.errors import Unavailable
 from huitong.gateway.gate import result_bytes
-from huitong.ledger.verify import verify_receipt
+from huitong.ledger.cosigning import WitnessKey
+from huitong.ledger.verify import consistency_holds, parse_checkpoint, verify_receipt
+from huitong.model.ledger import EntryKind
 
 STATEMENT = {"sql": "SELECT household, members FROM civil.shelter", "purpose": "education"}
 
@@ -147,3 +151,38 @@ def test_anyone_reads_the_checkpoint_and_the_key(instance: Instance) -> None:
     status = instance.get("ledger/status").json()
     assert status["size"] > 0
     assert status["pending"] == 0
+
+
+def test_anyone_gets_a_proof_that_one_tree_is_the_beginning_of_another(instance: Instance) -> None:
+    instance.sequencer.fold_once()
+    first = parse_checkpoint(instance.get("ledger/checkpoint", token=None).content.decode().rpartition("\n\n")[0] + "\n")
+    for number in range(5):
+        instance.doors.ledger.append(kind=EntryKind.OPERATOR_ACTION, body={"number": number})
+    instance.sequencer.fold_once()
+    second = parse_checkpoint(instance.get("ledger/checkpoint", token=None).content.decode().rpartition("\n\n")[0] + "\n")
+    proof = instance.get(f"ledger/consistency?first={first.size}&second={second.size}", token=None).json()
+    assert (proof["first"], proof["second"]) == (first.size, second.size)
+    path = [b64decode(node) for node in proof["path"]]
+    told = {"first": first.size, "first_root": first.root, "second": second.size, "second_root": second.root}
+    assert consistency_holds(**told, path=path)
+    assert not consistency_holds(**{**told, "first_root": bytes(32)}, path=path)
+    for wrong in (f"first={second.size}&second={first.size}", f"first=1&second={second.size + 1}", "first=-1&second=1", "first=1"):
+        assert instance.get(f"ledger/consistency?{wrong}", token=None).status_code == 422
+
+
+def test_witnesses_hand_in_what_they_signed_and_everyone_gets_it(instance: Instance) -> None:
+    key = WitnessKey("audit.example/witness", Ed25519PrivateKey.from_private_bytes(bytes(32)))
+    instance.doors.ledger._witnesses = (key.public,)
+    instance.sequencer.fold_once()
+    assert instance.get("ledger/checkpoint?witnessed=true", token=None).status_code == 404
+    note = instance.get("ledger/checkpoint", token=None).content.decode()
+    size = int(note.split("\n")[1])
+    line = key.line(note, time=1_772_416_800)
+    stranger = WitnessKey("other.example/witness", Ed25519PrivateKey.from_private_bytes(bytes(32))).line(note, time=5)
+    for lines, at, status in ((stranger, size, 403), (line, size + 1, 404), (line.replace("A", "B"), size, 422), ("", size, 422)):
+        assert instance.post("ledger/cosignatures", {"size": at, "lines": lines}, token=None).status_code == status
+    for _ in range(2):
+        response = instance.post("ledger/cosignatures", {"size": size, "lines": line}, token=None)
+        assert response.json() == {"size": size, "witnesses": [key.public.text]}
+    for address in ("ledger/checkpoint?witnessed=true", "ledger/checkpoint"):
+        assert instance.get(address, token=None).content.decode() == note + line

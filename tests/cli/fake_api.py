@@ -36,6 +36,9 @@ def problem(kind: str, status: int, *reasons: tuple[str, str], query: str | None
     return httpx.Response(status, content=json.dumps(body).encode(), headers={"Content-Type": "application/problem+json"})
 
 
+OPEN = {"ledger/key", "ledger/keys", "ledger/checkpoint", "ledger/consistency", "ledger/cosignatures"}
+
+
 class FakeApi(httpx.MockTransport):
     """Answers by method and path; keeps every request."""
 
@@ -48,7 +51,7 @@ class FakeApi(httpx.MockTransport):
         request.read()
         self.requests.append(request)
         path = request.url.path.removeprefix("/api/v1/")
-        if not path.startswith("ledger/key") and request.headers.get("Authorization") != f"Bearer {TOKEN}":
+        if path not in OPEN and request.headers.get("Authorization") != f"Bearer {TOKEN}":
             return problem("not-signed-in", 401, ("token-unknown", "This token is not known."))
         answer = self.answers.get((request.method, path))
         return answer(request) if answer else problem("not-found", 404, ("address-unknown", "No operation stands here."))

@@ -1,5 +1,6 @@
 """The command line's manners, against a small API: forms of output, exit codes, full sentences, both languages."""
 
+import base64
 import json
 import os
 import shlex
@@ -25,6 +26,8 @@ from huitong.cli.sharing import parse_items
 from huitong.errors import InputInvalid, Reason
 from huitong.keystore import FileKeyStore
 from huitong.ledger.log import Ledger
+from huitong.ledger.sequencer import Sequencer
+from huitong.model.ledger import EntryKind
 from huitong.testing import MemoryStores
 from huitong.words import render
 
@@ -522,6 +525,57 @@ def test_a_key_change_that_the_pinned_key_signed_is_followed_without_alarm(
     receipt.write_text(json.dumps(ledger.receipt([promise.entry for promise in ledger.store.pending(2)])), "utf-8")
     assert huitong_("receipt", "verify", str(receipt))[0] == 0, "the pinned keys are those of before and of now"
     assert huitong_("ledger", "keys")[1] == ledger.published_keys()
+
+
+def test_a_witness_goes_on_looking_and_stops_where_the_ledger_forked(
+    huitong_: Run, api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def grown(word: str, entries: int) -> Ledger:
+        ledger = Ledger(MemoryStores().ledger, keys, lambda: now, origin="huitong.local/demo", alarm_seconds=10, stop_seconds=300)
+        for number in range(entries):
+            ledger.append(kind=EntryKind.OPERATOR_ACTION, body={"word": word, "number": number})
+        Sequencer(ledger.store, keys, lambda: now, origin="huitong.local/demo").fold_all()
+        return ledger
+
+    def consistency(request: httpx.Request) -> httpx.Response:
+        path = shown[0].consistency(int(request.url.params["first"]), int(request.url.params["second"]))
+        return httpx.Response(200, json={"path": [base64.b64encode(node).decode() for node in path]})
+
+    now, keys = datetime(2026, 3, 2, tzinfo=UTC), FileKeyStore(tmp_path / "keys")
+    keys.create(["ledger"])
+    grows, fork = grown("a", 3), grown("b", 9)
+    shown = [grows]
+    api.answers[("GET", "ledger/keys")] = lambda request: httpx.Response(200, text=shown[0].published_keys())
+    api.answers[("GET", "ledger/checkpoint")] = lambda request: httpx.Response(200, text=shown[0].published_checkpoint() or "")
+    api.answers[("GET", "ledger/consistency")] = consistency
+    pauses = []
+
+    def pause(seconds: float) -> None:
+        """Between two looks: the ledger grows, then takes the line, then shows another history."""
+        pauses.append(seconds)
+        if len(pauses) == 1:
+            grows.append(kind=EntryKind.OPERATOR_ACTION, body={})
+            Sequencer(grows.store, keys, lambda: now, origin="huitong.local/demo").fold_all()
+            api.answers[("POST", "ledger/cosignatures")] = says({"size": 4, "witnesses": []})
+        elif len(pauses) == 2:
+            shown[0] = fork
+        else:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("huitong.cli.witnessing.time.sleep", pause)
+    (tmp_path / "log.vkeys").write_text(grows.vkey() + "\n", "utf-8")
+    key = str(tmp_path / "w.key")
+    made = huitong_("ledger", "witness-key", "audit.example/witness", "--key", key)[1].strip()
+    look = ("ledger", "witness", "--log", "http://huitong.test", "--key", key, "--log-key", str(tmp_path / "log.vkeys"))
+    code, out, err = huitong_(*look, "--every", "60")
+    assert (code, pauses) == (9, [60.0, 60.0]) and "FORKED" in err
+    assert [line.split()[1] for line in out.splitlines()] == [made.split("+")[0]] * 2, "a log that does not answer hinders nothing"
+    code, out, _ = huitong_(*look, "--keep")
+    assert (code, out) == (9, "")
+    shown[0] = grows
+    assert huitong_(*look, "--every", "60")[0] == 0, "stopped by hand"
+    sent = [request for request in api.requests if request.method == "POST"]
+    assert all("Idempotency-Key" not in request.headers for request in sent) and sent
 
 
 def test_a_profile_that_others_can_read_is_refused(huitong_: Run, typed: Callable[[str], None], tmp_path: Path) -> None:

@@ -169,3 +169,53 @@ def test_the_database_refuses_to_change_a_key_change_and_the_audit_finds_one_tha
     database.close()
     code, said = audit(place)
     assert code == 9 and "not in the table of its keys" in said
+
+
+# --- witnesses ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_witness_signs_what_goes_on_and_nothing_of_a_forked_ledger(place: Path) -> None:
+    made = run("ledger", "witness-key", "audit.example/witness", "--key", "w.key", folder=place)
+    assert made.returncode == 0, made.stderr
+    public = made.stdout.strip()
+    (place / "w.vkey").write_text(public + "\n", "utf-8")
+    (place / "log.vkeys").write_text(run("ledger", "keys", "--home", "here", folder=place).stdout, "utf-8")
+
+    def sign(*more: str) -> subprocess.CompletedProcess[str]:
+        arguments = ["ledger", "witness", "--home", "here", "--key", "w.key", "--log-key", "log.vkeys", *more]
+        return run(*arguments, folder=place, HUITONG_LEDGER_WITNESSES=public)
+
+    assert run("ledger", "checkpoint", "--witnessed", "--home", "here", folder=place).returncode == 4
+    refused = run("ledger", "witness", "--home", "here", "--key", "w.key", "--log-key", "log.vkeys", folder=place)
+    assert refused.returncode == 6 and "ledger_witnesses" in refused.stderr, "a log that does not know the witness says so"
+    assert refused.stdout.startswith("— audit.example/witness ")
+    first = sign()
+    assert first.returncode == 0, first.stderr
+    seen = (place / "w.key.seen").read_text("utf-8")
+    shutil.copytree(place / "here", place / "before")
+    for _ in range(2):
+        assert run("ledger", "fold", "--home", "here", folder=place).returncode == 0
+    proved = run("ledger", "consistency", "w.key.seen", "--log-key", "log.vkeys", "--home", "here", "--format", "json", folder=place)
+    assert proved.returncode == 0, proved.stderr
+    assert json.loads(proved.stdout)["second"] > json.loads(proved.stdout)["first"] == int(seen.split("\n")[1])
+    second = sign()
+    assert second.returncode == 0, second.stderr
+    assert (place / "w.key.seen").read_text("utf-8") != seen
+    witnessed = run("ledger", "checkpoint", "--witnessed", "--home", "here", folder=place, HUITONG_LEDGER_WITNESSES=public).stdout
+    assert second.stdout in witnessed
+    told = json.loads(run("ledger", "status", "--home", "here", "--format", "json", folder=place, HUITONG_LEDGER_WITNESSES=public).stdout)
+    assert [(one["witness"], one["size"]) for one in told["witnesses"]] == [(public, int(witnessed.split("\n")[1]))]
+
+    shutil.rmtree(place / "here")
+    shutil.move(place / "before", place / "here")  # another history with the same key, longer than the one that was signed
+    kept = (place / "w.key.seen").read_text("utf-8")
+    cut = sign()
+    assert cut.returncode == 9 and cut.stdout == "" and "cut off" in cut.stderr
+    for _ in range(6):
+        assert run("ledger", "fold", "--home", "here", folder=place).returncode == 0
+    forked = sign()
+    assert forked.returncode == 9 and forked.stdout == "" and "FORKED" in forked.stderr
+    assert (place / "w.key.seen").read_text("utf-8") == kept
+    asked = run("ledger", "consistency", "w.key.seen", "--log-key", "log.vkeys", "--home", "here", folder=place)
+    assert asked.returncode == 9
+    assert run("ledger", "status", "--home", "here", folder=place).returncode == 0, "the instance works on without its witness"

@@ -140,10 +140,11 @@ def step_text(step: Any) -> str:
 
 
 @ledger.command("checkpoint")
-def ledger_checkpoint() -> None:
+@click.option("--witnessed", is_flag=True)
+def ledger_checkpoint(witnessed: bool) -> None:
     """The newest signed tree head, as text whatever the format: to keep, and to hold the ledger to later."""
     with open_client(with_token=False) as client:
-        click.echo(client.checkpoint(), nl=False)
+        click.echo(client.checkpoint(witnessed=witnessed), nl=False)
 
 
 @ledger.command("key")
@@ -194,7 +195,7 @@ def ledger_status(operator: str, served: bool) -> int:
         return Exit.UNAVAILABLE if found["alarm"] or found["stopped"] else Exit.OK
     with open_as_operator(operator, action="ledger-status") as inside:
         status = inside.ledger.status()
-        key, keys = inside.ledger.vkey(), inside.ledger.vkeys()
+        key, keys, witnesses = inside.ledger.vkey(), inside.ledger.vkeys(), inside.ledger.witnesses()
     body = {
         "size": status.size,
         "pending": status.pending,
@@ -204,8 +205,13 @@ def ledger_status(operator: str, served: bool) -> int:
         "checkpoint_at": status.checkpoint_at.isoformat() if status.checkpoint_at else None,
         "log_key": key,
         "log_keys": list(keys),
+        "witnesses": [
+            {"witness": key.text, "size": seen.size if seen else None, "at": seen.at.isoformat() if seen else None}
+            for key, seen in witnesses
+        ],
     }
-    shown = {**body, "log_keys": "\n".join(keys)}
+    signed = [f"{key.name}: {f'{seen.size}, {seen.at:%Y-%m-%d %H:%M:%S}' if seen else '-'}" for key, seen in witnesses]
+    shown = {**body, "log_keys": "\n".join(keys), "witnesses": "\n".join(signed)}
     show_one(list(shown.items()), raw=body)
     return Exit.UNAVAILABLE if status.alarm or status.stopped else Exit.OK
 

@@ -45,7 +45,7 @@ COMMANDS = {
     "why": "huitong.cli.using:why",
     "extract": "huitong.cli.extracting:extract",
     "receipt": "huitong.cli.proving:receipt",
-    "ledger": "huitong.cli.proving:ledger",
+    "ledger": "huitong.cli.witnessing:ledger",
 }
 """Each command and its place, in the order of the help."""
 

@@ -9,20 +9,22 @@ from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from huitong.errors import InputInvalid, Unavailable
+from huitong.errors import InputInvalid, NotFound, Unavailable
 from huitong.keystore import KeyMaker, KeyStore
+from huitong.ledger.cosigning import checked_lines
 from huitong.ledger.keys import KeyChangeStore, LogKeys, change_body, change_line, key_name
 from huitong.ledger.merkle import consistency_path
 from huitong.ledger.note import instant_text, verifier_key
-from huitong.ledger.receipt import ReceiptStore, make_receipt
+from huitong.ledger.receipt import ReceiptStore, make_receipt, witnessed_note
 from huitong.ledger.verify import (
     MAXIMUM_PAYLOAD_BYTES,
     VerifierKey,
     canonical_json,
+    parse_instant,
     parse_payload,
     promise_message,
 )
-from huitong.model.ledger import Checkpoint, EntryKind, KeyChange, Promise
+from huitong.model.ledger import Checkpoint, EntryKind, KeptCosignature, KeyChange, Promise
 
 PENDING_COUNTED = 1000
 """`status` counts pending entries up to this many; more means the same to whoever reads it: the sequencer stands still."""
@@ -60,6 +62,18 @@ class LedgerStore(ReceiptStore, KeyChangeStore, Protocol):
 
     def latest_checkpoint(self) -> Checkpoint | None:
         """The checkpoint of the greatest size."""
+
+    def latest_witnessed(self) -> Checkpoint | None:
+        """The one of the greatest size among those that a witness has signed."""
+
+    def checkpoint_of(self, size: int) -> Checkpoint | None:
+        """The checkpoint of exactly this size."""
+
+    def add_cosignature(self, cosignature: KeptCosignature) -> None:
+        """Keep a witness's line, inside the caller's transaction; of one witness and size the first is kept."""
+
+    def last_seen(self) -> Sequence[KeptCosignature]:
+        """Of each witness what it has signed of the greatest size."""
 
     def sequencer_lock(self) -> AbstractContextManager[bool]:
         """True inside if this process alone may fold."""
@@ -135,9 +149,12 @@ class Ledger:
         alarm_seconds: float,
         stop_seconds: float,
         earlier_vkeys: Sequence[str] = (),
+        witnesses: Sequence[VerifierKey] = (),
     ) -> None:
         """`earlier_vkeys` are further keys with which the log signed before the first key of its key store; receipts of that
-        time need them. Keys that `change_key` retired are known from the store."""
+        time need them. Keys that `change_key` retired are known from the store.
+        `witnesses` are those whose signatures of checkpoints are kept and handed out."""
+        self._witnesses = tuple(witnesses)
         self._store = store
         self._clock = clock
         self._origin = origin
@@ -221,6 +238,28 @@ class Ledger:
     def checkpoint(self) -> Checkpoint | None:
         """The latest signed tree head; None while nothing is folded."""
         return self._store.latest_checkpoint()
+
+    def published_checkpoint(self, *, witnessed: bool = False) -> str | None:
+        """The note of the latest one, or of the latest that a witness has signed, with the lines of its witnesses; None while there
+        is none."""
+        found = self._store.latest_witnessed() if witnessed else self._store.latest_checkpoint()
+        return None if found is None else witnessed_note(self._store, found)
+
+    def add_cosignatures(self, *, size: int, lines: str) -> tuple[KeptCosignature, ...]:
+        """Keep what witnesses signed of the checkpoint of `size`, each once; all that is kept of it now.
+
+        Raises NotFound `ledger-checkpoint-unknown`, InputInvalid `ledger-cosignature-broken`, Refused `ledger-witness-unknown`."""
+        checkpoint = self._store.checkpoint_of(size)
+        if checkpoint is None:
+            raise NotFound.because("ledger-checkpoint-unknown", size=size)
+        for one, line in checked_lines(checkpoint.note, lines, witnesses=self._witnesses):
+            self._store.add_cosignature(KeptCosignature(size, one.witness.text, parse_instant(one.at), line))
+        return tuple(self._store.cosignatures(size))
+
+    def witnesses(self) -> tuple[tuple[VerifierKey, KeptCosignature | None], ...]:
+        """The witnesses that this log knows, each with the last that it has signed."""
+        last = {one.witness: one for one in self._store.last_seen()}
+        return tuple((witness, last.get(witness.text)) for witness in self._witnesses)
 
     def consistency(self, first: int, second: int) -> tuple[bytes, ...]:
         """The proof for a witness that the tree of `first` entries is the beginning of that of `second` entries.

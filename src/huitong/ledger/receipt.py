@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from huitong.errors import NotFound
 from huitong.ledger.merkle import NodeKey, inclusion_path
 from huitong.ledger.verify import RECEIPT_FORMAT
-from huitong.model.ledger import Checkpoint, InclusionProof, Promise
+from huitong.model.ledger import Checkpoint, InclusionProof, KeptCosignature, Promise
 
 
 class ReceiptStore(Protocol):
@@ -28,10 +28,16 @@ class ReceiptStore(Protocol):
     def checkpoint_covering(self, index: int) -> Checkpoint | None:
         """The smallest kept checkpoint whose tree holds leaf `index`."""
 
+    def witnessed_covering(self, index: int) -> Checkpoint | None:
+        """The smallest one among those that a witness has signed; None while there is none."""
+
+    def cosignatures(self, size: int) -> Sequence[KeptCosignature]:
+        """What witnesses have signed of the checkpoint of this size, in the order in which it came."""
+
 
 def make_receipt(store: ReceiptStore, entry_ids: Sequence[str], *, origin: str, log_key: str) -> dict[str, Any]:
-    """The receipt of these entries, with one checkpoint for all that are folded. The same entries, once folded, give the
-    same receipt as long as that checkpoint is kept. Raises NotFound `ledger-entry-unknown`."""
+    """The receipt of these entries, with one checkpoint for all that are folded: one that a witness has signed if there is one. The
+    same entries, once witnessed, give the same receipt but for lines of further witnesses. Raises NotFound `ledger-entry-unknown`."""
     promises: list[Promise] = []
     for entry_id in entry_ids:
         promise = store.promise(entry_id)
@@ -40,14 +46,19 @@ def make_receipt(store: ReceiptStore, entry_ids: Sequence[str], *, origin: str, 
         promises.append(promise)
     places = [store.index_of(promise.entry) for promise in promises]
     highest = max((place for place in places if place is not None), default=None)
-    checkpoint = None if highest is None else store.checkpoint_covering(highest)
+    checkpoint = None if highest is None else store.witnessed_covering(highest) or store.checkpoint_covering(highest)
     return {
         "format": RECEIPT_FORMAT,
         "origin": origin,
         "log_key": log_key,
         "entries": [_entry(store, promise, place, checkpoint) for promise, place in zip(promises, places, strict=True)],
-        "checkpoint": None if checkpoint is None else checkpoint.note,
+        "checkpoint": None if checkpoint is None else witnessed_note(store, checkpoint),
     }
+
+
+def witnessed_note(store: ReceiptStore, checkpoint: Checkpoint) -> str:
+    """The note of a checkpoint with the lines of the witnesses."""
+    return checkpoint.note + "".join(one.line for one in store.cosignatures(checkpoint.size))
 
 
 def _entry(store: ReceiptStore, promise: Promise, place: int | None, checkpoint: Checkpoint | None) -> dict[str, Any]:

@@ -113,6 +113,16 @@ class KeyChange:
 
 
 @dataclass(frozen=True)
+class KeptCosignature:
+    """A witness's line for the checkpoint of `size`: it had seen the tree grow to there. `witness` is its verifier key."""
+
+    size: int
+    witness: str
+    at: datetime
+    line: str
+
+
+@dataclass(frozen=True)
 class InclusionProof:
     """The path from leaf `index` to the root of a tree of `size` leaves."""
 

@@ -31,7 +31,7 @@ from huitong.intake.ports import LoadStore
 from huitong.ledger.cross_check import KeptCase, KeptGrant, KeptRequest, KeptSnapshot, Records
 from huitong.ledger.log import LedgerStore
 from huitong.model.catalog import Dataset, Snapshot
-from huitong.model.ledger import Checkpoint, KeyChange, Promise
+from huitong.model.ledger import Checkpoint, KeptCosignature, KeyChange, Promise
 from huitong.model.party import Actor, Division, DivisionLevel, Office, Role
 from huitong.model.policy import Grant, GrantEvent, GrantEventKind, GrantState, beginning_of
 from huitong.model.quality import GradingSuggestion, QualityReport, SuggestionState
@@ -762,6 +762,37 @@ class DjangoLedgerStore:
         """The first whose tree holds the entry at `index`."""
         row = audit.Checkpoint.objects.using(self.using).filter(size__gt=index).order_by("size", "id").first()
         return None if row is None else checkpoint_of(row)
+
+    def checkpoint_of(self, size: int) -> Checkpoint | None:
+        """The one of exactly this size."""
+        row = audit.Checkpoint.objects.using(self.using).filter(size=size).order_by("id").first()
+        return None if row is None else checkpoint_of(row)
+
+    def witnessed_covering(self, index: int) -> Checkpoint | None:
+        """The first whose tree holds the entry at `index` and that a witness has signed."""
+        row = audit.Cosignature.objects.using(self.using).filter(size__gt=index).order_by("size", "id").first()
+        return None if row is None else self.checkpoint_of(row.size)
+
+    def latest_witnessed(self) -> Checkpoint | None:
+        """The one of the greatest size that a witness has signed."""
+        row = audit.Cosignature.objects.using(self.using).order_by("-size", "id").first()
+        return None if row is None else self.checkpoint_of(row.size)
+
+    def cosignatures(self, size: int) -> Sequence[KeptCosignature]:
+        """What witnesses have signed of this size, as it came."""
+        rows = audit.Cosignature.objects.using(self.using).filter(size=size).order_by("id")
+        return [KeptCosignature(row.size, row.witness, row.at, row.line) for row in rows]
+
+    def add_cosignature(self, cosignature: KeptCosignature) -> None:
+        """Keep it unless there is one of that witness and size."""
+        audit.Cosignature.objects.using(self.using).get_or_create(
+            size=cosignature.size, witness=cosignature.witness, defaults={"at": cosignature.at, "line": cosignature.line}
+        )
+
+    def last_seen(self) -> Sequence[KeptCosignature]:
+        """Of each witness what it has signed of the greatest size."""
+        last = audit.Cosignature.objects.using(self.using).values("witness").annotate(size=Max("size"))
+        return [one for row in last for one in self.cosignatures(row["size"]) if one.witness == row["witness"]]
 
     def checkpoints(self) -> Sequence[Checkpoint]:
         """All, oldest first."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, IntegrityError, connections, transaction
 from tests.portal.examples import ANALYST, MEDICAL, NOON, REVIEWER, Example
 
 from huitong.errors import Conflict, NotFound
@@ -17,7 +17,7 @@ from huitong.ledger.audit import audit as audit_ledger
 from huitong.ledger.log import Ledger
 from huitong.ledger.sequencer import Sequencer
 from huitong.ledger.verify import verify_receipt
-from huitong.model.ledger import Checkpoint, EntryKind, Promise
+from huitong.model.ledger import Checkpoint, EntryKind, KeptCosignature, KeyChange, Promise
 from huitong.portal.audit import models
 from huitong.portal.stores import DjangoLedgerStore, Stores
 
@@ -229,3 +229,33 @@ def test_writing_a_promise_costs_two_statements(stores: Stores, queries: Callabl
     assert queries() == 2
     stores.ledger.add_pending(replace(promise(2), payload=b"x" * 8192))
     assert queries() == 2
+
+
+def test_lines_of_witnesses_are_kept_once_and_found_by_size(stores: Stores) -> None:
+    ledger = stores.ledger
+    for number in range(4):
+        ledger.add_pending(promise(number))
+    ledger.fold([promise(0), promise(1)], [(0, 0, b"a" * 32), (0, 1, b"b" * 32), (1, 0, b"c" * 32)], checkpoint(2))
+    ledger.fold([promise(2)], [(0, 2, b"d" * 32)], checkpoint(3))
+    ledger.fold([promise(3)], [(0, 3, b"e" * 32)], checkpoint(4))
+    assert (ledger.latest_witnessed(), ledger.witnessed_covering(0), list(ledger.last_seen())) == (None, None, [])
+    kept = [KeptCosignature(size, witness, NOON, f"{witness} {size}") for size, witness in ((2, "a"), (3, "a"), (3, "b"))]
+    for one in kept:
+        ledger.add_cosignature(one)
+    ledger.add_cosignature(replace(kept[2], line="another"))
+    assert list(ledger.cosignatures(3)) == kept[1:]
+    assert [ledger.witnessed_covering(index) for index in (1, 2, 3)] == [checkpoint(2), checkpoint(3), None]
+    assert (ledger.latest_witnessed(), ledger.checkpoint_of(4), ledger.checkpoint_of(1)) == (checkpoint(3), checkpoint(4), None)
+    assert sorted(ledger.last_seen(), key=lambda one: one.witness) == kept[1:]
+
+
+def test_a_key_change_and_a_line_of_a_witness_are_never_changed(stores: Stores) -> None:
+    made = KeyChange(2, "new", "old", NOON, NOON + timedelta(seconds=300), "e" * 32)
+    stores.ledger.add_key_change(made)
+    assert list(stores.ledger.key_changes()) == [made]
+    with pytest.raises(Conflict):
+        stores.ledger.add_key_change(replace(made, entry="f" * 32))
+    stores.ledger.add_cosignature(KeptCosignature(2, "a", NOON, "line"))
+    for rows in (models.KeyChange.objects.using(stores.ledger.using), models.Cosignature.objects.using(stores.ledger.using)):
+        with pytest.raises(IntegrityError), transaction.atomic(using=stores.ledger.using):
+            rows.update(at=NOON + timedelta(days=1))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -14,7 +15,7 @@ from huitong.ledger.log import Ledger
 from huitong.ledger.note import verifier_key
 from huitong.ledger.sequencer import Sequencer
 from huitong.ledger.verify import parse_vkey, promise_message
-from huitong.model.ledger import Checkpoint, EntryKind, KeyChange, Promise
+from huitong.model.ledger import Checkpoint, EntryKind, KeptCosignature, KeyChange, Promise
 
 ORIGIN = "data.example/ledger"
 START = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
@@ -27,6 +28,7 @@ CREATE INDEX IF NOT EXISTS instants ON entry (at);
 CREATE TABLE IF NOT EXISTS node (level INTEGER, place INTEGER, hash BLOB NOT NULL, PRIMARY KEY (level, place)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS checkpoint (size INTEGER PRIMARY KEY, origin TEXT, root BLOB, at TEXT, note TEXT);
 CREATE TABLE IF NOT EXISTS change (number INTEGER PRIMARY KEY, vkey TEXT, before TEXT, at TEXT, until TEXT, entry TEXT);
+CREATE TABLE IF NOT EXISTS cosignature (size INTEGER, witness TEXT, at TEXT, line TEXT, UNIQUE (size, witness));
 CREATE TABLE IF NOT EXISTS sequencer (locked INTEGER);
 """
 _COLUMNS = "id, kind, at, payload, key, signature"
@@ -141,6 +143,30 @@ class SqliteLedgerStore:
         query = "SELECT * FROM checkpoint WHERE size > ? ORDER BY size LIMIT 1"
         return _checkpoint(self.database.execute(query, (index,)).fetchone())
 
+    def checkpoint_of(self, size: int) -> Checkpoint | None:
+        return _checkpoint(self.database.execute("SELECT * FROM checkpoint WHERE size = ?", (size,)).fetchone())
+
+    def witnessed_covering(self, index: int) -> Checkpoint | None:
+        (size,) = self.database.execute("SELECT min(size) FROM cosignature WHERE size > ?", (index,)).fetchone()
+        return None if size is None else self.checkpoint_of(size)
+
+    def latest_witnessed(self) -> Checkpoint | None:
+        (size,) = self.database.execute("SELECT max(size) FROM cosignature").fetchone()
+        return None if size is None else self.checkpoint_of(size)
+
+    def cosignatures(self, size: int) -> Sequence[KeptCosignature]:
+        query = "SELECT size, witness, at, line FROM cosignature WHERE size = ? ORDER BY rowid"
+        rows = self.database.execute(query, (size,)).fetchall()
+        return [KeptCosignature(size, witness, datetime.fromisoformat(at), line) for size, witness, at, line in rows]
+
+    def add_cosignature(self, one: KeptCosignature) -> None:
+        row = (one.size, one.witness, _text(one.at), one.line)
+        self.database.execute("INSERT OR IGNORE INTO cosignature VALUES (?, ?, ?, ?)", row)
+
+    def last_seen(self) -> Sequence[KeptCosignature]:
+        rows = self.database.execute("SELECT witness, max(size) FROM cosignature GROUP BY witness").fetchall()
+        return [one for witness, size in rows for one in self.cosignatures(size) if one.witness == witness]
+
     @contextmanager
     def sequencer_lock(self) -> Iterator[bool]:
         yield not self.locked_elsewhere
@@ -198,12 +224,12 @@ class StillClock:
 class Instance:
     """A ledger with all that belongs to it."""
 
-    def __init__(self, store: SqliteLedgerStore | None = None, *, keys: str = "first", earlier: Sequence[str] = ()) -> None:
+    def __init__(self, store: SqliteLedgerStore | None = None, *, keys: str = "first", earlier: Sequence[str] = (), **more: Any) -> None:
         self.store = store or SqliteLedgerStore()
         self.clock = StillClock()
         self.keys = MemoryKeys(keys)
         self.ledger = Ledger(
-            self.store, self.keys, self.clock, origin=ORIGIN, alarm_seconds=10, stop_seconds=300, earlier_vkeys=earlier
+            self.store, self.keys, self.clock, origin=ORIGIN, alarm_seconds=10, stop_seconds=300, earlier_vkeys=earlier, **more
         )
         self.sequencer = Sequencer(self.store, self.keys, self.clock, origin=ORIGIN, earlier_vkeys=earlier)
 

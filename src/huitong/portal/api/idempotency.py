@@ -99,7 +99,7 @@ MANNERS: Mapping[str, Manner] = {
         Manner.WHOLE,
     ),
     **dict.fromkeys(
-        ("use_query", "use_why", "reidentification_reveal", "intake_inspect_source", "delivery_address"), Manner.NONE
+        ("use_query", "use_why", "reidentification_reveal", "intake_inspect_source", "delivery_address", "ledger_cosign"), Manner.NONE
     ),
 }
 """By operation; one that is not named works outside, or takes no key if its answer has a secret member."""

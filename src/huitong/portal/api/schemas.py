@@ -1041,3 +1041,25 @@ class LedgerStatusOut(Schema):
     alarm: bool
     stopped: bool
     checkpoint_at: datetime | None
+
+
+class ConsistencyOut(Schema):
+    """A proof that one tree is the beginning of another."""
+
+    first: int
+    second: int
+    path: list[str]
+
+
+class CosignaturesIn(Schema):
+    """Lines of witnesses for the checkpoint of a size."""
+
+    size: int = Field(ge=1, le=2**53 - 1)
+    lines: Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=NO_NUL)]
+
+
+class CosignaturesOut(Schema):
+    """The witnesses whose signatures of that checkpoint are kept, by their verifier keys."""
+
+    size: int
+    witnesses: list[str]

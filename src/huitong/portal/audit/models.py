@@ -75,6 +75,21 @@ class KeyChange(models.Model):
         return f"{self.number}: {self.entry}"
 
 
+class Cosignature(models.Model):
+    """What a witness has signed of a checkpoint; only ever added."""
+
+    size = models.PositiveBigIntegerField(db_index=True)
+    witness = models.CharField(max_length=300)
+    at = models.DateTimeField()
+    line = models.TextField()
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["size", "witness"], name="cosignature_once")]
+
+    def __str__(self) -> str:
+        return f"{self.size}: {self.witness}"
+
+
 class Use(models.Model):
     """A query, asked by whom from which office: enough to find the proof of it."""
 

@@ -1,19 +1,22 @@
 # ruff: noqa: ARG001 - Ninja gives every operation the request, whether it needs it or not
 """What anyone may know of the ledger, and how it stands."""
 
-from typing import Any
+import base64
+from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
-from ninja import Router
+from ninja import Query, Router
 
 from huitong.errors import NotFound
 from huitong.portal.api.auth import READ
 from huitong.portal.api.forms import problems, signed_in
-from huitong.portal.api.schemas import LedgerStatusOut
+from huitong.portal.api.schemas import ConsistencyOut, CosignaturesIn, CosignaturesOut, LedgerStatusOut
 from huitong.portal.doors import doors
 
 router = Router(tags=["Ledger"])
 PLAIN = "text/plain; charset=utf-8"
+Size = Annotated[int, Query(ge=0, le=2**53 - 1, description="Number of entries")]
+Witnessed = Annotated[bool, Query(description="The newest one that a witness has signed")]
 
 
 def text(description: str, *statuses: int) -> dict[str, Any]:
@@ -23,12 +26,28 @@ def text(description: str, *statuses: int) -> dict[str, Any]:
 
 
 @router.get("/ledger/checkpoint", openapi_extra=text("A signed note (C2SP tlog-checkpoint)", 404))
-def checkpoint(request: HttpRequest) -> HttpResponse:
-    """The newest signed tree head. Anyone may keep it, and hold the ledger to it later."""
-    newest = doors().ledger.store.latest_checkpoint()
+def checkpoint(request: HttpRequest, witnessed: Witnessed = False) -> HttpResponse:
+    """The newest signed tree head, with the lines of the witnesses that have signed it. Anyone may keep it, and hold the ledger to it
+    later."""
+    newest = doors().ledger.published_checkpoint(witnessed=witnessed)
     if newest is None:
-        raise NotFound.because("checkpoint-none-yet")
-    return HttpResponse(newest.note, content_type=PLAIN)
+        raise NotFound.because("checkpoint-none-witnessed" if witnessed else "checkpoint-none-yet")
+    return HttpResponse(newest, content_type=PLAIN)
+
+
+@router.get("/ledger/consistency", response=ConsistencyOut, openapi_extra=problems())
+def consistency(request: HttpRequest, first: Size, second: Size) -> Any:
+    """The proof (RFC 6962) that the tree of `first` entries is the beginning of the tree of `second` entries."""
+    path = doors().ledger.consistency(first, second)
+    return {"first": first, "second": second, "path": [base64.b64encode(node).decode() for node in path]}
+
+
+@router.post("/ledger/cosignatures", response=CosignaturesOut, openapi_extra=problems(400, 403, 404, 413))
+def cosign(request: HttpRequest, body: CosignaturesIn) -> Any:
+    """Hand in what witnesses signed of a checkpoint (C2SP tlog-cosignature). Their signature is their right: no token. A line that is
+    here already changes nothing."""
+    kept = doors().ledger.add_cosignatures(size=body.size, lines=body.lines)
+    return {"size": body.size, "witnesses": [one.witness for one in kept]}
 
 
 @router.get("/ledger/key", openapi_extra=text("A verifier key (C2SP signed-note)"))
