@@ -11,6 +11,8 @@ from huitong.catalog.divisions import Divisions
 from huitong.portal.accounts.actions import instance_operator
 from huitong.portal.accounts.tokens import Scope
 
+pytestmark = pytest.mark.slow  # for its place in the fast ring it takes too long
+
 ROOT = instance_operator("root")
 
 

@@ -13,6 +13,8 @@ from huitong.errors import Refused
 from huitong.gateway.differencing import shipped_audit
 from huitong.model.policy import Mode
 
+pytestmark = pytest.mark.slow  # for its place in the fast ring it takes too long
+
 Row = Mapping[str, Any]
 CONDITIONS: Mapping[str, Callable[[Row], bool]] = {
     "": lambda row: True,

@@ -32,6 +32,8 @@ from huitong.errors import Refused
 from huitong.gateway.differencing import Audit, shipped_audit
 from huitong.model.policy import Comparator, Comparison, Mode
 
+pytestmark = pytest.mark.slow  # for its place in the fast ring it takes too long
+
 SEED = 20260401
 K = 3
 ALONE = 987654321

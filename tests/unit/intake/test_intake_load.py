@@ -17,6 +17,8 @@ from huitong.model.catalog import Dataset, Grade, Item, ItemType, Openness, Shar
 from huitong.model.text import BilingualText
 from huitong.words import render
 
+pytestmark = pytest.mark.slow  # for its place in the fast ring it takes too long
+
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 ITEMS = {
     "code": (ItemType.TEXT, "编码"),

@@ -20,6 +20,8 @@ from huitong.cli.root import run
 from huitong.ledger.note import sign_note
 from huitong.ledger.verify import COSIGNATURE, VerifierKey, canonical_json, cosignature_message, verify_receipt
 
+pytestmark = pytest.mark.slow  # for its place in the fast ring it takes too long
+
 ROOT = Path(__file__).parents[3]
 FILE = ROOT / "docs" / "verifier" / "verify_receipt.py"
 SEED, FLIPS = 20260302, 300
