@@ -27,6 +27,7 @@ from huitong.lake.side_tables import SideTables
 from huitong.lake.snapshots import Lake
 from huitong.lake.subject_lists import SubjectLists
 from huitong.ledger.cosigning import parse_witnesses
+from huitong.ledger.grouping import GroupedEntries, GroupStore
 from huitong.ledger.log import Ledger, LedgerStore
 from huitong.ledger.sequencer import Sequencer
 from huitong.model.catalog import Dataset, Grade
@@ -57,6 +58,7 @@ class Stores(Protocol):
     calendar: CalendarStore
     reidentifications: Any
     ledger: LedgerStore
+    groups: GroupStore
     uses: Uses
     divisions: Any
     quality: QualityStore
@@ -213,6 +215,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         engine=engine,
         ledger=ledger,
         uses=stores.uses,
+        grouped=GroupedEntries(stores.groups, ledger),
         second_parser=statement_names,
         clock=clock,
         limits=limits,

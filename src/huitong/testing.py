@@ -25,7 +25,7 @@ from huitong.intake.plans import LoadPlan, LoadRun, RunState
 from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.delivery import Address, DeliveryMark, Extract, ExtractState
 from huitong.model.keyed import KeptAnswer, KeyedCall, KeyRecord, KeyState
-from huitong.model.ledger import Checkpoint, EntryKind, KeptCosignature, KeyChange, Promise
+from huitong.model.ledger import Checkpoint, EntryKind, KeptCosignature, KeyChange, Promise, UseOfEntry
 from huitong.model.notice import (
     Delivery,
     DeliveryState,
@@ -825,8 +825,7 @@ class MemoryLedgerStore(_Store):
 class Use:
     """Which ledger entries belong to a query."""
 
-    query: str
-    actor: Actor
+    of: UseOfEntry
     entries: tuple[str, ...]
     at: datetime
 
@@ -840,9 +839,13 @@ class MemoryUses(_Store):
 
     def remember(self, *, query: str, actor: Actor, entries: Sequence[str], at: datetime) -> None:
         """Keep the entries of a query; told again, the new ones are added to the old."""
-        before = self._uses[query].entries if query in self._uses else ()
+        self.remember_entries(UseOfEntry(query, actor.person, actor.post, actor.office), entries, at)
+
+    def remember_entries(self, use: UseOfEntry, entries: Sequence[str], at: datetime) -> None:
+        """The same, for a use as the ledger knows it."""
+        before = self._uses[use.query].entries if use.query in self._uses else ()
         merged = (*before, *(entry for entry in entries if entry not in before))
-        self._set(self._uses, query, Use(query=query, actor=actor, entries=merged, at=at))
+        self._set(self._uses, use.query, Use(use, merged, at))
 
     def entries_of(self, query: str) -> Sequence[str]:
         """The ledger entries of the query."""
@@ -850,7 +853,30 @@ class MemoryUses(_Store):
 
     def office_of(self, query: str) -> str | None:
         """The office that made the query."""
-        return self._uses[query].actor.office if query in self._uses else None
+        return self._uses[query].of.office if query in self._uses else None
+
+
+class MemoryGroupStore:
+    """GroupStore of the ledger: in memory there is no commit to share, so each entry is written by its own caller."""
+
+    def __init__(self, transactions: MemoryTransactions, ledger: MemoryLedgerStore, uses: MemoryUses) -> None:
+        self._transactions, self._ledger, self._uses = transactions, ledger, uses
+
+    def in_transaction(self) -> bool:
+        """Always: a memory store has no threads that wait for each other's commits."""
+        return True
+
+    def atomic(self) -> AbstractContextManager[None]:
+        """A transaction over all stores."""
+        return self._transactions.atomic()
+
+    def add_all(self, promises: Sequence[Promise], uses: Sequence[tuple[UseOfEntry, Promise]]) -> None:
+        """Keep promises in this order, and their uses, or none of them."""
+        with self.atomic():
+            for promise in promises:
+                self._ledger.add_pending(promise)
+            for use, promise in uses:
+                self._uses.remember_entries(use, (*use.earlier, promise.entry), promise.at)
 
 
 class MemorySideTables:
@@ -1349,6 +1375,7 @@ class MemoryStores:
         self.reidentifications = MemoryReidentificationStore(self.transactions)
         self.ledger = MemoryLedgerStore(self.transactions)
         self.uses = MemoryUses(self.transactions)
+        self.groups = MemoryGroupStore(self.transactions, self.ledger, self.uses)
         self.side_tables = MemorySideTables()
         self.subject_lists = MemorySubjectLists()
         self.quotas = MemoryQuotaStore(self.transactions)

@@ -34,7 +34,7 @@ from huitong.gateway.rewrite.apart import FOUND, too_close
 from huitong.gateway.telling import Rounding, shipped_rounding, told
 from huitong.gateway.verify import SecondParser, verify
 from huitong.model.catalog import Dataset, Snapshot
-from huitong.model.ledger import EntryKind, Promise
+from huitong.model.ledger import EntryKind, Promise, UseOfEntry
 from huitong.model.party import Actor
 from huitong.model.policy import Decision, DivisionRows, Grant, Mask, Mode, Terms
 from huitong.model.query import Answer, EngineLimits, GovernedQuery, QueryRequest
@@ -154,6 +154,13 @@ class Record(Protocol):
 
     def receipt(self, entry_ids: Sequence[str]) -> Mapping[str, Any]:
         """The proof of these entries."""
+
+
+class GroupedRecord(Protocol):
+    """The ledger where uses that come at the same time share a commit (`huitong.ledger.grouping`)."""
+
+    def append(self, *, kind: EntryKind, body: Mapping[str, Any], use: UseOfEntry | None = None) -> Promise:
+        """Write one entry durably, and to which use it belongs, or raise."""
 
 
 class Uses(Protocol):
@@ -338,13 +345,14 @@ class Gateway:
         quotas: Quotas | None = None,
         rounding: Rounding | None = None,
         watch: Watches | None = None,
+        grouped: GroupedRecord | None = None,
     ) -> None:
         """`limits.maximum_rows` is what a person may receive; the engine is asked for one row more, to know whether rows are
         left. `statement_key` salts the hash of a statement in the ledger and, by a key of its own, the noise of totals, which are rounded
         as `rounding` says (None: as shipped). `time_zone` is where the day of a snapshot is read.
         `leases` keeps the files of a query while it runs; None: nobody removes any. `scheme` is the grading scheme in force;
         `sandbox_level` says what the storage rule of a dataset of so many rows asks of the engine. Without `subjects`, `quotas`
-        or `watch` grants that need them are refused."""
+        or `watch` grants that need them are refused. `grouped` writes entries in place of `ledger` and `uses`; None: each on its own."""
         self._catalogue = catalogue
         self._grants = grants
         self._divisions = divisions
@@ -353,6 +361,7 @@ class Gateway:
         self._engine = engine
         self._ledger = ledger
         self._uses = uses
+        self._grouped = grouped
         self._second_parser = second_parser
         self._clock = clock
         self._limits = limits
@@ -636,8 +645,7 @@ class Gateway:
     def _end(self, use: _Use, found: Mapping[str, Any]) -> None:
         use.settled = True
         body = {"query": use.query, "intent": use.entries[0].entry, **found, "duration_bucket": _since(use.began)}
-        use.entries.append(self._append(use.query, EntryKind.USE_OUTCOME, body))
-        self._remember(use.query, use.actor, use.entries)
+        use.entries.append(self._append_known(use.query, EntryKind.USE_OUTCOME, body, use.actor, use.entries))
 
     def why(self, request: QueryRequest, *, actor: Actor, counted: bool = True) -> Explanation:
         """What the statement would use, on which terms, and every reason against it; `counted`: quotas that are used up among them.
@@ -860,15 +868,27 @@ class Gateway:
             "reasons": sorted({reason.code for reason in reasons}),
             "statement_hash": self._statement_hash(request),
         }
-        entry = self._append(query, EntryKind.USE_REFUSED, body)
-        self._remember(query, actor, (entry,))
+        self._append_known(query, EntryKind.USE_REFUSED, body, actor, ())
         refusal = Refused(*reasons)
         refusal.query = query
         raise refusal
 
-    def _append(self, query: str, kind: EntryKind, body: Mapping[str, Any]) -> Promise:
+    def _append_known(
+        self, query: str, kind: EntryKind, body: Mapping[str, Any], actor: Actor, earlier: Sequence[Promise]
+    ) -> Promise:
+        """One entry that is found by the number of the query from now on, as the earlier ones are."""
+        if self._grouped is None:
+            promise = self._append(query, kind, body)
+            self._remember(query, actor, (*earlier, promise))
+            return promise
+        entries = tuple(one.entry for one in earlier)
+        return self._append(query, kind, body, UseOfEntry(query, actor.person, actor.post, actor.office, entries))
+
+    def _append(self, query: str, kind: EntryKind, body: Mapping[str, Any], use: UseOfEntry | None = None) -> Promise:
         """One entry, or Unavailable: without a record there is no use, and no refusal that nobody counted."""
         try:
+            if self._grouped is not None:
+                return self._grouped.append(kind=kind, body=body, use=use)
             return self._ledger.append(kind=kind, body=body)
         except (Unavailable, LedgerBroken):
             raise

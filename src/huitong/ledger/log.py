@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from huitong.errors import InputInvalid, NotFound, Unavailable
+from huitong.errors import HuitongError, InputInvalid, NotFound, Reason, Unavailable
 from huitong.keystore import KeyMaker, KeyStore
 from huitong.ledger.cosigning import checked_lines
 from huitong.ledger.keys import KeyChangeStore, LogKeys, change_body, change_line, key_name
@@ -95,9 +95,18 @@ class LedgerStatus:
 
 
 def sign_promise(
-    *, origin: str, key: Ed25519PrivateKey, entry: str, kind: EntryKind, at: datetime, body: Mapping[str, Any]
+    *,
+    origin: str,
+    key: Ed25519PrivateKey,
+    entry: str,
+    kind: EntryKind,
+    at: datetime,
+    body: Mapping[str, Any],
+    key_id: str | None = None,
 ) -> Promise:
-    """The entry with the log's word for it. Raises InputInvalid `ledger-body-invalid` if the body is not plain JSON."""
+    """The entry with the log's word for it; `key_id` is the id of the key, if the caller has it at hand.
+
+    Raises InputInvalid `ledger-body-invalid` if the body is not plain JSON."""
     try:
         plain = dict(body)
         _check_plain(plain)
@@ -112,7 +121,7 @@ def sign_promise(
         kind=kind,
         at=at.astimezone(UTC),
         payload=payload,
-        key_id=verifier_key(origin, key.public_key()).id,
+        key_id=key_id or verifier_key(origin, key.public_key()).id,
         signature=key.sign(promise_message(origin, payload)),
     )
 
@@ -177,10 +186,24 @@ class Ledger:
 
     def append_all(self, entries: Sequence[tuple[EntryKind, Mapping[str, Any]]], *, at: datetime | None = None) -> list[Promise]:
         """Write several entries of one instant in the caller's transaction, in this order; refuses as `append` does."""
+        promises: list[Promise] = []
+        for answer in self.promised(entries, at=at):
+            if not isinstance(answer, Promise):
+                raise answer
+            promises.append(answer)
+        for promise in promises:
+            self._store.add_pending(promise)
+        return promises
+
+    def promised(
+        self, entries: Sequence[tuple[EntryKind, Mapping[str, Any]]], *, at: datetime | None = None
+    ) -> list[Promise | HuitongError]:
+        """The entries signed, of one instant, for the caller to keep in the transaction that is open; where one cannot be taken, its
+        error stands in its place. Raises what is wrong with all of them, as `append` does."""
         if at is not None and at.tzinfo is None:
             raise InputInvalid.because("instant-without-zone")
         # The key is read first: a new one is seen only after its change, so nothing that it signs is dated before.
-        key = self._keys.now().private
+        key = self._keys.now()
         # The last instant is read before the clock: another process may append in between, and that is no fault of this clock.
         last = self._store.last_instant()
         now = self._clock()
@@ -189,15 +212,28 @@ class Ledger:
             raise Unavailable.because("ledger-clock-ahead", at=instant_text(instant), now=instant_text(now))
         if last is not None and instant < last:
             raise Unavailable.because("ledger-clock-behind", last=instant_text(last), now=instant_text(instant))
-        if any(kind is EntryKind.USE_INTENT for kind, _ in entries):
-            self._refuse_if_stalled(now)
-        promises = [
-            sign_promise(origin=self._origin, key=key, entry=secrets.token_hex(16), kind=kind, at=instant, body=body)
-            for kind, body in entries
-        ]
-        for promise in promises:
-            self._store.add_pending(promise)
-        return promises
+        begins_use = any(kind is EntryKind.USE_INTENT for kind, _ in entries)
+        stalled = self._why_stalled(now) if begins_use else None
+        answers: list[Promise | HuitongError] = []
+        for kind, body in entries:
+            if stalled is not None and kind is EntryKind.USE_INTENT:
+                answers.append(Unavailable(stalled))
+                continue
+            try:
+                answers.append(
+                    sign_promise(
+                        origin=self._origin,
+                        key=key.private,
+                        key_id=key.public.id,
+                        entry=secrets.token_hex(16),
+                        kind=kind,
+                        at=instant,
+                        body=body,
+                    )
+                )
+            except InputInvalid as fault:
+                answers.append(fault)
+        return answers
 
     def change_key(
         self, *, keystore: KeyMaker, overlap_seconds: float, body: Mapping[str, Any], at: datetime | None = None
@@ -283,12 +319,13 @@ class Ledger:
         lines = [*(key.line for key in now.keys), *(change_line(promise) for promise in now.changes)]
         return "".join(f"{line}\n" for line in lines)
 
-    def _refuse_if_stalled(self, now: datetime) -> None:
+    def _why_stalled(self, now: datetime) -> Reason | None:
+        """Why no new use is taken now, if none is."""
         oldest = self._store.oldest_pending()
-        if oldest is not None and now - oldest > self._stop:
-            raise Unavailable.because(
-                "ledger-stalled", seconds=int((now - oldest).total_seconds()), limit=int(self._stop.total_seconds())
-            )
+        if oldest is None or now - oldest <= self._stop:
+            return None
+        waited, limit = int((now - oldest).total_seconds()), int(self._stop.total_seconds())
+        return Reason("ledger-stalled", {"seconds": waited, "limit": limit})
 
 
 def promise_signed(promise: Promise, *, origin: str, keys: Sequence[VerifierKey]) -> bool:

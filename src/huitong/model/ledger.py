@@ -89,6 +89,17 @@ class Promise:
 
 
 @dataclass(frozen=True)
+class UseOfEntry:
+    """The use that an entry belongs to, by whose number its receipt can be fetched again: who used, and its earlier entries."""
+
+    query: str
+    person: str
+    post: str
+    office: str
+    earlier: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """A signed tree head; `note` is the whole C2SP signed note."""
 

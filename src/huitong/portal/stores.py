@@ -29,9 +29,10 @@ from huitong.gateway.answer import Uses
 from huitong.intake.plans import LoadPlan, LoadRun, RunState
 from huitong.intake.ports import LoadStore
 from huitong.ledger.cross_check import KeptCase, KeptGrant, KeptRequest, KeptSnapshot, Records
+from huitong.ledger.grouping import GroupStore
 from huitong.ledger.log import LedgerStore
 from huitong.model.catalog import Dataset, Snapshot
-from huitong.model.ledger import Checkpoint, KeptCosignature, KeyChange, Promise
+from huitong.model.ledger import Checkpoint, KeptCosignature, KeyChange, Promise, UseOfEntry
 from huitong.model.party import Actor, Division, DivisionLevel, Office, Role
 from huitong.model.policy import Grant, GrantEvent, GrantEventKind, GrantState, beginning_of
 from huitong.model.quality import GradingSuggestion, QualityReport, SuggestionState
@@ -100,6 +101,9 @@ PUT_AT_ONCE = 300
 """Entries of one statement."""
 WORTH_TIDYING = 256
 """Entries put in since the search index was last tidied, from which a worker does it."""
+USE_INSERTED = "INSERT INTO audit_use (query, person, post, office_id, at) VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
+USE_ENTRY_INSERTED = "INSERT INTO audit_useentry (use_id, position, entry) VALUES (%s, %s, %s)"
+PENDING_INSERTED = "INSERT INTO audit_pending (entry, kind, at, payload, key_id, signature) VALUES (%s, %s, %s, %s, %s, %s)"
 EDITION_OF_DIVISIONS = "divisions-edition"
 SEQUENCER_LOCK = 0x6875_6974_6F6E_67
 """Key of PostgreSQL's advisory lock of the sequencer: the letters of the product."""
@@ -648,6 +652,19 @@ class DjangoLedgerStore:
         except IntegrityError:
             raise Conflict.because("entry-exists", entry=promise.entry) from None
 
+    def add_all_pending(self, promises: Sequence[Promise]) -> None:
+        """Keep promises in this order, inside the caller's transaction. Raises Conflict `entry-exists`."""
+        known = audit.Entry.objects.using(self.using).filter(entry__in=[promise.entry for promise in promises])
+        if (twice := known.values_list("entry", flat=True).first()) is not None:
+            raise Conflict.because("entry-exists", entry=twice)
+        connection = connections[self.using]
+        adapted = connection.ops.adapt_datetimefield_value
+        rows = [
+            (one.entry, one.kind.value, adapted(one.at), one.payload, one.key_id, one.signature) for one in promises
+        ]
+        with connection.cursor() as cursor:  # a quarter of the work that rows of the ORM would be
+            cursor.executemany(PENDING_INSERTED, rows)
+
     def last_instant(self) -> datetime | None:
         """The latest `at` of all entries, pending and folded."""
         instants = [
@@ -823,13 +840,26 @@ class DjangoUses:
     def remember(self, *, query: str, actor: Actor, entries: Sequence[str], at: datetime) -> None:
         """Keep the entries of a query; told again, the new ones are added to the old."""
         with transaction.atomic(using=self.using):
-            use = audit.Use(query=query, person=actor.person, post=actor.post, office_id=actor.office, at=at)
-            audit.Use.objects.using(self.using).bulk_create([use], ignore_conflicts=True)
-            before = self.entries_of(query)
-            new = [entry for entry in dict.fromkeys(entries) if entry not in before]
-            audit.UseEntry.objects.using(self.using).bulk_create(
-                audit.UseEntry(use_id=query, position=position, entry=entry) for position, entry in enumerate(new, len(before))
-            )
+            self.remember_all([(UseOfEntry(query, actor.person, actor.post, actor.office), entries, at)])
+
+    def remember_all(self, uses: Sequence[tuple[UseOfEntry, Sequence[str], datetime]]) -> None:
+        """The same for several, in three statements inside the caller's transaction."""
+        connection = connections[self.using]
+        adapted = connection.ops.adapt_datetimefield_value
+        known: defaultdict[str, list[str]] = defaultdict(list)
+        kept = audit.UseEntry.objects.using(self.using).filter(use_id__in={use.query for use, _, _ in uses})
+        for query, entry in kept.order_by("position").values_list("use_id", "entry"):
+            known[query].append(entry)
+        rows: list[tuple[str, int, str]] = []
+        for use, entries, _ in uses:
+            before = known[use.query]
+            for entry in entries:
+                if entry not in before:
+                    rows.append((use.query, len(before), entry))
+                    before.append(entry)
+        with connection.cursor() as cursor:  # a quarter of the work that rows of the ORM would be
+            cursor.executemany(USE_INSERTED, [(one.query, one.person, one.post, one.office, adapted(at)) for one, _, at in uses])
+            cursor.executemany(USE_ENTRY_INSERTED, rows)
 
     def entries_of(self, query: str) -> Sequence[str]:
         """The entries of the query, in order."""
@@ -842,6 +872,32 @@ class DjangoUses:
         """The office that made the query."""
         row = _one(audit.Use.objects.using(self.using), query=query)
         return None if row is None else row.office_id
+
+
+@dataclass(frozen=True)
+class DjangoGroupStore:
+    """GroupStore of the ledger: many entries, and the uses they belong to, in a few statements."""
+
+    using: str = "default"
+
+    def in_transaction(self) -> bool:
+        """Whether this thread's connection is in a transaction."""
+        return connections[self.using].in_atomic_block
+
+    @contextmanager
+    def atomic(self) -> Iterator[None]:
+        """A transaction. Raises Conflict `entry-not-kept` or InputInvalid `value-not-storable` for what one entry says."""
+        try:
+            with DjangoTransactions(self.using).atomic():
+                yield
+        except IntegrityError:
+            raise Conflict.because("entry-not-kept") from None
+
+    def add_all(self, promises: Sequence[Promise], uses: Sequence[tuple[UseOfEntry, Promise]]) -> None:
+        """Keep promises in this order, and their uses."""
+        DjangoLedgerStore(self.using).add_all_pending(promises)
+        if uses:
+            DjangoUses(self.using).remember_all([(use, (*use.earlier, promise.entry), promise.at) for use, promise in uses])
 
 
 @dataclass(frozen=True)
@@ -1030,6 +1086,7 @@ class Stores:
         self.calendar: CalendarStore = DjangoCalendarStore(using)
         self.reidentifications = DjangoReidentificationStore(using)
         self.ledger: LedgerStore = DjangoLedgerStore(using)
+        self.groups: GroupStore = DjangoGroupStore(using)
         self.uses: Uses = DjangoUses(using)
         self.records: Records = DjangoRecords(using)
         self.standings: StandingStore = prospects.DjangoStandings(using)
