@@ -41,6 +41,11 @@ SEALED_BYTES = 65_536
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 
+def pseudonym_key(number: int) -> str:
+    """The name of the master key of pseudonyms of that number."""
+    return PSEUDONYM_MASTER if number == 1 else f"{PSEUDONYM_MASTER}-{number}"
+
+
 class KeyStore(Protocol):
     """What the rest of the house needs from a key store."""
 

@@ -22,7 +22,7 @@ from huitong.intake.addresses import AllowedHosts
 from huitong.intake.credentials import CredentialActions, Credentials
 from huitong.intake.planned import PlanActions
 from huitong.intake.ports import LoadStore
-from huitong.keystore import EXTRACT_ADDRESS, FileKeyStore
+from huitong.keystore import EXTRACT_ADDRESS, FileKeyStore, pseudonym_key
 from huitong.lake.side_tables import SideTables
 from huitong.lake.snapshots import Lake
 from huitong.lake.subject_lists import SubjectLists
@@ -38,7 +38,8 @@ from huitong.sharing.actions import SharingActions
 from huitong.sharing.answered import QuestionStore
 from huitong.sharing.calendar import CalendarActions, CalendarStore, InstanceCalendar
 from huitong.sharing.document import GrantDocuments
-from huitong.sharing.ports import NoticeBoard
+from huitong.sharing.ports import EpochStore, NoticeBoard
+from huitong.sharing.pseudonyms import PseudonymActions
 from huitong.sharing.quotas import Quotas, QuotaStore
 from huitong.sharing.reidentification import ReidentificationActions
 from huitong.sharing.subjects import SubjectUses
@@ -65,6 +66,7 @@ class Stores(Protocol):
     loads: LoadStore
     notices: NoticeBoard
     quotas: QuotaStore
+    pseudonym_epochs: EpochStore
     questions: QuestionStore
     subject_uses: SubjectUses
     standings: StandingStore
@@ -81,6 +83,7 @@ class Platform:
     usable: UsableActions
     calendar: CalendarActions
     reidentification: ReidentificationActions
+    pseudonyms: PseudonymActions
     documents: GrantDocuments
     succession: SuccessionActions
     intake: IntakeActions
@@ -124,7 +127,10 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
     divisions = stores.divisions
     grading = scheme_in_force(settings.grading_scheme, settings.home / "grading.toml")
     lake = Lake(settings.lake, clock)
-    side_tables = SideTables(settings.lake, lake=lake, master_key=keystore.secret("pseudonym-master"))
+    epochs = stores.pseudonym_epochs
+    side_tables = SideTables(
+        settings.lake, lake=lake, master_key=lambda number: keystore.secret(pseudonym_key(number)), epochs=epochs
+    )
     bounds = term_limits()
     subject_lists = SubjectLists(
         settings.lake,
@@ -164,6 +170,22 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         regulators=stores.parties,
         lists=subject_lists,
         notices=stores.notices,
+        pseudonym_epochs=epochs,
+    )
+    pseudonyms = PseudonymActions(
+        catalog=stores.catalog,
+        parties=stores.parties,
+        sharing=stores.sharing,
+        transactions=stores.transactions,
+        epoch=stores.epoch,
+        ledger=ledger,
+        divisions=divisions,
+        side_tables=side_tables,
+        clock=clock,
+        time_zone=settings.time_zone,
+        notices=stores.notices,
+        pseudonym_epochs=epochs,
+        make_key=lambda number: keystore.secret_or_made(pseudonym_key(number)),
     )
 
     def grade_of(dataset: Dataset, rows: int | None) -> Grade:
@@ -247,6 +269,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         time_zone=settings.time_zone,
         grading=grading,
         notices=stores.notices,
+        pseudonym_epochs=epochs,
         cases=stores.reidentifications,
         tokens=stores.reidentifications,
         revealer=gateway,
@@ -289,6 +312,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
             time_zone=settings.time_zone,
         ),
         reidentification=reidentification,
+        pseudonyms=pseudonyms,
         succession=succession,
         intake=intake,
         plans=PlanActions(

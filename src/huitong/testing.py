@@ -38,6 +38,7 @@ from huitong.model.notice import (
 )
 from huitong.model.party import Actor, Division, DivisionLevel, Office, Role
 from huitong.model.policy import Grant, GrantEvent, GrantEventKind, GrantState, SubjectRows, beginning_of
+from huitong.model.pseudonym import KeyEpoch
 from huitong.model.quality import GradingSuggestion, QualityReport, SuggestionState
 from huitong.model.reidentification import Reidentification, ReidentificationEvent
 from huitong.model.sharing import OPEN_STATES, Delegation, Request, RequestEvent, RequestEventKind, RequestState
@@ -506,9 +507,13 @@ class MemorySharingStore(_Store):
         """Grants over a dataset, oldest first."""
         return [grant for grant in self._grants.values() if grant.dataset == dataset_id and grant.state in states]
 
-    def grants_in_state(self, state: GrantState, *, limit: int = 100) -> Sequence[Grant]:
+    def grants_in_state(self, state: GrantState, *, limit: int | None = 100) -> Sequence[Grant]:
         """The oldest grants in that state."""
         return [grant for grant in self._grants.values() if grant.state is state][:limit]
+
+    def grants_of_group(self, linkage_group: str) -> Sequence[Grant]:
+        """The grants of a linkage group."""
+        return [grant for grant in self._grants.values() if grant.terms.linkage_group == linkage_group]
 
     def move_requests(self, office: str, successor: str) -> Sequence[str]:
         """Open requests that the office has to answer or has made become the successor's; their ids, in order."""
@@ -885,19 +890,55 @@ class MemorySideTables:
     def __init__(self) -> None:
         self.built: dict[tuple[str, str, str], set[int]] = defaultdict(set)
         """(linkage group, dataset, item) -> versions of snapshots."""
+        self.epochs: list[tuple[str, int, int]] = []
+        """Group, number and key of the epoch of each build, in order."""
+        self.retired: set[tuple[str, int, int]] = set()
         self.fails = False
         """Set to make the next builds fail, as a full disk would."""
 
-    def build(self, linkage_group: str, dataset: Dataset, item: str, snapshot: Snapshot) -> None:
+    def build(self, linkage_group: str, dataset: Dataset, item: str, snapshot: Snapshot, *, epoch: KeyEpoch | None = None) -> None:
         """Remember that the side table holds the snapshot."""
         if self.fails:
             raise OSError("no space left on device")
         self.built[linkage_group, dataset.id, item].add(snapshot.version)
+        self.epochs.append((epoch or KeyEpoch(linkage_group)).tokens)
+
+    def retire(self, epoch: KeyEpoch) -> bool:
+        """Remember that the table of the epoch is gone."""
+        self.retired.add(epoch.tokens)
+        return True
 
     def files(self, linkage_group: str, dataset_id: str, item: str, snapshot_version: int) -> tuple[str, ...]:
         """A name that stands for the file, if the side table holds that snapshot."""
         held = snapshot_version in self.built.get((linkage_group, dataset_id, item), set())
         return (f"side/{linkage_group}/{dataset_id}/{item}.parquet",) if held else ()
+
+
+class MemoryEpochStore(_Store):
+    """EpochStore of sharing and Epochs of the lake."""
+
+    def __init__(self, transactions: MemoryTransactions) -> None:
+        super().__init__(transactions)
+        self._epochs: dict[tuple[str, int], KeyEpoch] = {}
+
+    def of_group(self, linkage_group: str, /) -> KeyEpoch | None:
+        """The last that was noted."""
+        return next(reversed(self.epochs(linkage_group)), None)
+
+    def epochs(self, linkage_group: str | None = None) -> Sequence[KeyEpoch]:
+        """By group and number."""
+        return [one for (group, _), one in sorted(self._epochs.items(), key=lambda kept: kept[0]) if linkage_group in (None, group)]
+
+    def newest_key(self) -> int:
+        """The highest number of a key."""
+        return max((one.key for one in self._epochs.values()), default=1)
+
+    def add(self, epoch: KeyEpoch) -> None:
+        """Note one."""
+        place = (epoch.linkage_group, epoch.number)
+        if place in self._epochs:
+            raise Conflict.because("key-epoch-moved", group=epoch.linkage_group, number=epoch.number)
+        self._set(self._epochs, place, epoch)
 
 
 class MemorySubjectLists:
@@ -1377,6 +1418,7 @@ class MemoryStores:
         self.uses = MemoryUses(self.transactions)
         self.groups = MemoryGroupStore(self.transactions, self.ledger, self.uses)
         self.side_tables = MemorySideTables()
+        self.pseudonym_epochs = MemoryEpochStore(self.transactions)
         self.subject_lists = MemorySubjectLists()
         self.quotas = MemoryQuotaStore(self.transactions)
         self.questions = MemoryQuestionStore(self.transactions)

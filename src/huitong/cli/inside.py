@@ -189,8 +189,12 @@ class Inside:
             return self.ledger.change_key(
                 keystore=FileKeyStore(self.settings.keys),
                 overlap_seconds=self.settings.ledger_key_overlap_seconds,
-                body={"by": operator, "login": _login(), "words": said},
+                body={**self.acting(operator), "words": said},
             )
+
+    def acting(self, operator: str) -> dict[str, str]:
+        """What a ledger entry says of who acts: the operator, and the account of this machine that runs the command."""
+        return {"by": operator, "login": _login()}
 
     def audit(self, keys: Sequence[str], progress: Callable[[int, int | None], None], *, checkpoints: Sequence[str] = ()) -> Any:
         """The report of a whole audit: the tree, the checkpoint kept in the instance's folder and `checkpoints` kept elsewhere

@@ -41,6 +41,7 @@ COMMANDS = {
     "webhook": "huitong.cli.notices:webhook",
     "delegation": "huitong.cli.sharing:delegation",
     "reidentification": "huitong.cli.reidentifying:reidentification",
+    "pseudonym": "huitong.cli.pseudonyms:pseudonym",
     "query": "huitong.cli.using:query",
     "why": "huitong.cli.using:why",
     "extract": "huitong.cli.extracting:extract",

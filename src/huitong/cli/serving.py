@@ -384,6 +384,7 @@ def load_by_plan(inside: Any, stop: threading.Event) -> None:
             swept = time.monotonic()
             _try(log, "old snapshots could not be removed", inside.platform.intake.retain)
             _try(log, "lists of subjects could not be removed", lambda: retain_subject_lists(inside, wall_clock()))
+            _try(log, "pseudonyms of ended epochs could not be removed", inside.platform.pseudonyms.sweep)
 
 
 def retain_subject_lists(inside: Any, at: datetime) -> int:

@@ -703,7 +703,8 @@ class Gateway:
         at = self._clock()
         text = hashlib.sha256(request.sql.encode("utf-8", "surrogatepass")).digest()
         maximum = self._limits.maximum_rows if maximum_rows is None else maximum_rows
-        key = (text, request.purpose, actor.office, self._epoch.policy_epoch(), maximum, grant, piecemeal)
+        epoch = self._epoch.policy_epoch()
+        key = (text, request.purpose, actor.office, epoch, maximum, grant, piecemeal)
         kept = None if anew else self._plans.get(key)
         if kept is not None and fault_of_actor(actor) is None and self._still_holds(kept, at):
             return kept
@@ -724,6 +725,10 @@ class Gateway:
             used = sorted(considered.resolution.uses()) if considered.resolution else []
             self._refuse(query, request, actor, reasons, used)
         assert plan is not None
+        if self._epoch.policy_epoch() != epoch:
+            # A rule changed while this was planned: what was read before and after it may not fit, as tokens of two key epochs do not.
+            asked: Any = {"maximum_rows": maximum_rows, "grant": grant, "piecemeal": piecemeal}
+            return self._plan(query, request, actor, anew=anew, **asked)
         if len(plan.sql) <= self._caps.cached_characters:
             self._plans.put(key, plan)
         return plan

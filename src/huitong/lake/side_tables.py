@@ -1,6 +1,7 @@
 """Side tables: identifier -> token, one Delta table per linkage group and key epoch, joined inside the governed subquery.
 
 The table of a group holds the identifiers of every item that its grants show as a pseudonym, so members of the group share tokens.
+The next epoch's table is built beside that of the present one, which serves until the renewal is written; then its files go.
 Each build adds one file with the identifiers not yet held; which snapshots are held stands in the log. A file is sorted by token: a
 join may give its rows in the order of a side table, and the order of identifiers would tell what the tokens hide.
 """
@@ -9,9 +10,9 @@ import contextlib
 import hashlib
 import hmac
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -26,28 +27,50 @@ from huitong.lake.snapshots import Lake
 from huitong.lake.tables import ROW_GROUP_ROWS, SECONDS, BusyError, Table, Writing, open_writer
 from huitong.masks import pseudonym
 from huitong.model.catalog import Dataset, ItemType, Snapshot
+from huitong.model.pseudonym import FIRST, KeyEpoch
 
 _SCHEMA = pa.schema([("identifier", pa.string()), ("token", pa.int64())])
 _DELTA_SCHEMA = Schema([Field("identifier", PrimitiveType("string")), Field("token", PrimitiveType("long"))])
 _COVERS = "huitong.covers"
+_RETIRED = "huitong.retired"
+"""Note of the entry with which a table of an epoch that is over became empty: what was covered before is covered no more."""
 _PREFIX = "pseudonyms-"
 """Of the names of side tables in the lake; no dataset can be called so."""
-EPOCH = 1
-"""The key epoch in use; a new one makes every group a new table."""
+
+
+class Epochs(Protocol):
+    """Knows the present key epoch of each linkage group."""
+
+    def of_group(self, linkage_group: str, /) -> KeyEpoch | None:
+        """The epoch in force; None for a group whose epochs were never noted: it is in its first, under the first key."""
+
+
+class FirstEpochs:
+    """Every group is in its first epoch."""
+
+    def of_group(self, linkage_group: str, /) -> KeyEpoch | None:  # noqa: ARG002
+        """None."""
+        return None
 
 
 class SideTables:
-    """Builds and finds the side tables of one lake. `master_key` is the `pseudonym-master` secret; it never leaves this class."""
+    """Builds and finds the side tables of one lake. `master_key` gives the secret of a key's number (1: `pseudonym-master`); it never
+    leaves this class."""
 
-    def __init__(self, folder: Path, *, lake: Lake, master_key: bytes, epoch: int = EPOCH) -> None:
+    def __init__(self, folder: Path, *, lake: Lake, master_key: Callable[[int], bytes], epochs: Epochs | None = None) -> None:
         self._folder = folder
         self._lake = lake
         self._master_key = master_key
-        self._epoch = epoch
+        self._epochs = epochs or FirstEpochs()
         self._tables: dict[str, Table] = {}
 
-    def build(self, linkage_group: str, dataset: Dataset, item: str, snapshot: Snapshot) -> None:
-        """Make the table of the group hold every value of the item in the snapshot; repeating it changes nothing.
+    def epoch(self, linkage_group: str) -> KeyEpoch:
+        """The epoch in force."""
+        return self._epochs.of_group(linkage_group) or KeyEpoch(linkage_group)
+
+    def build(self, linkage_group: str, dataset: Dataset, item: str, snapshot: Snapshot, *, epoch: KeyEpoch | None = None) -> None:
+        """Make the table of the group hold every value of the item in the snapshot, in the epoch (None: the one in force); repeating it
+        changes nothing.
 
         Raises InputInvalid `pseudonym-item-not-text`; Conflict `pseudonym-collision` if two identifiers got one token, keeping nothing,
         or `pseudonym-build-running` if another build of the group does not end."""
@@ -55,7 +78,8 @@ class SideTables:
         if noun is None or noun.type is not ItemType.TEXT:
             raise InputInvalid.because("pseudonym-item-not-text", dataset=dataset.id, item=item)
         cover = {"dataset": dataset.id, "item": noun.name, "version": snapshot.version}
-        table = self._table(linkage_group)
+        made_in = epoch or self.epoch(linkage_group)
+        table = self._table(made_in)
         with contextlib.ExitStack() as stack:
             try:
                 writing = stack.enter_context(table.writing(wait=SECONDS["side_table_waits"]))
@@ -67,7 +91,7 @@ class SideTables:
             read = [*self._lake.absolute([file.path for file in snapshot.files]), *held]
             new = writing.staging / "tokens.parquet"
             with open_writer(read=read, write=writing.staging, memory_megabytes=self._lake.memory_megabytes) as connection:
-                rows = self._write_new(connection, linkage_group, noun.name, read[: len(snapshot.files)], held, new)
+                rows = self._write_new(connection, made_in, noun.name, read[: len(snapshot.files)], held, new)
                 if rows and _collides(connection, [*held, new]):
                     raise Conflict.because("pseudonym-collision", dataset=dataset.id, item=noun.name)
                 if not rows:
@@ -83,10 +107,29 @@ class SideTables:
 
     def files(self, linkage_group: str, dataset_id: str, item: str, snapshot_version: int) -> tuple[str, ...]:
         """The files, relative to the lake, that hold every value of the item in that snapshot; empty if they are not built."""
-        table = self._table(linkage_group)
+        table = self._table(self.epoch(linkage_group))
         if {"dataset": dataset_id, "item": item, "version": snapshot_version} not in _covered(table):
             return ()
         return tuple(_files(table))
+
+    def retire(self, epoch: KeyEpoch) -> bool:
+        """Empty the table of an epoch that is over; whether its files are gone: those that a query still reads go the next time.
+
+        Raises Conflict `pseudonym-build-running` if a build of the group does not end."""
+        table = self._table(epoch)
+        folder = table.folder
+        if folder is None or not any(folder.glob("*.parquet")):
+            return True
+        now, wait = int(self._lake.now().timestamp() * 1000), SECONDS["side_table_waits"]
+        try:
+            if _covered(table) or _files(table):
+                with table.writing(wait=wait) as writing:
+                    writing.commit(schema=_DELTA_SCHEMA, notes={_RETIRED: "1"}, keep=(), placed=(), now_milliseconds=now)
+            versions = table.versions()
+            table.remove(versions[:-1], current=versions[-1], wait=wait, now_milliseconds=now)
+        except BusyError:
+            raise Conflict.because("pseudonym-build-running", dataset="-", item="-") from None
+        return not any(folder.glob("*.parquet"))
 
     def erase(self, identifier: str, *, of: Collection[str] | None = None) -> int:
         """Remove the identifier from the side tables of every linkage group, whatever its letter case; how many rows held it.
@@ -163,19 +206,20 @@ class SideTables:
         return found
 
     def _write_new(
-        self, connection: Any, linkage_group: str, item: str, source: list[Path], held: list[Path], new: Path
+        self, connection: Any, epoch: KeyEpoch, item: str, source: list[Path], held: list[Path], new: Path
     ) -> int:
         """Write the identifiers that are not held yet with their tokens, sorted by token; returns how many."""
         column = quote_name(item)
         known = f" AND NOT EXISTS (SELECT 1 FROM {_scan(held)} h WHERE h.identifier = s.{column})" if held else ""
         query = f"SELECT DISTINCT s.{column} AS identifier FROM {_scan(source)} s WHERE s.{column} IS NOT NULL{known}"
-        key = pseudonym.group_key(self._master_key, linkage_group, self._epoch)
+        group, number = epoch.linkage_group, epoch.number
+        key = pseudonym.group_key(self._master_key(epoch.key), group, number)
         rows = 0
         unsorted = new.with_suffix(".unsorted")  # a sort of the engine spills to the disk when there are more than fit in memory
         with parquet.ParquetWriter(unsorted, _SCHEMA, compression="zstd") as writer:
             for batch in connection.sql(query).to_arrow_reader(ROW_GROUP_ROWS):
                 identifiers = batch.column(0).cast(pa.string())
-                made = tokens(key, linkage_group, self._epoch, identifiers)
+                made = tokens(key, group, number, identifiers)
                 writer.write_batch(pa.record_batch([identifiers, made], schema=_SCHEMA))
                 rows += len(identifiers)
         in_order = connection.sql(f"SELECT identifier, token FROM {_scan([unsorted])} ORDER BY token")
@@ -185,8 +229,11 @@ class SideTables:
         unsorted.unlink()
         return rows
 
-    def _table(self, linkage_group: str) -> Table:
-        return self._by_name(_PREFIX + hashlib.sha256(f"{self._epoch}\n{linkage_group}".encode()).hexdigest()[:32])
+    def _table(self, epoch: KeyEpoch) -> Table:
+        told = f"{epoch.number}\n{epoch.linkage_group}"
+        if epoch.key != FIRST:  # a line break is in no group's name, so that no two epochs share a table
+            told = f"{epoch.number}\n{epoch.key}\n{epoch.linkage_group}"
+        return self._by_name(_PREFIX + hashlib.sha256(told.encode()).hexdigest()[:32])
 
     def _by_name(self, name: str) -> Table:
         if name not in self._tables:
@@ -214,7 +261,13 @@ def tokens(key: bytes, linkage_group: str, epoch: int, identifiers: pa.StringArr
 
 
 def _covered(table: Table) -> list[Mapping[str, Any]]:
-    return [json.loads(notes[_COVERS]) for notes in map(table.notes, table.entries()) if _COVERS in notes]
+    found: list[Mapping[str, Any]] = []
+    for notes in map(table.notes, table.entries()):
+        if _RETIRED in notes:
+            found.clear()
+        if _COVERS in notes:
+            found.append(json.loads(notes[_COVERS]))
+    return found
 
 
 def _files(table: Table) -> list[str]:

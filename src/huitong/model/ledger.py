@@ -44,6 +44,8 @@ class EntryKind(StrEnum):
     USE_OUTCOME = "use-outcome"
     USE_REFUSED = "use-refused"
     OPERATOR_ACTION = "operator-action"
+    PSEUDONYMS_RENEWED = "pseudonyms-renewed"
+    """Every identifier of a linkage group has another token from its instant on."""
     LEDGER_KEY_CHANGED = "ledger-key-changed"
     """Signed by the key that retires; names the new one and the instant at which the old one ends."""
     OFFICE_SUCCEEDED = "office-succeeded"

@@ -35,6 +35,8 @@ class NoticeKind(StrEnum):
     """By the office that used it."""
     GRANT_EXPIRING = "grant-expiring"
     GRANT_EXPIRED = "grant-expired"
+    PSEUDONYMS_RENEWED = "pseudonyms-renewed"
+    """The pseudonyms that a grant shows are others from now on."""
     QUOTA_NEARLY_USED = "quota-nearly-used"
     DELEGATION_MADE = "delegation-made"
     """Somebody answers in the place of another for a while."""

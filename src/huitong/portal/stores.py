@@ -42,6 +42,7 @@ from huitong.portal.audit import models as audit
 from huitong.portal.catalog import models as catalog
 from huitong.portal.catalog import prospects, search_index
 from huitong.portal.delivery.stores import DjangoDeliveryStore
+from huitong.portal.epoch_stores import DjangoEpochStore
 from huitong.portal.keyed_answers import DjangoKeyedAnswers
 from huitong.portal.notices.board import DjangoNoticeBoard
 from huitong.portal.notices.ports import NoticeStore
@@ -89,7 +90,7 @@ from huitong.portal.sharing import models as sharing
 from huitong.portal.working_days import DjangoCalendarStore
 from huitong.sharing.answered import QuestionStore
 from huitong.sharing.calendar import CalendarStore
-from huitong.sharing.ports import NoticeBoard, SharingStore, Side
+from huitong.sharing.ports import EpochStore, NoticeBoard, SharingStore, Side
 from huitong.sharing.quotas import QuotaStore
 from huitong.sharing.subjects import SubjectUses
 from huitong.sharing.usable import StandingStore
@@ -600,9 +601,13 @@ class DjangoSharingStore:
         """The grants over a dataset in these states; oldest first."""
         return self._grants(Q(dataset_id=dataset_id, state__in=[state.value for state in states]))
 
-    def grants_in_state(self, state: GrantState, *, limit: int = 100) -> Sequence[Grant]:
+    def grants_in_state(self, state: GrantState, *, limit: int | None = 100) -> Sequence[Grant]:
         """The oldest grants in that state."""
         return self._grants(Q(state=state.value), limit=limit)
+
+    def grants_of_group(self, linkage_group: str) -> Sequence[Grant]:
+        """The grants of a linkage group in every state, oldest first."""
+        return self._grants(Q(linkage_group=linkage_group)) if _storable(linkage_group) else []
 
     def move_requests(self, office: str, successor: str) -> Sequence[str]:
         """Open requests that the office has to answer or has made become the successor's; their ids, in order."""
@@ -1081,6 +1086,7 @@ class Stores:
         self.loads: LoadStore = DjangoLoadStore(using)
         self.sharing: SharingStore = DjangoSharingStore(using)
         self.quotas: QuotaStore = DjangoQuotaStore(using)
+        self.pseudonym_epochs: EpochStore = DjangoEpochStore(using)
         self.questions: QuestionStore = DjangoQuestionStore(using)
         self.subject_uses: SubjectUses = DjangoSubjectUses(using)
         self.calendar: CalendarStore = DjangoCalendarStore(using)

@@ -14,6 +14,7 @@ from huitong.model.ledger import EntryKind
 from huitong.model.notice import NoticeKind
 from huitong.model.party import Actor, Role
 from huitong.model.policy import Comparison, Grant, GrantEvent, GrantEventKind, GrantState, Mode, Quota
+from huitong.model.pseudonym import KeyEpoch
 from huitong.model.sharing import Linkage, Request, RequestEvent, RequestEventKind, RequestKind, RequestState, Wish
 from huitong.sharing.absence import Absence
 from huitong.sharing.availability import Availability, availability
@@ -255,12 +256,17 @@ class SharingActions(Waiting, Continuing, Absence):
                 raise Conflict.because("grant-already-revoked", grant=grant.id)
             dataset = self._dataset(grant.dataset)
             snapshot = self.catalog.current_snapshot(dataset.id)
+            group, items = grant.terms.linkage_group, pseudonym_items(grant.terms)
+            noted = self.pseudonym_epochs.of_group(group)
+            epoch = noted or KeyEpoch(group, key=self.pseudonym_epochs.newest_key())
             if snapshot is not None:
-                for item in pseudonym_items(grant.terms):
-                    self.side_tables.build(grant.terms.linkage_group, dataset, item, snapshot)
+                for item in items:
+                    self.side_tables.build(group, dataset, item, snapshot, epoch=epoch)
             with self._change():
-                if self.catalog.current_snapshot(dataset.id) != snapshot:
+                if self.catalog.current_snapshot(dataset.id) != snapshot or self.pseudonym_epochs.of_group(group) != noted:
                     continue
+                if items and noted is None:
+                    self.pseudonym_epochs.add(epoch)
                 active = replace(grant, state=GrantState.ACTIVE)
                 event = GrantEvent(GrantEventKind.ACTIVATED, self.clock(), RULE, grant.provider, grant.version)
                 self.sharing.change_grant(active, event, expected_state=GrantState.PREPARING)
@@ -291,11 +297,11 @@ class SharingActions(Waiting, Continuing, Absence):
         A data officer of the managing office does. Raises Refused; NotFound `dataset-unknown`; Conflict `snapshot-not-newer`."""
         dataset = self._known_dataset(snapshot.dataset, by)
         refuse_unless_officer(by, dataset.provider, dataset.id)
-        built: set[tuple[str, str]] = set()
+        built: set[tuple[KeyEpoch, str]] = set()
         while True:
-            for group, item in sorted(self._needed_side_tables(dataset) - built):
-                self.side_tables.build(group, dataset, item, snapshot)
-                built.add((group, item))
+            for epoch, item in sorted(self._needed_side_tables(dataset) - built, key=lambda one: (one[0].tokens, one[1])):
+                self.side_tables.build(epoch.linkage_group, dataset, item, snapshot, epoch=epoch)
+                built.add((epoch, item))
             with self._change():
                 # read again under the lock: meanwhile another office may have come to manage it
                 refuse_unless_officer(by, self._known_dataset(dataset.id, by).provider, dataset.id)
@@ -313,11 +319,11 @@ class SharingActions(Waiting, Continuing, Absence):
                 self._write(EntryKind.SNAPSHOT_TAKEN, body, by=by)
                 return snapshot
 
-    def _needed_side_tables(self, dataset: Dataset) -> set[tuple[str, str]]:
+    def _needed_side_tables(self, dataset: Dataset) -> set[tuple[KeyEpoch, str]]:
         now = self.clock()
         grants = self.sharing.grants_of_dataset(dataset.id, (GrantState.PREPARING, GrantState.ACTIVE))
         return {
-            (grant.terms.linkage_group, item)
+            (self.key_epoch(grant.terms.linkage_group), item)
             for grant in grants
             if now < grant.terms.valid_until
             for item in pseudonym_items(grant.terms)

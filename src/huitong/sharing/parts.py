@@ -13,6 +13,7 @@ from huitong.model.ledger import EntryKind
 from huitong.model.notice import Notice, NoticeKind
 from huitong.model.party import Actor, Role
 from huitong.model.policy import Grant, MaskKind, SubjectRows
+from huitong.model.pseudonym import KeyEpoch
 from huitong.model.sharing import NEXT, OPEN_STATES, Request, RequestEvent, RequestEventKind, RequestState
 from huitong.policy.grading import GradingScheme, scheme
 from huitong.sharing.availability import ReviewerRoll
@@ -23,6 +24,8 @@ from huitong.sharing.ports import (
     DelegationStore,
     DivisionTree,
     EntryLog,
+    EpochStore,
+    FirstEpochs,
     NoBoard,
     NoDelegations,
     NoticeBoard,
@@ -68,6 +71,8 @@ class SharingParts:
     """Where lists of subjects are kept; without it none can be stated."""
     notices: NoticeBoard = field(default_factory=NoBoard)
     """Where each change tells of itself, inside its transaction."""
+    pseudonym_epochs: EpochStore = field(default_factory=FirstEpochs)
+    """Which tokens the groups have now."""
 
     # Looking
 
@@ -86,6 +91,10 @@ class SharingParts:
         if grant is None or by.office not in (grant.using_office, grant.provider):
             raise NotFound.because("grant-unknown", grant=grant_id)
         return grant
+
+    def key_epoch(self, linkage_group: str) -> KeyEpoch:
+        """The epoch in force of a linkage group."""
+        return self.pseudonym_epochs.of_group(linkage_group) or KeyEpoch(linkage_group)
 
     # Inside a transaction
 

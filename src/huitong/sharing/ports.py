@@ -11,6 +11,7 @@ from typing import Protocol
 from huitong.catalog.ports import CatalogStore, Clock, EntryLog, NoBoard, NoticeBoard, PartyStore, PolicyEpoch, Transactions
 from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.policy import Grant, GrantEvent, GrantEventKind, GrantState
+from huitong.model.pseudonym import FIRST, KeyEpoch
 from huitong.model.sharing import Delegation, Request, RequestEvent, RequestState
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "DelegationStore",
     "DivisionTree",
     "EntryLog",
+    "EpochStore",
+    "FirstEpochs",
     "NoBoard",
     "NoDelegations",
     "NoticeBoard",
@@ -128,8 +131,12 @@ class SharingStore(Protocol):
         """The grants over a dataset in these states; oldest first."""
         ...
 
-    def grants_in_state(self, state: GrantState, *, limit: int = 100) -> Sequence[Grant]:
-        """The oldest grants in that state."""
+    def grants_in_state(self, state: GrantState, *, limit: int | None = 100) -> Sequence[Grant]:
+        """The oldest grants in that state; all of them without a limit."""
+        ...
+
+    def grants_of_group(self, linkage_group: str) -> Sequence[Grant]:
+        """The grants of a linkage group in every state, oldest first."""
         ...
 
 
@@ -167,9 +174,53 @@ class RegulatorRoll(Protocol):
 class SideTableBuilder(Protocol):
     """The side tables identifier -> token (implemented over `huitong.lake.side_tables` by the platform)."""
 
-    def build(self, linkage_group: str, dataset: Dataset, item: str, snapshot: Snapshot) -> None:
-        """Make the side table of the group hold every value of the item in the snapshot; may be repeated without harm."""
+    def build(self, linkage_group: str, dataset: Dataset, item: str, snapshot: Snapshot, *, epoch: KeyEpoch | None = None) -> None:
+        """Make the side table of the group in that epoch (None: the one in force) hold every value of the item in the snapshot; may be
+        repeated without harm."""
         ...
+
+    def retire(self, epoch: KeyEpoch) -> bool:
+        """Remove the table of an epoch that is over; whether nothing of it is left. May be repeated without harm."""
+        ...
+
+
+class EpochStore(Protocol):
+    """The key epochs of linkage groups (the portal's table); added, never changed."""
+
+    def of_group(self, linkage_group: str, /) -> KeyEpoch | None:
+        """The epoch in force; None if none was noted."""
+        ...
+
+    def epochs(self, linkage_group: str | None = None) -> Sequence[KeyEpoch]:
+        """All that were noted, of one group or of all, by group and number."""
+        ...
+
+    def newest_key(self) -> int:
+        """The highest number of a master key that an epoch names; 1 if none does."""
+        ...
+
+    def add(self, epoch: KeyEpoch) -> None:
+        """Note one, inside the caller's transaction. Raises Conflict `key-epoch-moved` if the group has that number already."""
+        ...
+
+
+class FirstEpochs:
+    """No epoch was ever noted, and none is kept."""
+
+    def of_group(self, linkage_group: str, /) -> KeyEpoch | None:  # noqa: ARG002
+        """None."""
+        return None
+
+    def epochs(self, linkage_group: str | None = None) -> Sequence[KeyEpoch]:  # noqa: ARG002
+        """None."""
+        return ()
+
+    def newest_key(self) -> int:
+        """1."""
+        return FIRST
+
+    def add(self, epoch: KeyEpoch) -> None:
+        """Nothing."""
 
 
 class DivisionTree(Protocol):

@@ -391,6 +391,9 @@ class ReidentificationActions(SharingParts):
             return Reason("reidentification-ended-grant", {**about, "grant": found.grant})
         if not _still_shows(grant, found) or self._dataset(found.dataset).provider != found.provider:
             return Reason("reidentification-ended-grant-changed", {**about, "grant": found.grant})
+        began = self.key_epoch(found.linkage_group).began_at
+        if began is not None and found.asked_at < began:
+            return Reason("reidentification-ended-pseudonyms", {**about, "grant": found.grant})
         if not any(post.post == found.post and is_responsible(post, grant) for post in self.parties.actors_of(found.officer)):
             return Reason("reidentification-ended-officer", {**about, "post": found.post})
         agreed = found.agreement

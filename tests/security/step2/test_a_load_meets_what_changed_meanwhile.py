@@ -57,7 +57,7 @@ def test_who_managed_a_dataset_when_a_load_began_does_not_take_it_for_the_succes
     class Slow:
         """Side tables take a while; meanwhile the office hands over."""
 
-        def build(self, *_about: object) -> None:
+        def build(self, *_about: object, **_named: object) -> None:
             with world.stores.atomic():
                 world.stores.catalog.put_dataset(replace(LOW_INCOME, provider=MEDICAL), index={})
 

@@ -330,6 +330,8 @@ class World:
     lake: Path
     grants: list[Grant] = field(default_factory=lambda: [PERSON_GRANT, COMPANY_GRANT, WEATHER_GRANT])
     now: datetime = NOW
+    key_epoch: int = 1
+    """Of the pseudonyms of every group."""
     epoch: int = 1
     maximum_rows: int = 1000
     published: dict[str, Dataset] = field(default_factory=lambda: {d.id: d for d in (PERSON, COMPANY, WEATHER, SEALED)})
@@ -416,10 +418,11 @@ class World:
     def files(self, linkage_group: str, dataset_id: str, item: str, snapshot_version: int, /) -> tuple[str, ...]:
         """A side table made on the spot, as the lake makes it."""
         rows = {"civil.person": PEOPLE, "tax.company": COMPANIES}[dataset_id]
-        key = group_key(MASTER, linkage_group, 1)
+        number = self.key_epoch
+        key = group_key(MASTER, linkage_group, number)
         identifiers = sorted({row[item] for row in rows if row[item] is not None} - self.missing_tokens)
-        tokens = [token(key, linkage_group, 1, identifier) for identifier in identifiers]
-        name = f"side-{hashlib.sha256(f'{linkage_group}{dataset_id}{item}'.encode()).hexdigest()[:12]}.parquet"
+        tokens = [token(key, linkage_group, number, identifier) for identifier in identifiers]
+        name = f"side-{hashlib.sha256(f'{linkage_group}{dataset_id}{item}{number}'.encode()).hexdigest()[:12]}.parquet"
         table = pa.table({"identifier": pa.array(identifiers, pa.string()), "token": pa.array(tokens, pa.int64())})
         pq.write_table(table, self.lake / name)
         return (name,)

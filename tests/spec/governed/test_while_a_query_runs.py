@@ -98,3 +98,23 @@ def test_rows_without_a_stated_order_come_by_their_values_not_as_they_are_stored
     assert salaries == sorted(salaries)
     downwards = [row[0] for row in world.rows("SELECT salary FROM civil.person WHERE salary IS NOT NULL ORDER BY salary DESC")]
     assert downwards == sorted(salaries, reverse=True)
+
+
+def test_tokens_renewed_while_a_join_is_planned_never_meet_those_of_before(world: World) -> None:
+    """The side table of one dataset would be found in the old key epoch and that of the other in the new one: nothing would join."""
+    joined = "SELECT p.gender, c.capital FROM civil.person AS p JOIN tax.company AS c ON c.owner_pid = p.pid ORDER BY 2, 1"
+    expected = world.ask(joined).table
+    assert expected.num_rows > 0
+    files, asked = world.files, []
+
+    def files_while_someone_renews(*about: object) -> tuple[str, ...]:
+        found = files(*about)
+        asked.append(about)
+        if len(asked) == 1:
+            world.key_epoch, world.epoch = 2, world.epoch + 1
+        return found
+
+    world.files = files_while_someone_renews
+    world.gateway = world.make_gateway()
+    assert world.ask(joined).table.equals(expected)
+    assert len(asked) == 4, "both side tables were looked for again"

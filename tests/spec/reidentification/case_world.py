@@ -96,6 +96,7 @@ class CaseWorld(World):
             clock=self.clock,
             time_zone=TIME_ZONE,
             notices=self.stores.notices,
+            pseudonym_epochs=self.stores.pseudonym_epochs,
             cases=self.stores.reidentifications,
             tokens=self.stores.reidentifications,
             revealer=self.lookup,

@@ -27,6 +27,7 @@ from tests.spec.sharing.world import CIVIL, CIVIL_OFFICER, MEDICAL, says_no
 from huitong.errors import Conflict, HuitongError, InputInvalid, NotFound, Refused, Unavailable
 from huitong.model.party import Role
 from huitong.model.policy import ItemTerm, Mask, MaskKind
+from huitong.model.pseudonym import RenewalCause
 from huitong.model.reidentification import ReidentificationState as State
 from huitong.sharing.ports import Side
 
@@ -228,3 +229,18 @@ def test_a_service_neither_asks_nor_answers_nor_learns(world: CaseWorld) -> None
     world.stores.parties.put_actor(replace(OFFICER, keeper=COLLEAGUE.person))
     with says_no(Conflict, "reidentification-ended-officer"):
         world.cases.reveal(agreed.id, by=OFFICER)
+
+
+def test_tokens_that_were_renewed_carry_no_case(world: CaseWorld) -> None:
+    """The tokens of the case mean nobody any more; the officer asks anew with those of now."""
+    agreed = world.agreed_case()
+    world.clock.advance(minutes=1)
+    world.pseudonyms.renew(
+        world.grant.terms.linkage_group, by={"by": OPERATOR.person}, cause=RenewalCause.TOKENS_LEAKED
+    )
+    with says_no(Conflict, "reidentification-ended-pseudonyms"):
+        world.cases.reveal(agreed.id, by=OFFICER)
+    assert world.kept_tokens(agreed) == ()
+    world.clock.advance(minutes=1)
+    anew = world.agreed_case()
+    assert world.told(world.cases.reveal(anew.id, by=OFFICER)) == IDENTIFIERS

@@ -56,8 +56,8 @@ def test_a_grant_revoked_while_it_is_prepared_stays_revoked(world: World) -> Non
     grant = grant_with_pseudonyms(world)
     build = world.stores.side_tables.build
 
-    def build_while_someone_revokes(*arguments) -> None:
-        build(*arguments)
+    def build_while_someone_revokes(*arguments, **named) -> None:
+        build(*arguments, **named)
         world.sharing.revoke(grant.id, by=CIVIL_REVIEWER, words="not after all")
 
     world.stores.side_tables.build = build_while_someone_revokes
@@ -75,8 +75,8 @@ def test_a_snapshot_that_comes_while_a_grant_is_prepared_is_prepared_too(world: 
     build = world.stores.side_tables.build
     came = []
 
-    def build_while_a_snapshot_comes(*arguments) -> None:
-        build(*arguments)
+    def build_while_a_snapshot_comes(*arguments, **named) -> None:
+        build(*arguments, **named)
         if not came:
             came.append(True)
             world.stores.catalog.add_snapshot(world.snapshot(HOMES, 2))
@@ -108,8 +108,8 @@ def test_a_grant_made_while_a_snapshot_is_taken_is_served_by_it(world: World) ->
     build = world.stores.side_tables.build
     asked = []
 
-    def build_while_another_asks(*arguments) -> None:
-        build(*arguments)
+    def build_while_another_asks(*arguments, **named) -> None:
+        build(*arguments, **named)
         if not asked:
             asked.append(world.ask(HOMES, "person_id", purpose="statistics"))
 

@@ -14,6 +14,7 @@ from huitong.model.party import Actor, DivisionLevel, Office, Role
 from huitong.model.policy import Mask, MaskKind
 from huitong.model.text import BilingualText
 from huitong.sharing.actions import SharingActions
+from huitong.sharing.pseudonyms import PseudonymActions
 from huitong.testing import MemoryClock, MemoryDivisions, MemoryEntryLog, MemoryStores
 
 TIME_ZONE = "Asia/Shanghai"
@@ -143,6 +144,17 @@ class World:
             delegates=self.stores.sharing,
             regulators=self.stores.parties,
             notices=self.stores.notices,
+            pseudonym_epochs=self.stores.pseudonym_epochs,
+            **common,
+        )
+        self.keys_made: set[int] = {1}
+        self.pseudonyms = PseudonymActions(
+            sharing=self.stores.sharing,
+            divisions=self.divisions,
+            side_tables=self.stores.side_tables,
+            notices=self.stores.notices,
+            pseudonym_epochs=self.stores.pseudonym_epochs,
+            make_key=self.keys_made.add,
             **common,
         )
 

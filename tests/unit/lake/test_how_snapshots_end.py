@@ -184,7 +184,7 @@ def test_erasing_an_unknown_person_changes_nothing(lake: Lake) -> None:
 
 
 def test_a_person_is_taken_out_of_the_pseudonyms_of_every_group(lake: Lake) -> None:
-    tables = SideTables(lake.folder, lake=lake, master_key=bytes(32))
+    tables = SideTables(lake.folder, lake=lake, master_key=lambda _number: bytes(32))
     first, second = taken(lake, 10), taken(lake, 20)
     for group in ("one", "two"):
         tables.build(group, dataset(), "person_id", first)
@@ -198,6 +198,6 @@ def test_a_person_is_taken_out_of_the_pseudonyms_of_every_group(lake: Lake) -> N
         assert sum(parquet.read_metadata(path).num_rows for path in held) == 17  # 18 people, one gone
         assert all(person not in parquet.read_table(path)["identifier"].to_pylist() for path in held)
         assert not all(path.exists() for path in before[group])
-    again = SideTables(lake.folder, lake=lake, master_key=bytes(32))
+    again = SideTables(lake.folder, lake=lake, master_key=lambda _number: bytes(32))
     again.build("one", dataset(), "person_id", taken(lake, 30, start=5))
     assert again.files("one", ID, "person_id", second.version)

@@ -13,6 +13,7 @@ from huitong.lake import side_tables
 from huitong.lake.side_tables import SideTables
 from huitong.lake.snapshots import Lake
 from huitong.masks import pseudonym
+from huitong.model.pseudonym import KeyEpoch
 
 KEY = bytes(range(32))
 
@@ -24,7 +25,7 @@ def lake(tmp_path: Path) -> Lake:
 
 @pytest.fixture
 def tables(lake: Lake) -> SideTables:
-    return SideTables(lake.folder, lake=lake, master_key=KEY)
+    return SideTables(lake.folder, lake=lake, master_key=lambda _number: KEY)
 
 
 def held(lake: Lake, tables: SideTables, group: str, version: int, name: str = "civil.person") -> dict[str, int]:
@@ -124,3 +125,59 @@ def test_only_text_becomes_a_pseudonym(lake: Lake, tables: SideTables) -> None:
     for item in ("age", "nothing"):
         with pytest.raises(InputInvalid):
             tables.build("g:p", dataset(), item, snapshot)
+
+
+class Noted:
+    """Epochs: those that a test notes."""
+
+    def __init__(self) -> None:
+        self.in_force: dict[str, KeyEpoch] = {}
+
+    def of_group(self, linkage_group: str) -> KeyEpoch | None:
+        return self.in_force.get(linkage_group)
+
+
+def test_another_epoch_or_another_key_gives_other_tokens_and_the_old_serve_until_it_is_in_force(lake: Lake) -> None:
+    noted = Noted()
+    tables = SideTables(lake.folder, lake=lake, master_key=lambda number: bytes([number]) * 32, epochs=noted)
+    snapshot = lake.write_snapshot(dataset=dataset(), source=rows(100).to_reader(), source_hash="a")
+    tables.build("g:p", dataset(), "person_id", snapshot)
+    first = held(lake, tables, "g:p", 0)
+    found = [first]
+    for epoch in (KeyEpoch("g:p", 2), KeyEpoch("g:p", 3, key=2), KeyEpoch("g:p", 3, key=3)):
+        tables.build("g:p", dataset(), "person_id", snapshot, epoch=epoch)
+        assert held(lake, tables, "g:p", 0) == found[-1]
+        noted.in_force["g:p"] = epoch
+        found.append(held(lake, tables, "g:p", 0))
+        assert found[-1].keys() == first.keys()
+    tokens = [token for one in found for token in one.values()]
+    assert len(set(tokens)) == len(tokens)
+
+
+def test_the_table_of_an_ended_epoch_goes_when_nobody_reads_it(lake: Lake) -> None:
+    noted = Noted()
+    tables = SideTables(lake.folder, lake=lake, master_key=lambda _number: KEY, epochs=noted)
+    snapshot = lake.write_snapshot(dataset=dataset(), source=rows(100).to_reader(), source_hash="a")
+    tables.build("g:p", dataset(), "person_id", snapshot)
+    old = tables.files("g:p", "civil.person", "person_id", 0)
+    noted.in_force["g:p"] = KeyEpoch("g:p", 2)
+    tables.build("g:p", dataset(), "person_id", snapshot)
+    with lake.reading(old):
+        assert tables.retire(KeyEpoch("g:p")) is False
+        assert all(path.exists() for path in lake.absolute(old))
+    assert tables.retire(KeyEpoch("g:p")) is True
+    assert not any(path.exists() for path in lake.absolute(old))
+    assert tables.retire(KeyEpoch("g:p")) is True
+    assert tables.retire(KeyEpoch("h:q")) is True, "one that was never built"
+    assert len(held(lake, tables, "g:p", 0)) == 90
+
+
+def test_an_ended_epoch_that_is_built_again_is_whole(lake: Lake, tables: SideTables) -> None:
+    """A retired table holds nothing, and does not say that it holds something."""
+    snapshot = lake.write_snapshot(dataset=dataset(), source=rows(100).to_reader(), source_hash="a")
+    tables.build("g:p", dataset(), "person_id", snapshot)
+    before = held(lake, tables, "g:p", 0)
+    tables.retire(KeyEpoch("g:p"))
+    assert tables.files("g:p", "civil.person", "person_id", 0) == ()
+    tables.build("g:p", dataset(), "person_id", snapshot)
+    assert held(lake, tables, "g:p", 0) == before

@@ -288,3 +288,18 @@ class AnsweredQuestion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.office_id} {self.dataset_id} {self.query}"
+
+
+class KeyEpoch(models.Model):
+    """From when on the identifiers of a linkage group have which tokens; never changed. The last of a group is in force."""
+
+    linkage_group = models.TextField()
+    number = models.PositiveIntegerField()
+    key = models.PositiveIntegerField()
+    began_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["linkage_group", "number"], name="key_epoch_once")]
+
+    def __str__(self) -> str:
+        return f"{self.linkage_group} {self.number}"
