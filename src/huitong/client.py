@@ -952,6 +952,45 @@ class Client:
 
     # --- inside ---------------------------------------------------------------------------------------------------------
 
+    def uses(
+        self,
+        *,
+        as_: str = "provider",
+        dataset: str | None = None,
+        office: str | None = None,
+        grant: str | None = None,
+        end: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> JSON:
+        """Who used which data: that of one's own office (`provider`), one's own uses (`applicant`), or as the `regulator`. `office` is
+        the using one, `end` is `answered`, `refused` or `failed`, `since` and `until` are days (`2026-03-01`)."""
+        query = _without_none(
+            {"as": as_, "dataset": dataset, "office": office, "grant": grant, "end": end, "since": since, "until": until}
+        )
+        return self._json("GET", "ledger/uses", query={**query, "limit": limit, "offset": offset})
+
+    def use_totals(
+        self,
+        *,
+        as_: str = "provider",
+        dataset: str | None = None,
+        office: str | None = None,
+        grant: str | None = None,
+        end: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> JSON:
+        """How many uses and rows by month, dataset and using office; asked as `uses` is."""
+        query = _without_none(
+            {"as": as_, "dataset": dataset, "office": office, "grant": grant, "end": end, "since": since, "until": until}
+        )
+        return self._json("GET", "ledger/uses/totals", query={**query, "limit": limit, "offset": offset})
+
     def _result(self, response: httpx.Response) -> QueryResult:
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip()
         if kind != ARROW:

@@ -46,6 +46,7 @@ from huitong.sharing.subjects import SubjectUses
 from huitong.sharing.succession import SuccessionActions
 from huitong.sharing.term_limits import term_limits
 from huitong.sharing.usable import StandingStore, UsableActions
+from huitong.sharing.used import UseIndex, UsesOfData
 
 
 class Stores(Protocol):
@@ -61,6 +62,7 @@ class Stores(Protocol):
     ledger: LedgerStore
     groups: GroupStore
     uses: Uses
+    use_index: UseIndex
     divisions: Any
     quality: QualityStore
     loads: LoadStore
@@ -81,6 +83,7 @@ class Platform:
     catalog: CatalogActions
     sharing: SharingActions
     usable: UsableActions
+    uses_of_data: UsesOfData
     calendar: CalendarActions
     reidentification: ReidentificationActions
     pseudonyms: PseudonymActions
@@ -303,6 +306,9 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
             grading=grading,
         ),
         usable=UsableActions.over(sharing, stores.standings),
+        uses_of_data=UsesOfData(
+            index=stores.use_index, parties=stores.parties, divisions=divisions, clock=clock, time_zone=settings.time_zone
+        ),
         calendar=CalendarActions(
             store=stores.calendar,
             transactions=stores.transactions,

@@ -22,6 +22,7 @@ from huitong.catalog.search import facet_values, ordered_counts
 from huitong.catalog.tree import line_up, parents_first
 from huitong.errors import Conflict, InputInvalid, NotFound
 from huitong.intake.plans import LoadPlan, LoadRun, RunState
+from huitong.ledger.uses import UseEnd, UseOfData, uses_of_data
 from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.delivery import Address, DeliveryMark, Extract, ExtractState
 from huitong.model.keyed import KeptAnswer, KeyedCall, KeyRecord, KeyState
@@ -49,6 +50,7 @@ from huitong.sharing.deadline import CalendarYear
 from huitong.sharing.ports import Side
 from huitong.sharing.quotas import Amounts, Reservation
 from huitong.sharing.usable import Judged, Standing, StandingPage
+from huitong.sharing.used import UsesWanted, UseTotal
 
 Undo = Callable[[], object]
 Key = TypeVar("Key")
@@ -884,6 +886,61 @@ class MemoryGroupStore:
                 self._uses.remember_entries(use, (*use.earlier, promise.entry), promise.at)
 
 
+class MemoryUseIndex:
+    """UseIndex of `huitong.sharing.used`: reads the folded entries anew at each question."""
+
+    def __init__(self, ledger: "MemoryLedgerStore", catalog: "MemoryCatalogStore") -> None:
+        self._ledger = ledger
+        self._catalog = catalog
+
+    def lines(self) -> list[UseOfData]:
+        """All, in the order of the ledger."""
+        entries = list(enumerate(self._ledger.entries(0, self._ledger.size())))
+        return uses_of_data(entries, lambda _: {})
+
+    def find(self, wanted: UsesWanted, *, limit: int, offset: int) -> tuple[Sequence[UseOfData], int]:
+        """Those, the last that ended first; and how many in all."""
+        found = self._wanted(wanted)[::-1]
+        return found[offset : offset + limit], len(found)
+
+    def span(self, wanted: UsesWanted) -> tuple[datetime, datetime] | None:
+        """When the first and the last of them ended."""
+        ends = [line.ended_at for line in self._wanted(wanted)]
+        return (min(ends), max(ends)) if ends else None
+
+    def totals(
+        self, wanted: UsesWanted, months: Sequence[tuple[str, datetime, datetime]], *, limit: int, offset: int
+    ) -> tuple[Sequence[UseTotal], int]:
+        """By month, dataset and office."""
+        of: defaultdict[tuple[str, str, str], list[UseOfData]] = defaultdict(list)
+        for line in self._wanted(wanted):
+            month = next((name for name, begin, end in months if begin <= line.ended_at < end), "")
+            of[month, line.dataset, line.office].append(line)
+        keys = sorted(sorted(of, key=lambda key: key[1:]), key=lambda key: key[0], reverse=True)
+        found = [
+            UseTotal(
+                month=key[0],
+                dataset=key[1],
+                office=key[2],
+                **{end.value: sum(1 for line in of[key] if line.end is end) for end in UseEnd},
+                rows=sum(line.rows or 0 for line in of[key]),
+            )
+            for key in keys
+        ]
+        return found[offset : offset + limit], len(found)
+
+    def _wanted(self, wanted: UsesWanted) -> list[UseOfData]:
+        def fits(line: UseOfData) -> bool:
+            dataset = self._catalog.dataset(line.dataset)
+            of_them = wanted.data_of is None or (dataset and {dataset.provider, dataset.collector} & set(wanted.data_of))
+            pairs = ((wanted.office, line.office), (wanted.dataset, line.dataset), (wanted.grant, line.grant), (wanted.end, line.end))
+            after = wanted.since is None or line.ended_at >= wanted.since
+            before = wanted.until is None or line.ended_at < wanted.until
+            return bool(of_them) and after and before and all(want in (None, is_) for want, is_ in pairs)
+
+        return [line for line in self.lines() if fits(line)]
+
+
 class MemorySideTables:
     """SideTableBuilder of sharing and SideTables of the gateway: remembers what was built, makes no files."""
 
@@ -1417,6 +1474,7 @@ class MemoryStores:
         self.ledger = MemoryLedgerStore(self.transactions)
         self.uses = MemoryUses(self.transactions)
         self.groups = MemoryGroupStore(self.transactions, self.ledger, self.uses)
+        self.use_index = MemoryUseIndex(self.ledger, self.catalog)
         self.side_tables = MemorySideTables()
         self.pseudonym_epochs = MemoryEpochStore(self.transactions)
         self.subject_lists = MemorySubjectLists()

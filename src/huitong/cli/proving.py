@@ -16,7 +16,11 @@ from huitong.cli.profile import read_profile
 from huitong.errors import InputInvalid, Reason
 
 receipt = Group("receipt", no_args_is_help=True)
-ledger = Group("ledger", no_args_is_help=True)
+ledger = Group(
+    "ledger",
+    no_args_is_help=True,
+    lazy={"uses": "huitong.cli.uses:ledger_uses", "rebuild-uses": "huitong.cli.uses:ledger_rebuild_uses"},
+)
 operator_option = click.option("--operator", metavar="ACCOUNT", envvar="HUITONG_OPERATOR", default="operator")
 GREATEST_RECEIPT_BYTES = 16 << 20
 

@@ -34,7 +34,7 @@ from huitong.gateway.rewrite.apart import FOUND, too_close
 from huitong.gateway.telling import Rounding, shipped_rounding, told
 from huitong.gateway.verify import SecondParser, verify
 from huitong.model.catalog import Dataset, Snapshot
-from huitong.model.ledger import EntryKind, Promise, UseOfEntry
+from huitong.model.ledger import Door, EntryKind, Promise, UseOfEntry
 from huitong.model.party import Actor
 from huitong.model.policy import Decision, DivisionRows, Grant, Mask, Mode, Terms
 from huitong.model.query import Answer, EngineLimits, GovernedQuery, QueryRequest
@@ -385,7 +385,7 @@ class Gateway:
 
         Raises Refused (the rules say no: all reasons, `.query` set) or Unavailable (the ledger or the engine cannot serve)."""
         query = new_query_number()
-        with self._in_flight.one_of(actor.office, query), self._use(query, request, actor) as use:
+        with self._in_flight.one_of(actor.office, query), self._use(query, request, actor, door=Door.QUERY) as use:
             maximum = use.maximum_rows
             table = self._totals(use) if use.plan.telling else self._engine.run(self._governed(use, maximum))
             passed = gate(table, maximum_rows=maximum, ordered=use.plan.ordered, cut=use.short)
@@ -461,6 +461,7 @@ class Gateway:
                 about=asked.about,
                 kind=UseKind.CALL,
                 exactly=at_most,
+                door=Door.REIDENTIFICATION,
             ) as use,
         ):
             plan = with_identifiers(use.plan, asked)
@@ -494,6 +495,7 @@ class Gateway:
                 piecemeal=True,
                 seconds=limits.seconds,
                 kind=UseKind.CALL,
+                door=Door.EXTRACT,
             ) as use,
         ):
             yield Outflow(self, use, request, limits, grant=grant)
@@ -523,7 +525,7 @@ class Gateway:
         Raises Conflict `extract-superseded` if the statement would give other rows now than those of `fingerprint`."""
         query = new_query_number()
         asked: Any = {"maximum_rows": maximum_rows, "grant": grant, "piecemeal": True}
-        with self._use(query, request, actor, **asked, kind=UseKind.CALL, exactly=0) as use:
+        with self._use(query, request, actor, **asked, kind=UseKind.CALL, exactly=0, door=Door.EXTRACT) as use:
             if use.plan.fingerprint != fingerprint:
                 raise Conflict.because("extract-superseded")
             self._count(use, 0)
@@ -553,6 +555,7 @@ class Gateway:
         seconds: float | None = None,
         kind: UseKind = UseKind.QUERY,
         exactly: int | None = None,
+        door: Door = Door.QUERY,
     ) -> Iterator[_Use]:
         """One use from its plan and intent to its outcome: the block runs between them and settles it, or it has failed. `about` is what
         the intent says besides.
@@ -569,7 +572,7 @@ class Gateway:
             wanted = (self._limits.maximum_rows if maximum_rows is None else maximum_rows) if exactly is None else exactly
             use = _Use(query=query, actor=actor, plan=plan, began=time.monotonic(), entries=[], maximum_rows=wanted)
             self._reserve(use, request, seconds or self._limits.seconds, kind, whole=exactly is not None)
-            told = {**(about or {}), **self._intent(query, request, actor, plan)}
+            told = {**(about or {}), "door": door.value, **self._intent(query, request, actor, plan)}
             try:
                 use.entries.append(self._append(query, EntryKind.USE_INTENT, told))
             except BaseException:
@@ -813,7 +816,7 @@ class Gateway:
         """Governed SQL over random names, checked by a second parser."""
         assert considered.resolution is not None
         parts: dict[str, DatasetPlan] = {}
-        for name in considered.resolution.uses():
+        for name, items in considered.resolution.uses().items():
             grant, dataset, snapshot = considered.decision.grants[name], considered.datasets[name], considered.snapshots[name]
             parts[name] = DatasetPlan(
                 dataset=name,
@@ -822,6 +825,7 @@ class Gateway:
                 read=snapshot,
                 codes=self._codes(grant.terms, snapshot),
                 sandbox_level=self._sandbox_level(dataset, snapshot.rows),
+                items=tuple(sorted(items)),
             )
         plan = rewrite(
             considered.resolution,
@@ -856,7 +860,7 @@ class Gateway:
             "post": actor.post,
             "purpose": request.purpose,
             "legal_basis": "; ".join(bases),
-            "grants": [{**evidence_of(part.grant), "snapshot": part.snapshot} for part in plan.datasets],
+            "grants": [evidence_of_use(part) for part in plan.datasets],
             "statement_hash": self._statement_hash(request),
         }
 
@@ -937,6 +941,20 @@ def _notices_of_totals(plan: Plan, rounding: Rounding) -> tuple[Reason, ...]:
             notices.append(Reason("small-groups-absent", {**about, "k": part.grant.terms.k}))
             notices.append(Reason("totals-rounded", {**about, "base": rounding.count_base, "digits": rounding.value_digits}))
     return tuple(notices)
+
+
+def evidence_of_use(part: DatasetPlan) -> dict[str, Any]:
+    """What the ledger's intent says of a dataset that is used: grant, snapshot, mode, basis, and the items by name with their masks."""
+    terms = part.grant.terms
+    masks = {name: mask_text(mask) for name in part.items if (mask := mask_of(part.grant, name)) is not None}
+    about = {"snapshot": part.snapshot, "mode": terms.mode.value, "legal_basis": terms.purpose.legal_basis}
+    return {**evidence_of(part.grant), **about, "items": masks}
+
+
+def mask_text(mask: Mask) -> str:
+    """A mask as the command line writes it, e.g. `partial:first=3,last=4`."""
+    parameters = ",".join(f"{name}={value}" for name, value in sorted(mask.parameters.items()))
+    return f"{mask.kind.value}:{parameters}" if parameters else mask.kind.value
 
 
 def mask_of(grant: Grant, item: str) -> Mask | None:

@@ -26,6 +26,8 @@ class DatasetPlan:
     codes: frozenset[str] | None
     sandbox_level: int = 0
     """What the storage rule of its grade asks of the engine."""
+    items: tuple[str, ...] = ()
+    """The items that the statement uses, as the catalogue spells them."""
 
     @property
     def snapshot(self) -> int:

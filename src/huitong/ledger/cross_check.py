@@ -5,7 +5,7 @@ still say what was recorded. Here every grant, request, snapshot and use that is
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import islice
@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from huitong.errors import Reason
 from huitong.ledger.log import LedgerStore
+from huitong.ledger.uses import OF_USES, UseOfData, uses_of_data
 from huitong.model.ledger import EntryKind, Promise
 
 READ_AT_ONCE = 1000
@@ -89,6 +90,9 @@ class Records(Protocol):
 
     def reidentifications(self) -> Iterable[KeptCase]:
         """Every case of re-identification."""
+
+    def uses_of_data(self) -> Iterable[UseOfData]:
+        """The lines that tell who used which data, in the order of the ledger."""
 
     def uses_without_entry(self, limit: int) -> Sequence[tuple[str, str]]:
         """Queries with an entry of theirs that is neither pending nor folded; the entry is empty if a query has none at all."""
@@ -208,8 +212,9 @@ def _differences(store: LedgerStore, records: Records) -> list[Reason]:
     requests = {request.id: request for request in records.requests()}
     snapshots = {(snapshot.dataset, snapshot.version): snapshot for snapshot in records.snapshots()}
     cases = {case.id: case for case in records.reidentifications()}
-    told = _told(store)
-    faults: list[Reason] = []
+    lines = _Lines(iter(records.uses_of_data()))
+    told = _told(store, lines)
+    faults: list[Reason] = [*lines.faults]
     for grant in grants.values():
         faults += _of_grant(grant, told)
     for request in requests.values():
@@ -296,31 +301,80 @@ def _agreed(body: dict[str, Any]) -> _Agreed:
     return _Agreed(sha256(text.encode()).hexdigest(), body.get("provider"), body.get("using_office"))
 
 
-def _told(store: LedgerStore) -> _Told:
+class _Lines:
+    """The kept lines of "who used which data" beside those that the ledger gives, some entries at a time."""
+
+    def __init__(self, kept: Iterator[UseOfData]) -> None:
+        self.faults: list[Reason] = []
+        self._kept = kept
+        self._next = next(kept, None)
+        self._entries: list[tuple[int, Promise]] = []
+        self._open: dict[str, Promise] = {}
+        """Intents whose outcome was not seen yet."""
+
+    def take(self, place: int, promise: Promise) -> None:
+        """One more folded entry."""
+        if promise.kind in OF_USES:
+            self._entries.append((place, promise))
+        if len(self._entries) >= READ_AT_ONCE:
+            self.compare(place + 1)
+
+    def compare(self, end: int) -> None:
+        """Those of the entries so far, which stand before `end`."""
+        told = {(line.place, line.position): line for line in uses_of_data(self._entries, self._intents)}
+        for _, promise in self._entries:
+            if promise.kind is EntryKind.USE_INTENT:
+                self._open[promise.entry] = promise
+        kept: dict[tuple[int, int], UseOfData] = {}
+        while self._next is not None and self._next.place < end:
+            kept[self._next.place, self._next.position] = self._next
+            self._next = next(self._kept, None)
+        for key in sorted(told.keys() | kept.keys()):
+            if told.get(key) != kept.get(key) and len(self.faults) < MAXIMUM_FAULTS:
+                line = told.get(key) or kept[key]
+                self.faults.append(Reason("audit-use-of-data-altered", {"query": line.query, "dataset": line.dataset, "place": key[0]}))
+        self._entries = []
+
+    def end(self, size: int) -> None:
+        """There are no more entries than `size`; lines of further ones are wrong too."""
+        self.compare(size)
+        while self._next is not None:
+            self.compare(self._next.place + 1)
+
+    def _intents(self, entries: Collection[str]) -> Mapping[str, Promise]:
+        """Each has one outcome: it is not asked for again."""
+        return {entry: promise for entry in entries if (promise := self._open.pop(entry, None)) is not None}
+
+
+def _told(store: LedgerStore, lines: _Lines) -> _Told:
     """Pending entries are read before the tree, so that none is missed while it is folded; they are taken last."""
     told = _Told()
     try:
         waiting = {promise.entry: promise for promise in store.pending(1_000_000)}
     except Exception:
         waiting = {}  # damaged: the audit of the tree names it, and what they told is missing here
-    for promise in _folded(store):
+    size = 0
+    for place, promise in _folded(store):
         told.take(promise)
+        lines.take(place, promise)
+        size = place + 1
         waiting.pop(promise.entry, None)
+    lines.end(size)
     for promise in waiting.values():
         told.take(promise)
     return told
 
 
-def _folded(store: LedgerStore) -> Iterator[Promise]:
-    """Every folded entry that can be read, in order."""
+def _folded(store: LedgerStore) -> Iterator[tuple[int, Promise]]:
+    """Every folded entry that can be read, with its place, in order."""
     for start in range(0, size := store.size(), READ_AT_ONCE):
         end = min(start + READ_AT_ONCE, size)
         try:
-            yield from list(islice(store.entries(start, end), end - start))
+            yield from list(enumerate(islice(store.entries(start, end), end - start), start))
         except Exception:
             for index in range(start, end):
                 try:
                     promise = store.entry(index)
                 except Exception:  # noqa: S112 - the audit of the tree names it
                     continue
-                yield promise
+                yield index, promise

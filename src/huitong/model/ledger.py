@@ -75,6 +75,14 @@ class EntryKind(StrEnum):
     DELIVERY_REFUSED = "delivery-refused"
 
 
+class Door(StrEnum):
+    """Through which door a use goes, as its intent says. Entries from before do not tell; other doors may come."""
+
+    QUERY = "query"
+    EXTRACT = "extract"
+    REIDENTIFICATION = "reidentification"
+
+
 @dataclass(frozen=True)
 class Promise:
     """An entry as written before it is in the tree: the ledger's signed word that it will be.

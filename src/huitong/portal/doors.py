@@ -39,6 +39,7 @@ from huitong.sharing.quotas import Quotas, QuotaUse
 from huitong.sharing.reidentification import ReidentificationActions
 from huitong.sharing.succession import SuccessionActions
 from huitong.sharing.usable import UsableActions
+from huitong.sharing.used import UsesOfData
 
 if TYPE_CHECKING:
     from huitong.portal.accounts.actions import Accounts
@@ -57,6 +58,7 @@ class Doors:
     """The divisions of now, and those that were; another process may change them."""
     sharing: SharingActions
     usable: UsableActions
+    uses_of_data: UsesOfData
     calendar: CalendarActions
     reidentification: ReidentificationActions
     documents: GrantDocuments
@@ -213,6 +215,7 @@ def doors_of(platform: Platform, stores: Any, *, accounts: "Accounts", clock: Ca
         division_tree=stores.divisions.tree,
         sharing=platform.sharing,
         usable=platform.usable,
+        uses_of_data=platform.uses_of_data,
         calendar=platform.calendar,
         reidentification=platform.reidentification,
         documents=platform.documents,

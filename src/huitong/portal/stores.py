@@ -31,6 +31,7 @@ from huitong.intake.ports import LoadStore
 from huitong.ledger.cross_check import KeptCase, KeptGrant, KeptRequest, KeptSnapshot, Records
 from huitong.ledger.grouping import GroupStore
 from huitong.ledger.log import LedgerStore
+from huitong.ledger.uses import UseOfData
 from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.ledger import Checkpoint, KeptCosignature, KeyChange, Promise, UseOfEntry
 from huitong.model.party import Actor, Division, DivisionLevel, Office, Role
@@ -87,6 +88,7 @@ from huitong.portal.rows import (
     wish_to_json,
 )
 from huitong.portal.sharing import models as sharing
+from huitong.portal.use_index import DjangoUseIndex
 from huitong.portal.working_days import DjangoCalendarStore
 from huitong.sharing.answered import QuestionStore
 from huitong.sharing.calendar import CalendarStore
@@ -94,6 +96,7 @@ from huitong.sharing.ports import EpochStore, NoticeBoard, SharingStore, Side
 from huitong.sharing.quotas import QuotaStore
 from huitong.sharing.subjects import SubjectUses
 from huitong.sharing.usable import StandingStore
+from huitong.sharing.used import UseIndex
 
 Row = TypeVar("Row", bound=Model)
 LONGEST_POST = 130
@@ -702,6 +705,7 @@ class DjangoLedgerStore:
                 audit.Entry.objects.using(self.using).bulk_create(
                     audit.Entry(index=start + place, **promise_columns(promise)) for place, promise in enumerate(promises)
                 )
+                DjangoUseIndex(self.using).add([(start + place, promise) for place, promise in enumerate(promises)])
                 audit.Node.objects.using(self.using).bulk_create(
                     audit.Node(level=level, index=index, hash=value) for level, index, value in nodes
                 )
@@ -942,6 +946,10 @@ class DjangoRecords:
         """Every case of re-identification, by what its events say."""
         return kept_cases(self.using)
 
+    def uses_of_data(self) -> Iterator[UseOfData]:
+        """The lines that tell who used which data, in the order of the ledger."""
+        return DjangoUseIndex(self.using).lines()
+
     def uses_without_entry(self, limit: int) -> Sequence[tuple[str, str]]:
         """Queries whose entries are gone: from the ledger, or from the list of their entries.
 
@@ -1094,6 +1102,7 @@ class Stores:
         self.ledger: LedgerStore = DjangoLedgerStore(using)
         self.groups: GroupStore = DjangoGroupStore(using)
         self.uses: Uses = DjangoUses(using)
+        self.use_index: UseIndex = DjangoUseIndex(using)
         self.records: Records = DjangoRecords(using)
         self.standings: StandingStore = prospects.DjangoStandings(using)
         self.keyed_answers = DjangoKeyedAnswers(using)

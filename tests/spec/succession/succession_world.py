@@ -13,6 +13,7 @@ from huitong.keystore import FileKeyStore
 from huitong.ledger.cross_check import KeptCase, KeptGrant, KeptRequest, KeptSnapshot, cross_check
 from huitong.ledger.log import Ledger
 from huitong.ledger.sequencer import Sequencer
+from huitong.ledger.uses import UseOfData
 from huitong.model.catalog import Dataset, Grade, Item, ItemType, Openness, Sharing, UpdateCycle, Visibility
 from huitong.model.codes import credit_code_check_character
 from huitong.model.ledger import EntryKind
@@ -210,6 +211,9 @@ class Kept:
 
     def reidentifications(self) -> Iterator[KeptCase]:
         return iter(())
+
+    def uses_of_data(self) -> list[UseOfData]:
+        return []
 
     def uses_without_entry(self, limit: int) -> list[tuple[str, str]]:
         return []

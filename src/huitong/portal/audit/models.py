@@ -123,6 +123,44 @@ class UseEntry(models.Model):
         return f"{self.use_id}: {self.entry}"
 
 
+class UseLine(models.Model):
+    """One dataset of one use that ended: a line of "who used my office's data". Made with the fold of the entry that ended it, from the
+    ledger alone, so that it can be thrown away and made again (`huitong.ledger.uses`)."""
+
+    place = models.PositiveBigIntegerField()
+    position = models.PositiveSmallIntegerField()
+    query = models.CharField(max_length=130)
+    dataset = models.CharField(max_length=130)
+    office = models.CharField(max_length=130)
+    person = models.CharField(max_length=130)
+    post = models.CharField(max_length=130)
+    purpose = models.CharField(max_length=130)
+    legal_basis = models.TextField()
+    grant = models.CharField(max_length=130, null=True)
+    version = models.BigIntegerField(null=True)
+    snapshot = models.BigIntegerField(null=True)
+    mode = models.CharField(max_length=130, null=True)
+    door = models.CharField(max_length=130, null=True)
+    end = models.CharField(max_length=16)
+    at = models.DateTimeField()
+    ended_at = models.DateTimeField()
+    rows = models.BigIntegerField(null=True)
+    duration = models.CharField(max_length=130, null=True)
+    items = models.JSONField()
+    reasons = models.JSONField()
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["place", "position"], name="use_line_once")]
+        indexes: ClassVar = [
+            models.Index(fields=["dataset", "place"], name="use_line_dataset"),
+            models.Index(fields=["office", "place"], name="use_line_office"),
+            models.Index(fields=["grant", "place"], name="use_line_grant"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.query}: {self.dataset}"
+
+
 class KeyedAnswer(models.Model):
     """The key of a call that changes something, and the answer it got: a repeat of the call gets the same and changes nothing.
 

@@ -8,9 +8,12 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 
 from huitong.errors import NotFound
-from huitong.portal.api.auth import READ
+from huitong.portal.api import shapes, shapes_uses
+from huitong.portal.api.auth import READ, actor
 from huitong.portal.api.forms import problems, signed_in
+from huitong.portal.api.parameters import Limit, Offset
 from huitong.portal.api.schemas import ConsistencyOut, CosignaturesIn, CosignaturesOut, LedgerStatusOut
+from huitong.portal.api.use_schemas import UsesAsked, UsesOfDataOut, UseTotalsOut
 from huitong.portal.doors import doors
 
 router = Router(tags=["Ledger"])
@@ -68,3 +71,21 @@ def status(request: HttpRequest) -> Any:
     """Entries in the tree, entries that wait, and for how long."""
     found = doors().ledger.status()
     return {name: getattr(found, name) for name in LedgerStatusOut.model_fields}
+
+
+@router.get("/ledger/uses", response=UsesOfDataOut, auth=READ, openapi_extra=signed_in())
+def uses(request: HttpRequest, asked: Query[UsesAsked], limit: Limit = 50, offset: Offset = 0) -> Any:
+    """Who used which data: uses of the datasets that your office manages or collects (`provider`: roles data-officer and reviewer), uses
+    by your office (`applicant`), or of the data of the offices in your division (`regulator`). A use is listed once its entries are in
+    the tree, a second later."""
+    by, data = actor(request), doors().uses_of_data
+    found, total = data.uses(by=by, side=asked.side, wanted=shapes_uses.wanted(asked), limit=limit, offset=offset)
+    return shapes.page(shapes_uses.lines(found), name="uses", total=total, limit=limit, offset=offset)
+
+
+@router.get("/ledger/uses/totals", response=UseTotalsOut, auth=READ, openapi_extra=signed_in())
+def use_totals(request: HttpRequest, asked: Query[UsesAsked], limit: Limit = 50, offset: Offset = 0) -> Any:
+    """How many uses there were and how many rows were told, by month, dataset and using office; asked as `/ledger/uses` is."""
+    by, data = actor(request), doors().uses_of_data
+    found, total = data.totals(by=by, side=asked.side, wanted=shapes_uses.wanted(asked), limit=limit, offset=offset)
+    return shapes.page(shapes_uses.totals(found), name="totals", total=total, limit=limit, offset=offset)
