@@ -196,15 +196,28 @@ class Inside:
         """What a ledger entry says of who acts: the operator, and the account of this machine that runs the command."""
         return {"by": operator, "login": _login()}
 
-    def audit(self, keys: Sequence[str], progress: Callable[[int, int | None], None], *, checkpoints: Sequence[str] = ()) -> Any:
+    def audit(
+        self,
+        keys: Sequence[str],
+        progress: Callable[[int, int | None], None],
+        *,
+        checkpoints: Sequence[str] = (),
+        tree_only: bool = False,
+    ) -> Any:
         """The report of a whole audit: the tree, the checkpoint kept in the instance's folder and `checkpoints` kept elsewhere
-        against the tree, and what the tables say against what the ledger says."""
+        against the tree, and what the tables say against what the ledger says; `tree_only`: without the signatures of entries and the
+        tables."""
         from huitong.ledger.audit import audit
         from huitong.ledger.cross_check import cross_check
 
         own = kept_checkpoint(self.settings).last()
         kept = [*checkpoints] if own is None else [own, *checkpoints]
-        report = audit(self.stores.ledger, keys, progress=progress, kept=kept, of_instance=True)
+        reader = self.stores.tree_reader()
+        report = audit(
+            self.stores.ledger, keys, progress=progress, kept=kept, of_instance=True, tree_only=tree_only, reader=reader
+        )
+        if tree_only:
+            return report
         return replace(report, faults=(*report.faults, *cross_check(self.stores.ledger, self.stores.records)))
 
 

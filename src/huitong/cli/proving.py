@@ -235,7 +235,8 @@ def ledger_fold(operator: str) -> None:
 @operator_option
 @click.option("--log-key", "log_key", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--checkpoint", "checkpoint", metavar="FILE", type=click.Path(path_type=Path))
-def ledger_audit(operator: str, log_key: Path | None, checkpoint: Path | None) -> int:
+@click.option("--tree-only", is_flag=True)
+def ledger_audit(operator: str, log_key: Path | None, checkpoint: Path | None, *, tree_only: bool) -> int:
     """Recompute the whole tree. Exit code 9 if anything does not fit."""
     from huitong.cli.inside import open_as_operator
     from huitong.cli.progress import counting
@@ -245,7 +246,7 @@ def ledger_audit(operator: str, log_key: Path | None, checkpoint: Path | None) -
         inside.fold_all()
         keys = key_lines(read_text(log_key)) if log_key else list(inside.ledger.vkeys())
         with counting(words("auditing")) as progress:
-            report = inside.audit(keys, progress, checkpoints=given)
+            report = inside.audit(keys, progress, checkpoints=given, tree_only=tree_only)
     faults = [words.reason(reason) for reason in report.faults]
     body = {
         "ok": report.ok,

@@ -16,8 +16,9 @@ import numpy
 from huitong.errors import InputInvalid, LedgerBroken, Reason
 from huitong.ledger.keys import keys_of, recorded_change, with_changes
 from huitong.ledger.log import LedgerStore, promise_signed, read_promise, signed_in_time
-from huitong.ledger.merkle import Frontier, NodeKey
+from huitong.ledger.merkle import Frontier, NodeKey, complete_subtrees
 from huitong.ledger.note import check_checkpoint, instant_text
+from huitong.ledger.ranges import TreeReader, sound_until
 from huitong.ledger.verify import VerifierKey, leaf_hash
 from huitong.ledger.witness import fault_of_kept
 from huitong.model.ledger import Checkpoint, EntryKind, Promise
@@ -62,6 +63,9 @@ def audit(
     progress: Callable[[int, int], None] | None = None,
     kept: Sequence[str] = (),
     of_instance: bool = False,
+    reader: TreeReader | None = None,
+    processes: int | None = None,
+    range_levels: int | None = None,
 ) -> AuditReport:
     """Recompute the tree from all entries and compare it with every kept node, checkpoint and signature.
 
@@ -71,11 +75,17 @@ def audit(
     looks at the entries' signed texts, nodes and checkpoints and leaves out their signatures, columns, order and uses: many
     times faster, for every night between two whole audits. `kept` are notes of checkpoints that were kept outside the store:
     only they can show that the end of the ledger was cut off together with its checkpoints. `of_instance`: the ledger is that
-    of an instance, so its first entry tells how the instance was made and it is never empty."""
+    of an instance, so its first entry tells how the instance was made and it is never empty.
+
+    With a `reader`, `tree_only` has the tree read in long ranges by `processes` at once (None: as many as the machine gives), and
+    looks one by one only at what is not certainly sound (`ranges`): the report is the same."""
     keys = keys_of(vkeys)
     if not keys:
         raise InputInvalid.because("ledger-key-invalid")
-    return _Audit(store, keys, timedelta(seconds=order_seconds), tree_only, progress).run(kept, of_instance)
+    work = _Audit(store, keys, timedelta(seconds=order_seconds), tree_only, progress)
+    if tree_only and reader is not None:
+        work.sound = sound_until(reader, work.size, processes=processes, levels=range_levels, progress=progress)
+    return work.run(kept, of_instance)
 
 
 @dataclass
@@ -117,6 +127,10 @@ class _Audit:
         """Size of the last checkpoint that holds."""
         self.lost = False
         """A checkpoint's root could not be reached: later ones cannot be either."""
+        self.sound = 0
+        """Up to this size every entry has its kept leaf and every kept node is right: the kept nodes are the tree."""
+        self.edge: dict[NodeKey, bytes] = {}
+        """The complete subtrees of the last sound tree."""
 
     def run(self, kept: Sequence[str], of_instance: bool) -> AuditReport:
         """The whole audit."""
@@ -129,14 +143,14 @@ class _Audit:
             checkpoints += 1
             if not self._check_checkpoint(checkpoint):
                 continue
-            segment = self._read(self.frontier.size, checkpoint.size)
+            grown = self._sound_tree(checkpoint.size) or self._read(self.frontier.size, checkpoint.size)
             if (last and checkpoint.at < last.at) or (self.latest and checkpoint.at < self.latest):
                 self._fault("audit-checkpoint-order", size=checkpoint.size)
-            self._settle(segment, checkpoint)
+            self._settle(grown, checkpoint)
             last = checkpoint
         if self.frontier.size < self.size:
             self._fault("audit-checkpoint-missing", size=self.size, signed=self.frontier.size)
-            self._settle(self._read(self.frontier.size, self.size), None)
+            self._settle(self._sound_tree(self.size) or self._read(self.frontier.size, self.size), None)
         self._check_end()
         for note in dict.fromkeys(kept):
             fault = fault_of_kept(note, keys=self.keys, size=self.size, nodes=self._nodes)
@@ -267,7 +281,33 @@ class _Audit:
 
     # --- the tree
 
-    def _settle(self, segment: _Segment, checkpoint: Checkpoint | None) -> None:
+    def _sound_tree(self, size: int) -> Frontier | None:
+        """The tree of that size, if the kept nodes are certainly it."""
+        if size > self.sound:
+            return None
+        keys = complete_subtrees(0, size)
+        missing = [key for key in keys if key not in self.edge]
+        found = {**self.edge, **self._nodes(missing)}
+        if any(key not in found for key in keys):  # gone since
+            self.sound = 0
+            return None
+        self.edge = {key: found[key] for key in keys}
+        return Frontier(size, [found[key] for key in keys])
+
+    def _settle(self, grown: _Segment | Frontier, checkpoint: Checkpoint | None) -> None:
+        """Go on to the tree of a checkpoint: by a segment of which anything may be wrong, or to one of which nothing is."""
+        if isinstance(grown, _Segment):
+            self._settle_segment(grown, checkpoint)
+            return
+        if checkpoint is not None and not self.lost:
+            if grown.root() == checkpoint.root:
+                self.good = grown.size
+            else:
+                self._fault("audit-checkpoint-differs", size=checkpoint.size, good=self.good)
+                self.lost = True
+        self.frontier = grown
+
+    def _settle_segment(self, segment: _Segment, checkpoint: Checkpoint | None) -> None:
         """Grow the tree by a segment, choosing between entries and kept leaves by what the checkpoint signed."""
         best = [
             (leaf if holds else stored) or leaf or stored or bytes(32)

@@ -31,6 +31,7 @@ from huitong.intake.ports import LoadStore
 from huitong.ledger.cross_check import KeptCase, KeptGrant, KeptRequest, KeptSnapshot, Records
 from huitong.ledger.grouping import GroupStore
 from huitong.ledger.log import LedgerStore
+from huitong.ledger.ranges import TreeReader
 from huitong.ledger.uses import UseOfData
 from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.ledger import Checkpoint, KeptCosignature, KeyChange, Promise, UseOfEntry
@@ -45,6 +46,7 @@ from huitong.portal.catalog import prospects, search_index
 from huitong.portal.delivery.stores import DjangoDeliveryStore
 from huitong.portal.epoch_stores import DjangoEpochStore
 from huitong.portal.keyed_answers import DjangoKeyedAnswers
+from huitong.portal.ledger_reading import DatabaseTreeReader
 from huitong.portal.notices.board import DjangoNoticeBoard
 from huitong.portal.notices.ports import NoticeStore
 from huitong.portal.notices.store import DjangoNoticeStore
@@ -835,8 +837,7 @@ class DjangoLedgerStore:
                 yield held
         else:
             name = str(connection.settings_dict["NAME"])
-            in_memory = name == ":memory:" or "mode=memory" in name
-            with _memory_lock(name) if in_memory else _file_lock(f"{name}.sequencer") as held:
+            with _memory_lock(name) if _in_memory(name) else _file_lock(f"{name}.sequencer") as held:
                 yield held
 
 
@@ -1114,10 +1115,23 @@ class Stores:
         """A transaction over all of them."""
         return self.transactions.atomic()
 
+    def tree_reader(self) -> TreeReader | None:
+        """What reads the ledger's tree in long pieces, for an audit of the tree; None where another process could not: in memory alone."""
+        connection = connections[self.using]
+        if _in_memory(str(connection.settings_dict["NAME"])):
+            return None
+        names = ("NAME", "USER", "PASSWORD", "HOST", "PORT", "OPTIONS")
+        return DatabaseTreeReader(connection.vendor, {name: connection.settings_dict.get(name) for name in names})
+
     def tidy(self) -> int:
         """What a worker does every minute or so, so that nobody else has to wait for it: the search index takes in the entries that
         were put in lately, if they are many; how many it took in."""
         return search_index.fold(self.using, at_least=WORTH_TIDYING)
+
+
+def _in_memory(name: str) -> bool:
+    """Whether a SQLite database of that name is no file."""
+    return name == ":memory:" or "mode=memory" in name
 
 
 def _by_bytes(column: str, using: str) -> Collate:
