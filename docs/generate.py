@@ -12,6 +12,7 @@ from sqlglot import exp
 
 from huitong.cli.language import speak
 from huitong.cli.root import root as huitong_command
+from huitong.engines.spark_values import spark_differences, spark_gaps
 from huitong.gateway.allowed import AGGREGATES, CAST_TYPES, CONSTRUCTS, FUNCTIONS, FUNCTIONS_INSTEAD, OPERATORS, RANKINGS, UNITS, Shape
 from huitong.gateway.parse import read_caps
 from huitong.settings import Settings
@@ -141,6 +142,15 @@ def sql_page() -> str:
         "## Refused, and what to write instead\n",
         "| refused | instead |", "|---|---|",
         *(f"| `{_cell(shown)}` | {f'`{_cell(instead)}`' if instead else ''} |" for shown, instead in sorted(refused, key=_by_letters)),
+        "",
+        "## On Spark\n",
+        "An instance may run its queries on a Spark cluster (setting `engine`). All of this page means the same there, but for these parts,",
+        "which are refused there:\n",
+        "| not on Spark | instead | why |", "|---|---|---|",
+        *(f"| `{_cell(gap.construct)}` | {f'`{_cell(gap.instead)}`' if gap.instead else ''} | {gap.why} |" for gap in spark_gaps().values()),
+        "",
+        "And in a few corners values may differ:\n",
+        *(f"- {difference}" for difference in spark_differences()),
     ]  # fmt: skip
     return HEADER + "\n".join(lines) + "\n"
 

@@ -15,6 +15,7 @@ from huitong.delivery.extract import ExtractActions
 from huitong.delivery.ports import DeliveryStore
 from huitong.engines.client import EngineClient
 from huitong.engines.duckdb import statement_names
+from huitong.engines.spark import SparkOpinion
 from huitong.gateway.answer import Epoch, Gateway, Uses
 from huitong.gateway.differencing import Watch, shipped_audit, watch_key
 from huitong.intake.actions import IntakeActions
@@ -241,7 +242,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         ledger=ledger,
         uses=stores.uses,
         grouped=GroupedEntries(stores.groups, ledger),
-        second_parser=statement_names,
+        second_parser=SparkOpinion() if settings.engine else statement_names,
         clock=clock,
         limits=limits,
         statement_key=keystore.secret("token-salt"),

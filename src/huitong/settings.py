@@ -55,6 +55,13 @@ class Settings:
     """Threads of one running query."""
     engine_socket_name: str = "engine.sock"
     """Name of the engine broker's socket in `run/`: a command without a server uses one of its own."""
+    engine: str = ""
+    """Where governed queries run: empty for the processes of this machine (DuckDB), `sc://host:port` for a Spark Connect server, Apache
+    Spark or Sail. Takes the extra `spark`; how the cluster is protected is for the operator to see to."""
+    engine_lake: str = ""
+    """Where that server finds the lake, a folder or an address it can read; empty: where it lies here."""
+    engine_level: int = 0
+    """The sandbox level that the operator answers for on that server. A dataset whose grade needs more is refused."""
     query_seconds: float = 30.0
     """A query is interrupted after this long and killed a second later."""
     query_maximum_rows: int = 100_000

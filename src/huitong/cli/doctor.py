@@ -4,9 +4,9 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -61,7 +61,7 @@ def look(settings: Settings, operator: str) -> list[Finding]:
             inside.fold_all()
         findings.append(_static())
         findings += _notices(settings)
-    findings.append(_engine(settings))
+    findings += _engine(settings)
     return findings
 
 
@@ -203,31 +203,54 @@ def _notices(settings: Settings) -> list[Finding]:
     return [*findings, Finding("mail", State.OK, detail)]
 
 
-def _engine(settings: Settings) -> Finding:
-    """The running broker's own report; else a broker of our own, whose probes run at its start."""
-    from huitong.engines.broker import BrokerSettings, start
+def _engine(settings: Settings) -> list[Finding]:
+    """The running broker's own report; else a broker of our own, whose probes run at its start. Where queries run on a cluster, also
+    whether it answers."""
+    from huitong.engines.broker import start_broker
     from huitong.engines.client import EngineClient
 
     report: dict[str, Any] | None = None
     with suppress(Unavailable):
         report = dict(EngineClient(settings.engine_socket).status())
     served = report is not None
-    if report is None:
-        try:
-            with tempfile.TemporaryDirectory(prefix="huitong-") as folder:
-                lake = settings.lake if settings.lake.is_dir() else Path(folder)
-                with start(BrokerSettings(socket=Path(folder) / "engine.sock", lake=lake, processes=1)) as broker:
-                    report = dict(broker.sandbox)
-        except HuitongError as error:
-            return Finding("engine", State.WRONG, words.reason(error.reasons[0]), words("doctor-engine-now"))
+    findings: list[Finding] = []
+    try:
+        with ExitStack() as opened:
+            if report is None:
+                folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="huitong-")))
+                lake = settings.lake if settings.lake.is_dir() else folder
+                settings = replace(settings, home=folder, engine_processes=1)
+                report = dict(opened.enter_context(start_broker(settings, lake=lake)).sandbox)
+            if settings.engine:
+                findings.append(_cluster(settings, report))
+    except HuitongError as error:
+        return [Finding("engine", State.WRONG, words.reason(error.reasons[0]), words("doctor-engine-now"))]
     level = int(report.get("level", 0))
-    missing = [name for name, there in report.items() if there is False or (name == "landlock" and there == 0)]
+    not_walls = ("network_namespace", "connect_port") if settings.engine else ()
+    missing = [
+        name for name, there in report.items() if name not in not_walls and (there is False or (name == "landlock" and there == 0))
+    ]
     detail = words("doctor-engine-serving" if served else "doctor-engine-tried", level=level)
     if missing:
         detail += words("doctor-engine-missing", walls=", ".join(name.replace("_", " ") for name in missing))
-    if level < 2:
-        return Finding("engine", State.WARNING, detail, words("doctor-engine-level-now"))
-    return Finding("engine", State.OK, detail)
+    if level < 2 and not settings.engine:
+        return [Finding("engine", State.WARNING, detail, words("doctor-engine-level-now")), *findings]
+    return [Finding("engine", State.OK, detail), *findings]
+
+
+def _cluster(settings: Settings, report: Mapping[str, Any]) -> Finding:
+    """Whether the cluster answers, and what the operator answers for there."""
+    from huitong.engines.client import EngineClient
+    from huitong.model.query import EngineLimits, GovernedQuery, GovernedTable
+
+    nothing = GovernedTable("t", (), {"n": "BIGINT"})
+    query = GovernedQuery("doctor", "SELECT count(*) AS n FROM t AS p", (nothing,), EngineLimits(20, 512, 1, 1))
+    try:
+        EngineClient(settings.engine_socket).run(query)
+    except HuitongError as error:
+        return Finding("cluster", State.WRONG, words.reason(error.reasons[0]), words("doctor-cluster-now"))
+    detail = words("doctor-cluster", address=settings.engine, level=int(report["level"]))
+    return Finding("cluster", State.OK, detail)
 
 
 @command("doctor")

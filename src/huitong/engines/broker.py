@@ -33,8 +33,8 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 import huitong
-from huitong.engines import duckdb, frames, probes, process, sandbox
-from huitong.errors import Reason, Unavailable
+from huitong.engines import duckdb, frames, probes, process, sandbox, spark
+from huitong.errors import HuitongError, Reason, Unavailable
 from huitong.model.query import EngineLimits, GovernedQuery, GovernedTable
 from huitong.settings import Settings
 
@@ -65,6 +65,12 @@ class BrokerSettings:
     """How long after its limit a query that does not obey the interrupt is killed."""
     minimum_level: int = 0
     """Refuse to serve below this sandbox level."""
+    cluster: str = ""
+    """`sc://host:port` of a Spark Connect server that runs the queries; empty: they run in processes of this machine."""
+    cluster_lake: str = ""
+    """Where the cluster finds the lake; empty: where it lies here."""
+    cluster_level: int = 0
+    """The sandbox level that the operator answers for on the cluster."""
 
 
 class NotSafeError(Exception):
@@ -112,6 +118,8 @@ class Broker:
             result_bytes=settings.result_bytes,
             stream_bytes=settings.stream_bytes,
         )
+        if settings.cluster:
+            self._around = replace(self._around, cluster=_cluster_of(self._settings))
         self._stop = False
         self._served = 0
         self.found: Mapping[str, Any] = {}
@@ -125,7 +133,7 @@ class Broker:
         self._temporary.mkdir(parents=True, mode=0o700)
         self._settings.lake.mkdir(parents=True, exist_ok=True)
         self._listen()
-        left = sandbox.leave_network(self._around.walls)
+        left = self._around.cluster is None and sandbox.leave_network(self._around.walls)
         self._around = replace(self._around, network_left=left)
         gc.collect()
         gc.freeze()
@@ -278,7 +286,7 @@ class Broker:
         memory = min(limits.memory_megabytes, self._settings.memory_megabytes)
         peer.query = replace(query, limits=replace(limits, memory_megabytes=memory))
         peer.since = time.monotonic()
-        level = int(self.found["sandbox"]["level"])
+        level = int(self.sandbox["level"])
         below = next(((dataset, needed) for dataset, needed in query.sandbox.items() if level < needed), None)
         if below is not None:
             self._refuse(peer, Reason("sandbox-below-grade", {"dataset": below[0], "level": level, "needed": below[1]}))
@@ -287,8 +295,17 @@ class Broker:
         else:
             self._waiting.append(peer)
 
+    @property
+    def sandbox(self) -> Mapping[str, Any]:
+        """The report of the walls. Its `level` is that at which a query runs: of this machine, or what the operator answers for on the
+        cluster, whose address it then holds."""
+        cluster = self._around.cluster
+        if cluster is None:
+            return self.found["sandbox"]  # type: ignore[no-any-return]
+        return {**self.found["sandbox"], "level": self._settings.cluster_level, "cluster": str(cluster.address)}
+
     def _tell_status(self, peer: _Peer) -> None:
-        status = {**self.found["sandbox"], "running": len(self._children), "waiting": len(self._waiting), "served": self._served}
+        status = {**self.sandbox, "running": len(self._children), "waiting": len(self._waiting), "served": self._served}
         self._say(peer, frames.frame(frames.DATA, json.dumps(status).encode()) + frames.end_frame(rows=0, cut=False))
         self._drop(peer)
 
@@ -395,6 +412,19 @@ class Broker:
         shutil.rmtree(self._temporary, ignore_errors=True)
 
 
+def _cluster_of(settings: BrokerSettings) -> process.Cluster:
+    """The cluster of the settings, its host looked up once. Raises Unavailable `spark-not-installed` or `engine-unavailable`, and
+    InputInvalid `engine-address-invalid`."""
+    address = spark.SparkAddress.read(settings.cluster)
+    spark.load()
+    try:
+        found = socket.getaddrinfo(address.host.strip("[]"), address.port, type=socket.SOCK_STREAM)
+    except OSError:
+        raise Unavailable.because("engine-unavailable") from None
+    host = str(found[0][4][0])
+    return process.Cluster(replace(address, host=f"[{host}]" if ":" in host else host), settings.cluster_lake or str(settings.lake))
+
+
 # --- starting one -------------------------------------------------------------------------------------------------------
 
 
@@ -432,17 +462,20 @@ class BrokerHandle:
             self.process.stdout.close()
 
 
-def start_broker(settings: Settings, *, minimum_level: int = 0) -> BrokerHandle:
-    """Start a broker for an instance and wait until its probes have passed.
+def start_broker(settings: Settings, *, minimum_level: int = 0, lake: Path | None = None) -> BrokerHandle:
+    """Start a broker for an instance, over its lake or another, and wait until its probes have passed.
 
-    Raises Unavailable `engine-not-safe` or `engine-unavailable`."""
+    Raises Unavailable `engine-not-safe`, `engine-unavailable`, or for a cluster `spark-not-installed` or `engine-address-invalid`."""
     return start(
         BrokerSettings(
             socket=settings.engine_socket,
-            lake=settings.lake,
+            lake=lake or settings.lake,
             processes=settings.engine_processes,
             memory_megabytes=settings.engine_memory_megabytes,
             minimum_level=minimum_level,
+            cluster=settings.engine,
+            cluster_lake=settings.engine_lake,
+            cluster_level=settings.engine_level,
         )
     )
 
@@ -471,6 +504,8 @@ def start(settings: BrokerSettings) -> BrokerHandle:
     handle = BrokerHandle(started, settings.socket, said.get("sandbox", {}))
     if not said.get("ready"):
         handle.stop()
+        if "code" in said:
+            raise Unavailable(Reason(said["code"], said["parameters"]))
         raise Unavailable.because("engine-not-safe" if said.get("not_safe") else "engine-unavailable")
     return handle
 
@@ -480,20 +515,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m huitong.engines.broker", description="Serve governed queries on a unix socket.")
     parser.add_argument("--lifeline", action="store_true", help="end when standard input ends")
     for name, field in BrokerSettings.__dataclass_fields__.items():
-        kind = {"int": int, "float": float}.get(str(getattr(field.type, "__name__", field.type)), Path)
+        kind = {"int": int, "float": float, "str": str}.get(str(getattr(field.type, "__name__", field.type)), Path)
         required = name in ("socket", "lake")
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, required=required, default=None if required else field.default)
     chosen = vars(parser.parse_args(arguments))
     lifeline = chosen.pop("lifeline")
-    broker = Broker(BrokerSettings(**chosen))
     try:
+        broker = Broker(BrokerSettings(**chosen))
         broker.prepare()
+    except HuitongError as error:
+        reason = error.reasons[0]
+        sys.stdout.write(json.dumps({"ready": False, "code": reason.code, "parameters": dict(reason.parameters)}) + "\n")
+        return 1
     except (NotSafeError, OSError) as error:
         said = {"ready": False, "not_safe": isinstance(error, NotSafeError), "why": str(error)}
         sys.stdout.write(json.dumps(said) + "\n")
         return 1
     broker.obey_signals()
-    sys.stdout.write(json.dumps({"ready": True, "sandbox": broker.found["sandbox"]}) + "\n")
+    sys.stdout.write(json.dumps({"ready": True, "sandbox": broker.sandbox}) + "\n")
     sys.stdout.flush()
     broker.serve(lifeline=0 if lifeline else None)
     return 0

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from huitong.engines.duckdb import quote_text
-from huitong.engines.sandbox import SandboxReport
+from huitong.engines.sandbox import LANDLOCK_OF_PORTS, SandboxReport
 
 
 def write_forbidden(folder: Path) -> None:
@@ -103,8 +103,11 @@ def _system_attacks(report: SandboxReport, forbidden: Path) -> Mapping[str, Call
         attacks["open-system-file"] = lambda: os.close(os.open("/etc/passwd", os.O_RDONLY))
     if report.network_namespace:
         attacks["connect"] = _connect
+    if report.connect_port is not None and report.landlock >= LANDLOCK_OF_PORTS:
+        attacks["connect-elsewhere"] = lambda: _connect_elsewhere(report.connect_port)
     if report.system_call_filter:
-        attacks["open-socket"] = lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM).close()
+        kind = socket.SOCK_STREAM if report.connect_port is None else socket.SOCK_DGRAM
+        attacks["open-socket"] = lambda: socket.socket(socket.AF_INET, kind).close()
         attacks["open-unix-socket"] = lambda: socket.socket(socket.AF_UNIX, socket.SOCK_STREAM).close()
         attacks["start-program"] = lambda: os.execv("/bin/sh", ["/bin/sh", "-c", "exit 0"])
         attacks["new-process"] = _fork
@@ -118,6 +121,17 @@ def _connect() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(("127.0.0.1", 9))
         probe.send(b"probe")
+
+
+def _connect_elsewhere(port: int | None) -> None:
+    """A port that nobody serves is no wall: only what the kernel forbids counts as one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(("127.0.0.1", 9 if port != 9 else 10))
+        except PermissionError:
+            raise
+        except OSError:
+            return
 
 
 def _fork() -> None:

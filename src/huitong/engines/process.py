@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import stat
+import sysconfig
 import threading
 import time
 from collections.abc import Sequence
@@ -20,9 +21,19 @@ from typing import Any, NoReturn
 import pyarrow as pa
 import pyarrow.ipc
 
-from huitong.engines import duckdb, frames, probes, sandbox
+from huitong.engines import duckdb, frames, probes, sandbox, spark
 from huitong.errors import Reason
 from huitong.model.query import GovernedQuery
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Spark Connect server, as the processes that speak to it know it."""
+
+    address: spark.SparkAddress
+    """With a number for its host: no name is looked up inside the walls."""
+    lake: str
+    """Where the cluster finds the lake."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,8 @@ class Surroundings:
     """Most bytes of one result."""
     stream_bytes: int = frames.STREAM_BYTES
     """Most bytes of one result that is taken away piece by piece."""
+    cluster: "Cluster | None" = None
+    """Where queries run, if not here."""
 
     def bytes_of(self, query: GovernedQuery) -> int:
         """Most bytes of the result of this query."""
@@ -104,7 +117,7 @@ def run(query: GovernedQuery, *, peer: socket.socket, busy: memoryview, temporar
             if isinstance(error, ResultTooLargeError) or duckdb.over_batch(error):
                 reason = frames.too_large(query=query.query, limit=around.bytes_of(query))
             else:
-                reason = duckdb.reason_of(error, query=query.query, limits=query.limits)
+                reason = spark.reason_of(error, query=query.query, limits=query.limits)
             if busy[0] == 0:
                 writer = FrameWriter(peer, busy, time.monotonic() + 0.5, maximum=0)
                 writer.whole(frames.error_frame(reason))
@@ -118,6 +131,9 @@ def run(query: GovernedQuery, *, peer: socket.socket, busy: memoryview, temporar
 def _answer(
     query: GovernedQuery, writer: FrameWriter, temporary: Path, around: Surroundings, parent: int, peer: socket.socket
 ) -> None:
+    if around.cluster is not None:
+        _answer_from(around.cluster, query, writer, temporary, around, parent, peer)
+        return
     deadline = time.monotonic() + query.limits.seconds
     opened = [[_open_planned(around.lake, file) for file in table.files] for table in query.tables]
     files = sorted({descriptor for table in opened for descriptor in table})
@@ -142,11 +158,60 @@ def _answer(
     writer.whole(frames.end_frame(rows=rows, cut=cut))
 
 
+def _answer_from(
+    cluster: Cluster, query: GovernedQuery, writer: FrameWriter, temporary: Path, around: Surroundings, parent: int, peer: socket.socket
+) -> None:
+    """Let the cluster run the query. This process holds no file of the lake; that each is there is seen beforehand."""
+    deadline = time.monotonic() + query.limits.seconds
+    for table in query.tables:
+        for file in table.files:
+            os.close(_open_planned(around.lake, file))
+    folder = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    enter(around, query, files=[], folder=folder, keep=[folder, peer.fileno()], parent=parent)
+    with spark.session(cluster.address) as session:
+        stopped = threading.Event()
+
+        def stop() -> None:
+            stopped.set()
+            with contextlib.suppress(Exception):
+                session.interruptAll()
+
+        watch = threading.Timer(max(0.0, deadline - time.monotonic()), stop)
+        watch.daemon = True
+        watch.start()
+        rows, cut = 0, False
+        out = io.BufferedWriter(writer, frames.FRAME_BYTES)
+        arrow: pa.RecordBatchStreamWriter | None = None
+        try:
+            for piece in spark.run(query, session, lake=cluster.lake):
+                arrow = arrow or pa.ipc.new_stream(pa.PythonFile(out, mode="w"), piece.schema)
+                left = query.limits.maximum_rows - rows
+                batch, cut = (piece.slice(0, left), True) if piece.num_rows > left else (piece, False)
+                arrow.write_batch(batch)
+                rows += batch.num_rows
+                if cut:
+                    break
+        except (BrokenPipeError, ConnectionError, ResultTooLargeError):
+            raise
+        except Exception:
+            if stopped.is_set():
+                raise TimeoutError from None
+            raise
+        assert arrow is not None
+        arrow.close()
+        out.flush()
+        watch.cancel()
+    if time.monotonic() > deadline:
+        raise TimeoutError
+    writer.whole(frames.end_frame(rows=rows, cut=cut))
+
+
 def enter(
     around: Surroundings, query: GovernedQuery, *, files: Sequence[int], folder: int, keep: Sequence[int], parent: int
 ) -> sandbox.SandboxReport:
     """Close everything but `keep`, then raise the walls."""
-    sandbox.close_all_but(keep)
+    needed = _needed_for_cluster() if around.cluster is not None else []
+    sandbox.close_all_but([*keep, *needed])
     report = sandbox.enter(
         read_files=files,
         temporary_folder=folder,
@@ -156,9 +221,22 @@ def enter(
         file_megabytes=around.temporary_megabytes,
         network_left=around.network_left,
         walls=around.walls,
+        connect_port=around.cluster.address.port if around.cluster is not None else None,
+        read_besides=needed,
     )
+    for descriptor in needed:
+        os.close(descriptor)
     sandbox.die_with_parent(parent)
     return report
+
+
+def _needed_for_cluster() -> list[int]:
+    """What the client of a cluster reads besides: the folders of Python's own library and of installed packages, some of which are loaded
+    only when they are used, and random bytes."""
+    paths = sysconfig.get_paths()
+    found = dict.fromkeys(Path(paths[name]).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    found |= dict.fromkeys((Path(__file__).resolve().parent.parent, Path("/dev/urandom")))
+    return [os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in found if path.exists()]
 
 
 def probe(*, out: int, temporary: Path, around: Surroundings, forbidden: Path, query: GovernedQuery, parent: int) -> NoReturn:

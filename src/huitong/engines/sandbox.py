@@ -10,6 +10,7 @@ import errno
 import os
 import platform
 import resource
+import stat
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP = 1, 38, 22
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 _SIGKILL = 9
+LANDLOCK_OF_PORTS = 4
+"""The version of landlock from which on it can forbid ports."""
 UNPRIVILEGED = 65534
 """The account `nobody`: what a process that was started as root becomes."""
 
@@ -39,7 +42,8 @@ class SandboxLevel(IntEnum):
 
 @dataclass(frozen=True)
 class SandboxReport:
-    """Which walls stand. `landlock` is the version of the kernel's interface, 0 if it has none."""
+    """Which walls stand. `landlock` is the version of the kernel's interface, 0 if it has none. `connect_port` is the one port of a
+    process that speaks to a cluster, which keeps its network."""
 
     network_namespace: bool
     user_namespace: bool
@@ -48,10 +52,13 @@ class SandboxReport:
     separate_account: bool
     no_new_privileges: bool
     resource_limits: bool
+    connect_port: int | None = None
 
     @property
     def level(self) -> SandboxLevel:
-        """The level reached, lowest wall counting."""
+        """The level reached, lowest wall counting. A process with a network reaches none: there the cluster runs the queries."""
+        if self.connect_port is not None:
+            return SandboxLevel.ENGINE_ONLY
         network = self.network_namespace or self.system_call_filter
         if network and self.landlock > 0:
             return SandboxLevel.NO_NETWORK_NO_FILES
@@ -105,20 +112,25 @@ def enter(
     file_megabytes: int,
     network_left: bool,
     walls: Walls,
+    connect_port: int | None = None,
+    read_besides: Sequence[int] = (),
 ) -> SandboxReport:
     """Raise every wall around this process: `read_files` and `temporary_folder` are open descriptors it may go on using.
+
+    With `connect_port` it keeps its network, but may only open TCP connections, and where landlock knows of ports (version 4) only to
+    this one; `read_besides` are files, and folders with all in them, that it may read besides.
 
     Must run single-threaded, after all imports. What fails is left out of the report, never hidden."""
     set_limits(memory_megabytes=memory_megabytes, seconds=seconds, threads=threads, file_megabytes=file_megabytes)
     separate = _become_unprivileged() if os.geteuid() == 0 else False
     user_namespace = _unshare(_CLONE_NEWUSER)
     network = network_left
-    if not network and walls.network_namespace:
+    if not network and walls.network_namespace and connect_port is None:
         network = _unshare(_CLONE_NEWNET)
     no_new_privileges = _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    landlock = _landlock(read_files, temporary_folder) if walls.landlock and no_new_privileges else 0
+    landlock = _landlock(read_files, temporary_folder, read_besides, connect_port) if walls.landlock and no_new_privileges else 0
     _drop_capabilities()
-    filtered = _filter_system_calls() if walls.system_call_filter and no_new_privileges else False
+    filtered = _filter_system_calls(streams=connect_port is not None) if walls.system_call_filter and no_new_privileges else False
     return SandboxReport(
         network_namespace=network,
         user_namespace=user_namespace,
@@ -127,6 +139,7 @@ def enter(
         separate_account=separate,
         no_new_privileges=no_new_privileges,
         resource_limits=True,
+        connect_port=connect_port,
     )
 
 
@@ -220,6 +233,8 @@ _FS_ALL_NEWEST = (1 << 16) - 1
 _FS_READ_FILE, _FS_READ_DIR, _FS_WRITE_FILE = 1 << 2, 1 << 3, 1 << 1
 _FS_REMOVE_FILE, _FS_REMOVE_DIR, _FS_MAKE_DIR, _FS_MAKE_REG, _FS_TRUNCATE = 1 << 5, 1 << 4, 1 << 7, 1 << 8, 1 << 14
 _NET_ALL = 0b11
+_NET_CONNECT = 0b10
+_RULE_NET_PORT = 2
 _SCOPE_ALL = 0b11
 
 
@@ -228,19 +243,26 @@ def landlock_version() -> int:
     return max(0, int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(1))))
 
 
-def _landlock(read_files: Sequence[int], temporary_folder: int | None) -> int:
+def _landlock(
+    read_files: Sequence[int], temporary_folder: int | None, read_besides: Sequence[int] = (), connect_port: int | None = None
+) -> int:
     version = landlock_version()
     if version == 0:
         return 0
     everything = _FS_ALL_BY_VERSION.get(version, _FS_ALL_NEWEST)
-    attributes = struct.pack("QQQ", everything, _NET_ALL if version >= 4 else 0, _SCOPE_ALL if version >= 6 else 0)
-    size = 24 if version >= 6 else 16 if version >= 4 else 8
+    attributes = struct.pack("QQQ", everything, _NET_ALL if version >= LANDLOCK_OF_PORTS else 0, _SCOPE_ALL if version >= 6 else 0)
+    size = 24 if version >= 6 else 16 if version >= LANDLOCK_OF_PORTS else 8
     rules = int(_libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(size), ctypes.c_uint32(0)))
     if rules < 0:
         return 0
     try:
         for descriptor in read_files:
             _allow(rules, descriptor, _FS_READ_FILE)
+        for descriptor in read_besides:
+            folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+            _allow(rules, descriptor, _FS_READ_FILE | (_FS_READ_DIR if folder else 0))
+        if connect_port is not None and version >= LANDLOCK_OF_PORTS:
+            _allow_port(rules, connect_port)
         if temporary_folder is not None:
             allowed = _FS_READ_FILE | _FS_READ_DIR | _FS_WRITE_FILE | _FS_REMOVE_FILE | _FS_REMOVE_DIR | _FS_MAKE_DIR
             _allow(rules, temporary_folder, (allowed | _FS_MAKE_REG | _FS_TRUNCATE) & everything)
@@ -254,6 +276,12 @@ def _landlock(read_files: Sequence[int], temporary_folder: int | None) -> int:
 def _allow(rules: int, descriptor: int, access: int) -> None:
     attribute = struct.pack("=Qi", access, descriptor)
     if _libc.syscall(_ADD_RULE, ctypes.c_int(rules), ctypes.c_int(_RULE_PATH_BENEATH), attribute, ctypes.c_uint32(0)) != 0:
+        raise OSError(ctypes.get_errno(), "landlock rule")
+
+
+def _allow_port(rules: int, port: int) -> None:
+    attribute = struct.pack("=QQ", _NET_CONNECT, port)
+    if _libc.syscall(_ADD_RULE, ctypes.c_int(rules), ctypes.c_int(_RULE_NET_PORT), attribute, ctypes.c_uint32(0)) != 0:
         raise OSError(ctypes.get_errno(), "landlock rule")
 
 
@@ -284,19 +312,23 @@ _ARCHITECTURES: dict[str, tuple[int, dict[str, int]]] = {
     ),
 }  # fmt: skip
 _CLONE_THREAD = 0x00010000
+_FAMILIES, _STREAM, _KIND_OF_SOCKET = (2, 10), 1, 0xF
+"""IPv4 and IPv6; SOCK_STREAM, and the bits of its argument that say so."""
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 
 
-def _filter_system_calls() -> bool:
+def _filter_system_calls(*, streams: bool = False) -> bool:
     """Forbid new processes and programs, sockets, looking into other processes and io_uring (which would go round the filter).
 
-    Threads stay allowed: `clone` with CLONE_THREAD; `clone3` answers "not known", so the C library falls back to `clone`."""
+    Threads stay allowed: `clone` with CLONE_THREAD; `clone3` answers "not known", so the C library falls back to `clone`. With `streams`
+    sockets of TCP may be made and connected, no others."""
     known = _ARCHITECTURES.get(platform.machine())
     if known is None:
         return False
     architecture, calls = known
     clone, clone3 = calls["clone"], calls["clone3"]
-    refused = sorted(number for name, number in calls.items() if name not in ("clone", "clone3"))
+    allowed = {"clone", "clone3", *(("socket", "connect") if streams else ())}
+    refused = sorted(number for name, number in calls.items() if name not in allowed)
     # (code, jump if true, jump if false, value); jumps count instructions
     program: list[tuple[int, int, int, int]] = [
         (0x20, 0, 0, 4),  # load the architecture
@@ -313,6 +345,18 @@ def _filter_system_calls() -> bool:
         (0x06, 0, 0, _ALLOW),
         (0x06, 0, 0, _ERRNO | errno.EPERM),
     ]
+    if streams:
+        program += [
+            (0x15, 0, 8, calls["socket"]),
+            (0x20, 0, 0, 16),  # its family
+            (0x15, 1, 0, _FAMILIES[0]),
+            (0x15, 0, 4, _FAMILIES[1]),
+            (0x20, 0, 0, 24),  # its kind
+            (0x54, 0, 0, _KIND_OF_SOCKET),
+            (0x15, 0, 1, _STREAM),
+            (0x06, 0, 0, _ALLOW),
+            (0x06, 0, 0, _ERRNO | errno.EPERM),
+        ]
     for number in refused:
         program += [(0x15, 0, 1, number), (0x06, 0, 0, _ERRNO | errno.EPERM)]
     program.append((0x06, 0, 0, _ALLOW))

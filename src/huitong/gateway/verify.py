@@ -3,11 +3,12 @@
 A difference means that two parsers understand one text in two ways, which is how walls fall: it is an alarm and a refusal."""
 
 import logging
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 from huitong.errors import Refused
 from huitong.gateway.plan import Plan
+from huitong.model.query import GovernedTable
 
 _LOG = logging.getLogger("huitong.gateway")
 
@@ -32,6 +33,15 @@ SecondParser = Callable[[str], SeenNames | frozenset[str]]
 """Parses one SELECT without binding or running it, in the engine's own way; raises on anything else. One that gives only the
 tables serves too, but then functions are checked by the first parser alone."""
 
+
+@runtime_checkable
+class OfAnotherEngine(Protocol):
+    """A second parser of an engine that does not have everything that a statement may hold."""
+
+    def refuse_what_it_lacks(self, sql: str, tables: Sequence[GovernedTable], /) -> None:
+        """Raise Refused for governed SQL that this engine does not have."""
+
+
 ENGINE_FUNCTIONS = frozenset(
     [
         *("+", "-", "*", "/", "//", "%", "||", "~~", "!~~", "~~*", "!~~*"),
@@ -54,7 +64,8 @@ ENGINE_FUNCTIONS = frozenset(
 
 
 def verify(plan: Plan, second_parser: SecondParser) -> None:
-    """Raises Refused `rewrite-differs` if the second parser sees other tables or functions than planned, or cannot read it."""
+    """Raises Refused `rewrite-differs` if the second parser sees other tables or functions than planned, or cannot read it, and for what
+    the engine does not have."""
     functions: frozenset[str] = frozenset()
     table_functions: frozenset[str] = frozenset()
     try:
@@ -72,6 +83,8 @@ def verify(plan: Plan, second_parser: SecondParser) -> None:
     if table_functions or functions - ENGINE_FUNCTIONS:
         _alarm("functions")
         raise Refused.because("rewrite-differs")
+    if isinstance(second_parser, OfAnotherEngine):
+        second_parser.refuse_what_it_lacks(plan.sql, plan.tables)
 
 
 def _alarm(what: str) -> None:

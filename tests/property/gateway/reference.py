@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -18,6 +19,7 @@ from huitong.errors import Refused
 from huitong.gateway.aggregates import faults_of_totals
 from huitong.gateway.parse import parse, read_caps
 from huitong.gateway.resolve import resolve
+from huitong.gateway.verify import SecondParser
 from huitong.masks import masked_type, python_mask
 from huitong.masks.pseudonym import group_key, token
 from huitong.model.catalog import Dataset
@@ -39,6 +41,13 @@ class RandomWorld(World):
         self.held: Mapping[str, Sequence[Mapping[str, Any]]] = {}
         self.identifiers: dict[str, Sequence[str]] = {}
         super().__init__(lake, rounding=AS_THEY_ARE)
+
+    def on(self, engine: Any, second_parser: SecondParser) -> "RandomWorld":
+        """The same world, data and grants with another engine."""
+        other = copy(self)
+        other.engine, other.second_parser = engine, second_parser
+        other.gateway = other.make_gateway()
+        return other
 
     def take(self, case: Case) -> None:
         """Make the case the world."""

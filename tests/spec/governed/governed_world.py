@@ -24,6 +24,7 @@ from huitong.gateway import Gateway
 from huitong.gateway.differencing import Audit, Watch
 from huitong.gateway.questions import KeptQuestion, Question
 from huitong.gateway.telling import Rounding
+from huitong.gateway.verify import SecondParser
 from huitong.masks.pseudonym import group_key, token
 from huitong.model.catalog import (
     Dataset,
@@ -345,6 +346,8 @@ class World:
     """How totals are rounded; None: as shipped."""
     audit: Audit | None = None
     """How far questions of totals are compared; None: not at all."""
+    second_parser: SecondParser = statement_names
+    """What reads governed SQL besides the gateway."""
 
     def __post_init__(self) -> None:
         for described, rows in ((PERSON, PEOPLE), (COMPANY, COMPANIES), (WEATHER, HOURS), (HIDDEN, [{"v": "CANARY-hidden"}])):
@@ -373,7 +376,7 @@ class World:
             engine=self.engine,
             ledger=self.book,
             uses=self,
-            second_parser=statement_names,
+            second_parser=self.second_parser,
             clock=self.clock,
             limits=EngineLimits(seconds=10, memory_megabytes=512, threads=1, maximum_rows=self.maximum_rows),
             statement_key=b"s" * 32,
