@@ -817,13 +817,15 @@ class Client:
 
     # --- use and proof --------------------------------------------------------------------------------------------------
 
-    def query(self, sql: str, *, purpose: str) -> QueryResult:
-        """Run one SELECT under the grants of one's office, for a stated purpose."""
-        return self._result(self._send("POST", "query", json={"sql": sql, "purpose": purpose}, headers={"Accept": ARROW}))
+    def query(self, sql: str, *, purpose: str, epsilon: str | None = None) -> QueryResult:
+        """Run one SELECT under the grants of one's office, for a stated purpose. Under a grant of noised totals `epsilon`, a plain
+        decimal, says what the answer may spend of its budget."""
+        body = _without_none({"sql": sql, "purpose": purpose, "epsilon": epsilon})
+        return self._result(self._send("POST", "query", json=body, headers={"Accept": ARROW}))
 
-    def why(self, sql: str, *, purpose: str) -> JSON:
+    def why(self, sql: str, *, purpose: str, epsilon: str | None = None) -> JSON:
         """What would happen to this query and on which grounds; nothing is run."""
-        return self._json("POST", "why", json={"sql": sql, "purpose": purpose}, keyed=False)
+        return self._json("POST", "why", json=_without_none({"sql": sql, "purpose": purpose, "epsilon": epsilon}), keyed=False)
 
     # --- rows as a file -------------------------------------------------------------------------------------------------
 

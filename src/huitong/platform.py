@@ -39,6 +39,7 @@ from huitong.sharing.actions import SharingActions
 from huitong.sharing.answered import QuestionStore
 from huitong.sharing.calendar import CalendarActions, CalendarStore, InstanceCalendar
 from huitong.sharing.document import GrantDocuments
+from huitong.sharing.noised import Budgets, BudgetStore, budget_key
 from huitong.sharing.ports import EpochStore, NoticeBoard
 from huitong.sharing.pseudonyms import PseudonymActions
 from huitong.sharing.quotas import Quotas, QuotaStore
@@ -70,6 +71,7 @@ class Stores(Protocol):
     notices: NoticeBoard
     quotas: QuotaStore
     pseudonym_epochs: EpochStore
+    budgets: BudgetStore
     questions: QuestionStore
     subject_uses: SubjectUses
     standings: StandingStore
@@ -100,6 +102,7 @@ class Platform:
     lake: Lake
     subject_lists: SubjectLists
     quotas: Quotas
+    budgets: Budgets
     ledger: Ledger
     sequencer: Sequencer
     engine: EngineClient
@@ -146,6 +149,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
     quotas = Quotas(
         store=stores.quotas, transactions=stores.transactions, time_zone=settings.time_zone, notices=stores.notices, limits=bounds
     )
+    budgets = Budgets(store=stores.budgets, transactions=stores.transactions, key=budget_key(keystore.secret("token-salt")))
     catalog = CatalogActions(
         catalog=stores.catalog,
         parties=stores.parties,
@@ -250,6 +254,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         leases=lake,
         subjects=subject_lists,
         quotas=quotas,
+        budgets=budgets,
         watch=Watch(
             store=stores.questions,
             transactions=stores.transactions,
@@ -345,6 +350,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         lake=lake,
         subject_lists=subject_lists,
         quotas=quotas,
+        budgets=budgets,
         ledger=ledger,
         sequencer=Sequencer(stores.ledger, keystore, clock, origin=settings.name),
         engine=engine,

@@ -1072,6 +1072,48 @@ class MemoryQuotaStore(_Store):
         self._set(self.days, (grant_id, day), new)
 
 
+class MemoryBudgetStore(_Store):
+    """BudgetStore: accounts and answers in two dictionaries. `before` says which grants and offices stood before others."""
+
+    def __init__(self, transactions: MemoryTransactions) -> None:
+        super().__init__(transactions)
+        self.accounts: dict[str, int] = {}
+        self.answers: dict[tuple[str, str, str], bytes] = {}
+        self.before: dict[str, tuple[str, ...]] = {}
+
+    def spent(self, account: str) -> int:
+        """What was taken."""
+        return self.accounts.get(account, 0)
+
+    def take(self, account: str, amount: int, *, limit: int) -> bool:
+        """Take it if it is left."""
+        new = self.spent(account) + amount
+        if new <= limit:
+            self._set(self.accounts, account, new)
+        return new <= limit
+
+    def give_back(self, account: str, amount: int) -> None:
+        """Take it off again."""
+        self._set(self.accounts, account, self.spent(account) - amount)
+
+    def grants_before(self, grant_id: str) -> Sequence[str]:
+        """As told by `before`."""
+        return self.before.get(grant_id, ())
+
+    def offices_before(self, office: str, dataset: str) -> Collection[str]:  # noqa: ARG002
+        """As told by `before`."""
+        return self.before.get(office, ())
+
+    def answer(self, office: str, dataset: str, digest: str) -> bytes | None:
+        """What is kept."""
+        return self.answers.get((office, dataset, digest))
+
+    def keep(self, office: str, dataset: str, digest: str, sealed: bytes, *, at: datetime) -> None:  # noqa: ARG002
+        """Keep the first."""
+        if (office, dataset, digest) not in self.answers:
+            self._set(self.answers, (office, dataset, digest), sealed)
+
+
 class MemoryQuestionStore(_Store):
     """QuestionStore: questions in a dictionary by query, in the order in which they came."""
 
@@ -1479,6 +1521,7 @@ class MemoryStores:
         self.pseudonym_epochs = MemoryEpochStore(self.transactions)
         self.subject_lists = MemorySubjectLists()
         self.quotas = MemoryQuotaStore(self.transactions)
+        self.budgets = MemoryBudgetStore(self.transactions)
         self.questions = MemoryQuestionStore(self.transactions)
         self.keyed_answers = MemoryKeyedAnswers(self.transactions)
         self.notices = MemoryNoticeBoard(self.transactions, self.parties)

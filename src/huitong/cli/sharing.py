@@ -15,7 +15,7 @@ from huitong.cli.door import open_client
 from huitong.cli.exits import Exit
 from huitong.cli.language import words
 from huitong.cli.output import remark, show_one, show_rows, show_table
-from huitong.cli.terms import rules, shown_rules, shown_use, terms_options
+from huitong.cli.terms import rules, shown_budget, shown_rules, shown_use, terms_options
 from huitong.errors import InputInvalid, Reason
 
 request = Group("request", no_args_is_help=True)
@@ -442,6 +442,7 @@ def show_grant(found: dict[str, Any]) -> None:
         ("valid_from", instant_text(found["valid_from"])),
         ("valid_until", instant_text(found["valid_until"])),
         *shown_use(found.get("use"), instant_text),
+        *shown_budget(found.get("budget")),
         ("request", found["request"]),
         ("terms_hash", found["terms_hash"]),
         ("revoked_because", found["revoked_because"]),

@@ -11,20 +11,26 @@ from huitong.cli.language import words
 from huitong.errors import InputInvalid, Reason
 
 PERIODS = ("day", "month", "grant")
-MODES = ("rows", "aggregate-only")
+MODES = ("rows", "aggregate-only", "noised")
 _SIGNS = {">=": "at-least", "<=": "at-most", "!=": "not-in", "=": "in", ">": "more-than", "<": "less-than"}
 _SHOWN = {"at-least": ">=", "at-most": "<=", "more-than": ">", "less-than": "<"}
 _COMPARED = re.compile(r"\s*(?P<item>[^\s<>=!,]+)\s*(?P<sign>>=|<=|!=|=|>|<)\s*(?P<values>[^\s<>=].*)")
 _LISTED = re.compile(r"\s*(?P<item>[^\s<>=!,]+)\s+(?P<not>not\s+)?in\s+(?P<values>\S.*)", re.IGNORECASE)
 _STATED = re.compile(r"\s*(?P<item>[^\s<>=!,]+)\s+is\s+(?P<what>known|missing)\s*", re.IGNORECASE)
 _VALUE = re.compile(r"\s*(?:'((?:[^']|'')*)'|([^',]*))\s*(,|$)")
+_BOUNDS = re.compile(r"(?P<item>[^\s<>=!,]+)=(?P<lower>-?[0-9]{1,15}(\.[0-9]{1,8})?)\.\.(?P<upper>-?[0-9]{1,15}(\.[0-9]{1,8})?)")
 _QUOTA = re.compile(r"(?P<limits>(rows|queries|calls)=[0-9]{1,13}(,(rows|queries|calls)=[0-9]{1,13})*)/(?P<period>day|month|grant)")
 
 
 def terms_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator: --where, --subjects, --mode, --k, --quota, --linkage; `rules` reads what they gave."""
+    """Decorator: --where, --subjects, --mode, --k, --quota, --linkage, and of noised totals --budget, --together, --rows-per-entity and
+    --bounds; `rules` reads what they gave."""
     for option in (
         click.option("--linkage", metavar="GROUP"),
+        click.option("--bounds", "bounds", multiple=True, metavar="ITEM=LOW..HIGH"),
+        click.option("--rows-per-entity", type=click.IntRange(1)),
+        click.option("--together", metavar="EPSILON"),
+        click.option("--budget", metavar="EPSILON"),
         click.option("--quota", "quotas", multiple=True, metavar="ROWS=N/PERIOD"),
         click.option("--k", type=click.IntRange(2)),
         click.option("--mode", type=click.Choice(MODES)),
@@ -46,7 +52,23 @@ def rules(given: Mapping[str, Any]) -> dict[str, Any]:
         found["quota"] = parse_quota(given["quotas"])
     if given.get("subjects") is not None:
         found["subjects"] = read_subjects(given["subjects"])
+    noised = {"epsilon": given.get("budget"), "together": given.get("together"), "rows_per_entity": given.get("rows_per_entity")}
+    if given.get("bounds"):
+        noised["bounds"] = parse_bounds(given["bounds"])
+    if stated := {name: value for name, value in noised.items() if value is not None}:
+        found["noised"] = stated
     return found
+
+
+def parse_bounds(written: Sequence[str]) -> list[dict[str, str]]:
+    """`income=0..100000`: between which values an item counts.
+
+    Raises InputInvalid `cli-bounds-unreadable` for all that cannot be read, at once."""
+    read = [(one, _BOUNDS.fullmatch(one.replace(" ", ""))) for one in written]
+    wrong = [Reason("cli-bounds-unreadable", {"written": one}) for one, said in read if said is None]
+    if wrong:
+        raise InputInvalid(*wrong)
+    return [{"item": said["item"], "lower": said["lower"], "upper": said["upper"]} for _, said in read if said is not None]
 
 
 def parse_where(written: Sequence[str]) -> list[dict[str, Any]]:
@@ -128,6 +150,11 @@ def shown_rules(terms: Mapping[str, Any]) -> list[tuple[str, Any]]:
         found.append(("subjects", words("subjects-count", count=subjects["count"], item=subjects["item"])))
     if terms.get("k") is not None:
         found.append(("mode", words("mode-with-k", mode=choice(terms["mode"]), k=terms["k"])))
+    if noised := terms.get("noised"):
+        budgets = {name: noised[name] for name in ("epsilon", "together", "rows_per_entity")}
+        found.append(("mode", words("mode-with-budget", mode=choice(terms["mode"]), **budgets)))
+        if noised["bounds"]:
+            found.append(("bounds", "\n".join(f"{one['item']}={one['lower']}..{one['upper']}" for one in noised["bounds"])))
     if quota := terms.get("quota"):
         limits = ",".join(f"{what}={quota[what]}" for what in ("rows", "queries", "calls") if quota.get(what) is not None)
         found.append(("quota", _quota_text(f"{limits}/{quota['period']}", quota)))
@@ -157,6 +184,11 @@ def shown_use(use: Mapping[str, Any] | None, instant_text: Callable[[str | None]
         for one in use["uses"]
     ]
     return [("use", "\n".join(lines))]
+
+
+def shown_budget(use: Mapping[str, Any] | None) -> list[tuple[str, Any]]:
+    """The pair of label and text of how much of a budget is spent, if there is one."""
+    return [("budget", words("budget-use", **use))] if use else []
 
 
 def comparison_text(one: Mapping[str, Any]) -> str:

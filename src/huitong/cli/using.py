@@ -16,6 +16,7 @@ from huitong.errors import InputInvalid
 
 RECEIPT_WAIT_SECONDS = 5.0
 """The ledger folds within a second; a receipt that is asked for at once waits so long for its inclusion proof."""
+epsilon_option = click.option("--epsilon", metavar="NUMBER")
 purpose_option = click.option("--purpose", required=True, metavar="CODE")
 
 
@@ -27,11 +28,12 @@ def statement(written: str) -> str:
 @command("query")
 @click.argument("sql")
 @purpose_option
+@epsilon_option
 @click.option("--receipt", "receipt_file", type=click.Path(dir_okay=False, path_type=Path))
-def query(sql: str, purpose: str, receipt_file: Path | None) -> None:
+def query(sql: str, purpose: str, epsilon: str | None, receipt_file: Path | None) -> None:
     """Run one SELECT; the result goes to standard output or a file, the receipt to a file."""
     with open_client() as client:
-        result = client.query(statement(sql), purpose=purpose)
+        result = client.query(statement(sql), purpose=purpose, epsilon=epsilon)
         table = result.arrow()
         show_result(result, table)
         for notice in result.notices:
@@ -95,10 +97,11 @@ def json_value(value: Any) -> Any:
 @command("why")
 @click.argument("sql")
 @purpose_option
-def why(sql: str, purpose: str) -> int:
+@epsilon_option
+def why(sql: str, purpose: str, epsilon: str | None) -> int:
     """What would happen to this query and on which grounds; nothing is run. Exit code 6 if it would be refused, 8 if only not yet."""
     with open_client() as client:
-        found = client.why(statement(sql), purpose=purpose)
+        found = client.why(statement(sql), purpose=purpose, epsilon=epsilon)
     if surroundings().format == "json":
         show_json(found)
     else:
@@ -119,6 +122,8 @@ def show_why(found: dict[str, Any]) -> None:
     for one in found["datasets"]:
         grant = words("why-grant", grant=one["grant"]) if one["grant"] else words("why-no-grant")
         click.echo("\n" + printable(f"{one['dataset']}: {grant}"))
+        if one.get("budget"):
+            click.echo(words("budget-use", **one["budget"]))
         masks = {term["item"]: mask_text(term["mask"]) for term in one["masks"]}
         if one["items"]:
             header = [words("title-item"), words("title-mask")]

@@ -38,13 +38,15 @@ _SAFE_NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,12})?")
 """A number that can be compared with a whole number or a decimal of any size without a cast that overflows."""
 _SAFE_LENGTH = re.compile(r"[0-9]{1,4}")
 
+IsTotal = Callable[[exp.Expr, TableUse], bool]
+"""Whether a node is a total that SELECT may show."""
 Leaf = Callable[[exp.Expr], bool]
 """Whether a node is something that may be compared: an item, or what SELECT shows."""
 
 
 def faults_of_totals(resolution: Resolution, grants: Mapping[str, Grant]) -> tuple[Reason, ...]:
     """Everything that a statement may not hold because one of its grants gives totals alone; empty if none of them does."""
-    limited = [use for use in resolution.tables if (grant := grants.get(use.dataset.id)) and grant.terms.mode is not Mode.ROWS]
+    limited = [use for use in resolution.tables if (grant := grants.get(use.dataset.id)) and grant.terms.mode is Mode.AGGREGATE_ONLY]
     if not limited:
         return ()
     use = limited[0]
@@ -52,25 +54,33 @@ def faults_of_totals(resolution: Resolution, grants: Mapping[str, Grant]) -> tup
     tree = _top(resolution.tree)
     if not entity_items(use.dataset):
         return (Reason("totals-without-entity", {"dataset": use.dataset.id, "provider": use.dataset.provider}),)
-    if len(resolution.tables) > 1 or not isinstance(tree, exp.Select) or not _is_one_select(tree, use):
+    if len(resolution.tables) > 1 or not isinstance(tree, exp.Select) or not is_one_select(tree, use):
         return (Reason("totals-one-select", about),)
     return tuple(_faults_of_select(tree, use, about))
 
 
 def _faults_of_select(tree: exp.Select, use: TableUse, about: Mapping[str, str | int]) -> list[Reason]:
     faults: list[Reason] = []
-    outputs = [_bare(projection.unalias()) for projection in tree.expressions]
+    outputs = [bare(projection.unalias()) for projection in tree.expressions]
     group = tree.args.get("group")
     for position, output in enumerate(outputs, start=1):
-        if not _is_total(output, use) and (group is None or not _is_item(output, use)):
+        if not _is_total(output, use) and (group is None or not is_item(output, use)):
             faults.append(Reason("totals-output", {**about, "output": position}))
     if group is not None and not all(_is_grouping_item(key, outputs, use) for key in _group_keys(group)):
         faults.append(Reason("totals-group", about))
+    return faults + condition_faults(tree, use, outputs, about, is_total=_is_total)
+
+
+def condition_faults(
+    tree: exp.Select, use: TableUse, outputs: Sequence[exp.Expr], about: Mapping[str, str | int], *, is_total: IsTotal
+) -> list[Reason]:
+    """What WHERE, HAVING and ORDER BY may not hold."""
+    faults: list[Reason] = []
     where = tree.args.get("where")
     if where is not None and not _is_condition(where.this, lambda node: _is_of_item(node, use)):
         faults.append(Reason("totals-where", about))
     having = tree.args.get("having")
-    if having is not None and not _is_having(having.this, outputs, use):
+    if having is not None and not _is_having(having.this, [one for one in outputs if is_total(one, use)]):
         faults.append(Reason("totals-having", about))
     order = tree.args.get("order")
     if order is not None and not all(isinstance(ordered.this, exp.Literal) for ordered in order.expressions):
@@ -84,13 +94,14 @@ def _top(tree: exp.Expr) -> exp.Expr:
     return tree
 
 
-def _bare(node: exp.Expr) -> exp.Expr:
+def bare(node: exp.Expr) -> exp.Expr:
+    """Without brackets around it."""
     while isinstance(node, exp.Paren):
         node = node.this
     return node
 
 
-def _is_one_select(tree: exp.Select, use: TableUse) -> bool:
+def is_one_select(tree: exp.Select, use: TableUse) -> bool:
     """One SELECT straight from the one mention of the dataset, and no query inside."""
     written = {name for name, value in tree.args.items() if value not in (None, [], False)}
     source = tree.args.get("from_")
@@ -99,7 +110,8 @@ def _is_one_select(tree: exp.Select, use: TableUse) -> bool:
     return not any(isinstance(node, (*_QUERIES, exp.Window)) for node in tree.walk() if node is not tree)
 
 
-def _is_item(node: exp.Expr, use: TableUse) -> bool:
+def is_item(node: exp.Expr, use: TableUse) -> bool:
+    """Whether it is an item of the dataset as the grant shows it."""
     return isinstance(node, exp.Column) and node.table == use.alias and node.name in use.items
 
 
@@ -108,9 +120,9 @@ def _is_total(node: exp.Expr, use: TableUse) -> bool:
     if isinstance(node, exp.Count) and not node.expressions:
         inner = node.this
         if isinstance(inner, exp.Distinct) and not inner.args.get("on"):
-            return len(inner.expressions) == 1 and _is_item(inner.expressions[0], use)
-        return isinstance(inner, exp.Star) or _is_item(inner, use)
-    return type(node) in (exp.Sum, exp.Avg) and _is_item(node.this, use)
+            return len(inner.expressions) == 1 and is_item(inner.expressions[0], use)
+        return isinstance(inner, exp.Star) or is_item(inner, use)
+    return type(node) in (exp.Sum, exp.Avg) and is_item(node.this, use)
 
 
 def _group_keys(group: exp.Expr) -> Sequence[exp.Expr]:
@@ -121,8 +133,8 @@ def _group_keys(group: exp.Expr) -> Sequence[exp.Expr]:
 def _is_grouping_item(key: exp.Expr, outputs: Sequence[exp.Expr], use: TableUse) -> bool:
     if isinstance(key, exp.Literal):
         position = int(key.this) if not key.is_string and key.this.isdigit() and len(key.this) < 5 else 0
-        return 1 <= position <= len(outputs) and _is_item(outputs[position - 1], use)
-    return _is_item(_bare(key), use)
+        return 1 <= position <= len(outputs) and is_item(outputs[position - 1], use)
+    return is_item(bare(key), use)
 
 
 def _is_condition(node: exp.Expr, leaf: Leaf) -> bool:
@@ -161,7 +173,7 @@ def _is_of_item(node: exp.Expr, use: TableUse) -> bool:
         length = node.expression
         short = isinstance(length, exp.Literal) and not length.is_string and _SAFE_LENGTH.fullmatch(length.this) is not None
         return short and _is_of_item(node.this, use)
-    return _is_item(node, use)
+    return is_item(node, use)
 
 
 def _parts(node: exp.Expr) -> list[exp.Expr]:
@@ -190,18 +202,18 @@ def keep_small_groups_out(tree: exp.Query, use: TableUse, part: DatasetPlan) -> 
     """Change a statement without `faults_of_totals`, in place: the engine gives every group of at least k entities, and a mark for each
     total after what SELECT shows. Returns what is done with them afterwards."""
     k = part.grant.terms.k
-    if k is None or not isinstance(tree, exp.Select) or not _is_one_select(tree, use):
+    if k is None or not isinstance(tree, exp.Select) or not is_one_select(tree, use):
         raise Refused.because("rewrite-failed")
-    shown = [_bare(projection.unalias()) for projection in tree.expressions]
+    shown = [bare(projection.unalias()) for projection in tree.expressions]
     having, order = tree.args.get("having"), tree.args.get("order")
     marks: dict[str, exp.Expr] = {}
     telling = Telling(
         dataset=part.dataset,
         outputs=tuple(_total_of(node, len(shown), use, part, marks) for node in shown),
-        having=None if having is None else _having(having.this, [node.copy() for node in shown]),
-        order=tuple(_order_key(ordered, len(shown)) for ordered in order.expressions) if order is not None else (),
-        limit=_whole(tree.args.get("limit")),
-        offset=_whole(tree.args.get("offset")) or 0,
+        having=None if having is None else having_of(having.this, [node.copy() for node in shown]),
+        order=tuple(order_key(ordered, len(shown)) for ordered in order.expressions) if order is not None else (),
+        limit=whole(tree.args.get("limit")),
+        offset=whole(tree.args.get("offset")) or 0,
         question=question_of(tree, shown),
     )
     for clause in ("order", "limit", "offset"):
@@ -248,14 +260,16 @@ def _mark(use: TableUse, part: DatasetPlan, item: exp.Expr | None, *, values: bo
     return exp.Sum(this=mark)
 
 
-def _order_key(ordered: exp.Expr, outputs: int) -> OrderKey:
+def order_key(ordered: exp.Expr, outputs: int) -> OrderKey:
+    """One key of ORDER BY."""
     place = _whole_number(ordered.this)
     if not 1 <= place <= outputs:
         raise Refused.because("rewrite-failed")
     return OrderKey(place - 1, descending=bool(ordered.args.get("desc")), nulls_first=bool(ordered.args.get("nulls_first")))
 
 
-def _whole(clause: exp.Expr | None) -> int | None:
+def whole(clause: exp.Expr | None) -> int | None:
+    """The number of LIMIT or OFFSET; None without it."""
     return None if clause is None else _whole_number(clause.expression)
 
 
@@ -277,19 +291,18 @@ _ORDERS: Mapping[type[exp.Expr], Callable[[Decimal, Decimal], bool]] = {
 }
 
 
-def _is_having(node: exp.Expr, outputs: Sequence[exp.Expr], use: TableUse) -> bool:
+def _is_having(node: exp.Expr, totals: Sequence[exp.Expr]) -> bool:
     """Comparisons of totals that SELECT shows with numbers, joined by AND, OR and NOT."""
-    totals = [output for output in outputs if _is_total(output, use)]
 
     def is_number(one: exp.Expr | None) -> bool:
-        bare = one.this if isinstance(one, exp.Neg) else one
-        return isinstance(bare, exp.Literal) and not bare.is_string and _SAFE_NUMBER.fullmatch(bare.this) is not None
+        plain = one.this if isinstance(one, exp.Neg) else one
+        return isinstance(plain, exp.Literal) and not plain.is_string and _SAFE_NUMBER.fullmatch(plain.this) is not None
 
     def is_side(one: exp.Expr) -> bool:
-        return _bare(one) in totals
+        return bare(one) in totals
 
     if isinstance(node, _LOGICAL):
-        return all(_is_having(part, outputs, use) for part in _parts(node))
+        return all(_is_having(part, totals) for part in _parts(node))
     if type(node) in _ORDERS:
         return (is_side(node.this) and is_number(node.expression)) or (is_number(node.this) and is_side(node.expression))
     if isinstance(node, exp.Between):
@@ -302,15 +315,15 @@ def _is_having(node: exp.Expr, outputs: Sequence[exp.Expr], use: TableUse) -> bo
     return isinstance(node, exp.Boolean)
 
 
-def _having(node: exp.Expr, outputs: Sequence[exp.Expr]) -> Having:
+def having_of(node: exp.Expr, outputs: Sequence[exp.Expr]) -> Having:
     """The condition in Python, with the three truth values of SQL."""
     if isinstance(node, exp.Paren):
-        return _having(node.this, outputs)
+        return having_of(node.this, outputs)
     if isinstance(node, exp.Not):
-        inner = _having(node.this, outputs)
+        inner = having_of(node.this, outputs)
         return lambda row: None if (found := inner(row)) is None else not found
     if isinstance(node, exp.And | exp.Or):
-        left, right, wins = _having(node.this, outputs), _having(node.expression, outputs), isinstance(node, exp.Or)
+        left, right, wins = having_of(node.this, outputs), having_of(node.expression, outputs), isinstance(node, exp.Or)
         return lambda row: _joined(left(row), right(row), wins=wins)
     if isinstance(node, exp.Boolean):
         fixed = bool(node.this)
@@ -335,12 +348,12 @@ _Side = Callable[[Sequence[Number]], Number]
 
 def _side(node: exp.Expr, outputs: Sequence[exp.Expr]) -> _Side:
     """A total that is shown, or a number."""
-    bare = _bare(node)
-    if bare in outputs:
-        place = outputs.index(bare)
+    plain = bare(node)
+    if plain in outputs:
+        place = outputs.index(plain)
         return lambda row: row[place]
-    negative = isinstance(bare, exp.Neg)
-    number = Decimal((bare.this if negative else bare).this)
+    negative = isinstance(plain, exp.Neg)
+    number = Decimal((plain.this if negative else plain).this)
     fixed = -number if negative else number
     return lambda _row: fixed
 

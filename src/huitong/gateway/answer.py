@@ -23,6 +23,7 @@ from huitong.errors import Conflict, HuitongError, InputInvalid, LedgerBroken, N
 from huitong.gateway.aggregates import faults_of_totals
 from huitong.gateway.differencing import compared_items
 from huitong.gateway.gate import duration_bucket, gate, gate_batch, result_hash
+from huitong.gateway.noising import exact, faults_of_noising, packed, told_with_noise, unpacked, widths, with_noise
 from huitong.gateway.packing import faults_of_packing
 from huitong.gateway.parse import Caps, parse, read_caps
 from huitong.gateway.plan import DatasetPlan, Plan, PlanCache
@@ -36,14 +37,16 @@ from huitong.gateway.verify import SecondParser, verify
 from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.ledger import Door, EntryKind, Promise, UseOfEntry
 from huitong.model.party import Actor
-from huitong.model.policy import Decision, DivisionRows, Grant, Mask, Mode, Terms
+from huitong.model.policy import Decision, DivisionRows, Grant, Mask, Mode, Terms, epsilon_text
 from huitong.model.query import Answer, EngineLimits, GovernedQuery, QueryRequest
 from huitong.model.reidentification import Revelation
 from huitong.policy.compiled import Decider, evidence_of
 from huitong.policy.decide import fault_of_actor, fault_of_purpose
 from huitong.policy.schemes import GradingScheme
 from huitong.policy.schemes import scheme as shipped_scheme
+from huitong.sharing.noised import Budgets, BudgetUse, entity_item
 from huitong.sharing.quotas import UseKind
+from huitong.sharing.term_limits import term_limits
 from huitong.sharing.wishes import rule_items
 
 _LOG = logging.getLogger("huitong.gateway")
@@ -195,6 +198,8 @@ class DatasetUse:
     rows: DivisionRows | None
     valid_until: datetime | None
     snapshot: int | None
+    budget: BudgetUse | None = None
+    """Of a grant of noised totals: what is spent and left."""
 
 
 @dataclass(frozen=True)
@@ -240,6 +245,12 @@ class _Use:
     """Whether its outcome was written, or at least begun."""
     counted: bool = False
     """Whether what it takes of quotas was settled."""
+    epsilon: int | None = None
+    """What it spends of a budget, in millionths; None: its grants have none."""
+    kept: bytes | None = None
+    """What was told to the same question before: then it spends nothing."""
+    noise_drawn: bool = False
+    """Whether noise was drawn, so that what it spends is spent."""
 
 
 LOOK_AGAIN_SECONDS = 1.0
@@ -346,13 +357,15 @@ class Gateway:
         rounding: Rounding | None = None,
         watch: Watches | None = None,
         grouped: GroupedRecord | None = None,
+        budgets: Budgets | None = None,
     ) -> None:
         """`limits.maximum_rows` is what a person may receive; the engine is asked for one row more, to know whether rows are
         left. `statement_key` salts the hash of a statement in the ledger and, by a key of its own, the noise of totals, which are rounded
         as `rounding` says (None: as shipped). `time_zone` is where the day of a snapshot is read.
         `leases` keeps the files of a query while it runs; None: nobody removes any. `scheme` is the grading scheme in force;
-        `sandbox_level` says what the storage rule of a dataset of so many rows asks of the engine. Without `subjects`, `quotas`
-        or `watch` grants that need them are refused. `grouped` writes entries in place of `ledger` and `uses`; None: each on its own."""
+        `sandbox_level` says what the storage rule of a dataset of so many rows asks of the engine. Without `subjects`, `quotas`,
+        `watch` or `budgets` grants that need them are refused. `grouped` writes entries in place of `ledger` and `uses`; None: each by
+        itself."""
         self._catalogue = catalogue
         self._grants = grants
         self._divisions = divisions
@@ -376,6 +389,8 @@ class Gateway:
         self._scheme = scheme or shipped_scheme()
         self._subjects = subjects or NoSubjects()
         self._quotas = quotas
+        self._budgets = budgets
+        self._noised = term_limits().noised
         self._caps = caps or read_caps()
         self._plans = PlanCache(self._caps.cached_plans)
         self._in_flight = InFlight(self._caps.queries_of_an_office, self._caps.queries_at_once)
@@ -387,13 +402,17 @@ class Gateway:
         query = new_query_number()
         with self._in_flight.one_of(actor.office, query), self._use(query, request, actor, door=Door.QUERY) as use:
             maximum = use.maximum_rows
-            table = self._totals(use) if use.plan.telling else self._engine.run(self._governed(use, maximum))
+            if use.plan.noising is not None:
+                table = self._with_noise(use)
+            else:
+                table = self._totals(use) if use.plan.telling else self._engine.run(self._governed(use, maximum))
             passed = gate(table, maximum_rows=maximum, ordered=use.plan.ordered, cut=use.short)
             digest = result_hash(passed.table)
             self._refuse_if_ended(use.plan, actor)
             self.settle(use, rows=passed.table.num_rows, result_hash=digest)
             receipt = self._receipt(query, use.entries)
-        return Answer(query=query, table=passed.table, receipt=receipt, notices=use.plan.notices + passed.notices)
+        notices = use.plan.notices + self._notices_of_noise(use) + passed.notices
+        return Answer(query=query, table=passed.table, receipt=receipt, notices=notices)
 
     def _governed(self, use: _Use, maximum_rows: int) -> GovernedQuery:
         """One row more than may leave, to know whether rows are left."""
@@ -416,6 +435,61 @@ class Gateway:
             if groups.num_rows > maximum:
                 raise Refused.because("totals-too-many-groups", grant=part.grant.id, dataset=part.dataset, rows=maximum)
             return told(groups, telling, rounding=self._rounding, key=self._noise_key)
+
+    def _with_noise(self, use: _Use) -> pa.Table:
+        """Totals with noise, or what was told to the same question before."""
+        noising, (part,), budgets = use.plan.noising, use.plan.datasets, self._budgets
+        assert noising is not None and budgets is not None and use.epsilon is not None
+        if use.kept is not None:
+            return told_with_noise(unpacked(use.kept), noising)
+        numbers = exact(self._engine.run(self._governed(use, self._noised.groups)), noising)
+        use.noise_drawn = True
+        told_numbers = with_noise(numbers, noising, use.epsilon)
+        question = noising.question(part.snapshot, use.plan.epsilon)
+        budgets.keep(part.grant, question, packed(told_numbers), at=self._clock())
+        return told_with_noise(told_numbers, noising)
+
+    def _spend(self, use: _Use, request: QueryRequest) -> None:
+        """Take from the budget what the answer spends: nothing, if it was given before. What is spent is a refusal like any other."""
+        noising = use.plan.noising
+        if noising is None:
+            return
+        (part,) = use.plan.datasets
+        try:
+            if self._budgets is None:
+                raise Refused.because("noised-not-counted", grant=part.grant.id, dataset=part.dataset)
+            use.kept = self._budgets.kept(part.grant, noising.question(part.snapshot, use.plan.epsilon))
+            if use.kept is None:
+                self._budgets.take(part.grant, use.plan.epsilon)
+            use.epsilon = 0 if use.kept is not None else use.plan.epsilon
+        except Refused as refusal:
+            self._release(use)
+            self._refuse(use.query, request, use.actor, refusal.reasons, [part.dataset])
+
+    def _free_again(self, use: _Use, failure: BaseException) -> int:
+        """What a use that failed does not spend after all: all of it, if a part could not serve before noise was drawn. What it spends
+        is said by its outcome before it is given back."""
+        if not use.epsilon or use.noise_drawn or use.settled or not isinstance(failure, Unavailable):
+            return 0
+        back, use.epsilon = use.epsilon, 0
+        return back
+
+    def _unspend(self, use: _Use, amount: int) -> None:
+        """The budget has it back."""
+        if amount and self._budgets is not None:
+            (part,) = use.plan.datasets
+            self._budgets.give_back(part.grant, amount)
+
+    def _notices_of_noise(self, use: _Use) -> tuple[Reason, ...]:
+        """What the noise is like and what is left of the budget: neither depends on the data."""
+        if use.epsilon is None or use.plan.noising is None or self._budgets is None:
+            return ()
+        (part,) = use.plan.datasets
+        left = self._budgets.use_of(part.grant)
+        about = {"grant": part.grant.id, "epsilon": epsilon_text(use.epsilon), "left": epsilon_text(left.left if left else 0)}
+        first = Reason("noised-told-before" if use.kept is not None else "noised-told", about)
+        found = widths(use.plan.noising, use.plan.epsilon)
+        return (first, *(Reason("noised-within", {"output": name, "within": width}) for name, width in found))
 
     def _refuse_if_too_close(self, use: _Use, part: DatasetPlan, question: Question, old: KeptQuestion) -> None:
         """Compare two questions about the snapshot of now. One that cannot be compared is a refusal too."""
@@ -572,18 +646,24 @@ class Gateway:
             wanted = (self._limits.maximum_rows if maximum_rows is None else maximum_rows) if exactly is None else exactly
             use = _Use(query=query, actor=actor, plan=plan, began=time.monotonic(), entries=[], maximum_rows=wanted)
             self._reserve(use, request, seconds or self._limits.seconds, kind, whole=exactly is not None)
+            self._spend(use, request)
             told = {**(about or {}), "door": door.value, **self._intent(query, request, actor, plan)}
+            if use.epsilon is not None:
+                told["epsilon"] = use.epsilon
             try:
                 use.entries.append(self._append(query, EntryKind.USE_INTENT, told))
             except BaseException:
                 self._release(use)
+                self._unspend(use, use.epsilon or 0)
                 raise
             try:
                 yield use
             except BaseException as failure:
                 self._count_failed(use, failure)
+                back = self._free_again(use, failure)
                 if not use.settled:
                     self._end(use, {"failure": _failure_code(failure)})
+                self._unspend(use, back)
                 raise _without_engine_words(failure, query) from None
 
     def _reserve(self, use: _Use, request: QueryRequest, seconds: float, kind: UseKind, *, whole: bool) -> None:
@@ -648,6 +728,8 @@ class Gateway:
     def _end(self, use: _Use, found: Mapping[str, Any]) -> None:
         use.settled = True
         body = {"query": use.query, "intent": use.entries[0].entry, **found, "duration_bucket": _since(use.began)}
+        if use.epsilon is not None:
+            body["epsilon"] = use.epsilon
         use.entries.append(self._append_known(use.query, EntryKind.USE_OUTCOME, body, use.actor, use.entries))
 
     def why(self, request: QueryRequest, *, actor: Actor, counted: bool = True) -> Explanation:
@@ -672,15 +754,18 @@ class Gateway:
                     rows=grant.terms.rows if grant else None,
                     valid_until=grant.terms.valid_until if grant else None,
                     snapshot=snapshot.version if snapshot else None,
+                    budget=self._budgets.use_of(grant) if grant and self._budgets else None,
                 )
             )
-        reasons = considered.reasons or (self._against_quotas(considered.decision, at) if counted else ())
+        reasons = considered.reasons or (self._against_quotas(considered.decision, request, at) if counted else ())
         return Explanation(Decision(considered.decision.grants if not reasons else {}, reasons), tuple(uses))
 
-    def _against_quotas(self, decision: Decision, at: datetime) -> tuple[Reason, ...]:
-        """What a use would meet at the quotas of its grants, as they are used now."""
+    def _against_quotas(self, decision: Decision, request: QueryRequest, at: datetime) -> tuple[Reason, ...]:
+        """What a use would meet at the quotas and budgets of its grants, as they are used now."""
         found: list[Reason] = []
         for grant in decision.grants.values():
+            if grant.terms.mode is Mode.NOISED and self._budgets is not None:
+                found += self._budgets.against(grant, self._noised.question if request.epsilon is None else request.epsilon)
             if grant.terms.quota is None:
                 continue
             if self._quotas is None:
@@ -707,7 +792,7 @@ class Gateway:
         text = hashlib.sha256(request.sql.encode("utf-8", "surrogatepass")).digest()
         maximum = self._limits.maximum_rows if maximum_rows is None else maximum_rows
         epoch = self._epoch.policy_epoch()
-        key = (text, request.purpose, actor.office, epoch, maximum, grant, piecemeal)
+        key = (text, request.purpose, actor.office, epoch, maximum, grant, piecemeal, request.epsilon)
         kept = None if anew else self._plans.get(key)
         if kept is not None and fault_of_actor(actor) is None and self._still_holds(kept, at):
             return kept
@@ -719,6 +804,8 @@ class Gateway:
         if not reasons and considered.resolution is not None:
             try:
                 plan = self._rewrite(considered, maximum_rows=maximum)
+                if plan.noising is not None:
+                    plan = replace(plan, epsilon=self._noised.question if request.epsilon is None else request.epsilon)
             except HuitongError as refusal:
                 reasons = refusal.reasons
             except Exception as error:
@@ -787,6 +874,8 @@ class Gateway:
         limited: list[Reason] = []
         if decision.allowed:
             limited += faults_of_totals(resolution, decision.grants)
+            limited += faults_of_noising(resolution, decision.grants, self._noised)
+            limited += self._against_epsilon(request, decision)
             limited += faults_of_packing(resolution, decision.grants)
             limited += self._against_rules(decision, datasets)
         reasons = list(dict.fromkeys((*decision.reasons, *resolution.faults, *limited)))
@@ -798,6 +887,17 @@ class Gateway:
             elif decision.allowed:
                 reasons.append(Reason("dataset-without-snapshot", {"dataset": name, "provider": datasets[name].provider}))
         return _Considered(tuple(reasons), resolution, decision, datasets, snapshots, first)
+
+    def _against_epsilon(self, request: QueryRequest, decision: Decision) -> list[Reason]:
+        """A question may say what it spends where that is known, and within reason."""
+        if request.epsilon is None:
+            return []
+        if not any(grant.terms.mode is Mode.NOISED for grant in decision.grants.values()):
+            return [Reason("epsilon-without-budget")]
+        least, most = self._noised.least_question, self._noised.most_epsilon
+        if not least <= request.epsilon <= most:
+            return [Reason("epsilon-out-of-range", {"least": epsilon_text(least), "most": epsilon_text(most)})]
+        return []
 
     def _against_rules(self, decision: Decision, datasets: Mapping[str, Dataset]) -> list[Reason]:
         """A condition or a list of subjects tells of its item: one whose grade was raised, so that it may not leave, cuts no rows."""
@@ -936,6 +1036,8 @@ def _notices_of_totals(plan: Plan, rounding: Rounding) -> tuple[Reason, ...]:
     """That small groups are absent and numbers rounded: said of every answer of totals, so that it tells nothing of this one."""
     notices: list[Reason] = []
     for part in plan.datasets:
+        if part.grant.terms.noised is not None:
+            notices.append(Reason("noised-of-an-entity", {"item": entity_item(part.described) or "", "grant": part.grant.id}))
         if part.grant.terms.k is not None:
             about = {"grant": part.grant.id}
             notices.append(Reason("small-groups-absent", {**about, "k": part.grant.terms.k}))

@@ -7,12 +7,16 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from huitong.errors import Reason
 from huitong.gateway.telling import Telling
 from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.policy import Grant
 from huitong.model.query import EngineLimits, GovernedQuery, GovernedTable
+
+if TYPE_CHECKING:
+    from huitong.gateway.noising import Noising
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,11 @@ class Plan:
     """Whether the statement says in which order its rows come."""
     telling: Telling | None = None
     """Of a statement under a grant of totals: how they are told. Its rows are groups, with marks that must not leave."""
+
+    noising: "Noising | None" = None
+    """Of a statement under a grant of noised totals: what is done with its numbers. Its rows must not leave."""
+    epsilon: int = 0
+    """What such a statement asks to spend, in millionths."""
 
     @property
     def fingerprint(self) -> str:

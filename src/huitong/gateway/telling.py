@@ -127,7 +127,7 @@ def told(table: pa.Table, telling: Telling, *, rounding: Rounding, key: bytes) -
     if telling.having is not None:
         keep = [telling.having(row) is True for row in zip(*numbers, strict=True)]
         shown = shown.filter(pa.array(keep, pa.bool_()))
-    shown = _in_order(by_value(shown), telling.order)
+    shown = in_order(by_value(shown), telling.order)
     return shown.slice(telling.offset, telling.limit)
 
 
@@ -189,8 +189,8 @@ def _column(values: Sequence[Number], kind: pa.DataType) -> pa.Array:
     return pa.array([None if value is None else value.quantize(Decimal(1)) for value in values], kind)
 
 
-def _in_order(table: pa.Table, keys: Sequence[OrderKey]) -> pa.Table:
-    """By the last key first: each sort keeps the order of what is equal."""
+def in_order(table: pa.Table, keys: Sequence[OrderKey]) -> pa.Table:
+    """By these keys. By the last key first: each sort keeps the order of what is equal."""
     for key in reversed(keys):
         direction = "descending" if key.descending else "ascending"
         column = table.column(key.output)

@@ -5,6 +5,7 @@ still say what was recorded. Here every grant, request, snapshot and use that is
 """
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -15,6 +16,7 @@ from huitong.errors import Reason
 from huitong.ledger.log import LedgerStore
 from huitong.ledger.uses import OF_USES, UseOfData, uses_of_data
 from huitong.model.ledger import EntryKind, Promise
+from huitong.model.policy import epsilon_text
 
 READ_AT_ONCE = 1000
 """Entries of one read."""
@@ -94,6 +96,9 @@ class Records(Protocol):
     def uses_of_data(self) -> Iterable[UseOfData]:
         """The lines that tell who used which data, in the order of the ledger."""
 
+    def budgets(self) -> Iterable[tuple[str, int]]:
+        """Every account of noised totals, with what was spent."""
+
     def uses_without_entry(self, limit: int) -> Sequence[tuple[str, str]]:
         """Queries with an entry of theirs that is neither pending nor folded; the entry is empty if a query has none at all."""
 
@@ -157,10 +162,14 @@ class _Told:
     snapshots: dict[tuple[object, object], tuple[object, ...]] = field(default_factory=dict)
     cases: dict[str, KeptCase] = field(default_factory=dict)
     """Cases of re-identification."""
+    spent: dict[str, tuple[tuple[str, ...], int]] = field(default_factory=dict)
+    """Of each use of noised totals the accounts and what it spends: by its outcome, or, as long as there is none, by its intent."""
 
     def take(self, promise: Promise) -> None:
         """One more entry; one that cannot be read is the audit's to name."""
         kind = promise.kind
+        if kind in (EntryKind.USE_INTENT, EntryKind.USE_OUTCOME) and b'"epsilon":' in promise.payload:
+            self._take_spending(kind, promise)
         others = (EntryKind.GRANT_EXTENDED, EntryKind.OFFICE_SUCCEEDED, EntryKind.SNAPSHOT_TAKEN, EntryKind.USE_INTENT)
         if kind not in (*GRANTS_BEGIN, *GRANT_STATES, *REQUEST_STATES, *CASE_STATES, *others):
             return
@@ -191,6 +200,19 @@ class _Told:
         except (ValueError, KeyError, TypeError, RecursionError):
             return
 
+    def _take_spending(self, kind: EntryKind, promise: Promise) -> None:
+        """The intent or outcome of a use of noised totals."""
+        try:
+            body: dict[str, Any] = json.loads(promise.payload)["body"]
+            if kind is EntryKind.USE_INTENT:
+                (used,) = body["grants"]
+                accounts = (f"grant:{used['grant']}", f"office:{body['office']}:{used['dataset']}")
+                self.spent[body["query"]] = (accounts, int(body["epsilon"]))
+            else:
+                self.spent[body["query"]] = (self.spent[body["query"]][0], int(body["epsilon"]))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return
+
     def _take_of_case(self, kind: EntryKind, body: dict[str, Any]) -> None:
         """An entry of a case, or the intent of a use, which may be a reveal."""
         if kind is EntryKind.USE_INTENT:
@@ -214,6 +236,7 @@ def _differences(store: LedgerStore, records: Records) -> list[Reason]:
     cases = {case.id: case for case in records.reidentifications()}
     lines = _Lines(iter(records.uses_of_data()))
     told = _told(store, lines)
+    budgets = dict(records.budgets())  # they grow before the ledger tells of it, so they are read after it
     faults: list[Reason] = [*lines.faults]
     for grant in grants.values():
         faults += _of_grant(grant, told)
@@ -232,6 +255,7 @@ def _differences(store: LedgerStore, records: Records) -> list[Reason]:
     for case in cases.values():
         faults += _of_case(case, told.cases.get(case.id))
     faults += [Reason("audit-case-missing", {"reidentification": case}) for case in told.cases if case not in cases]
+    faults += _of_budgets(budgets, told)
     faults += _of_moves(told)
     faults += [Reason("audit-grant-missing", {"grant": grant}) for grant in told.grants if grant not in grants]
     faults += [Reason("audit-request-missing", {"request": request}) for request in told.requests if request not in requests]
@@ -275,6 +299,19 @@ def _of_case(case: KeptCase, told: KeptCase | None) -> list[Reason]:
     if case.reveals < told.reveals:
         faults.append(Reason("audit-case-reveals", {**about, "reveals": case.reveals, "recorded": told.reveals}))
     return faults
+
+
+def _of_budgets(budgets: Mapping[str, int], told: _Told) -> list[Reason]:
+    """A budget is spent before its intent is written, so that less may be told than is spent, and never more."""
+    recorded: Counter[str] = Counter()
+    for accounts, amount in told.spent.values():
+        for account in accounts:
+            recorded[account] += amount
+    return [
+        Reason("audit-noised-budget", {"account": account, "recorded": epsilon_text(amount), "kept": epsilon_text(budgets.get(account, 0))})
+        for account, amount in sorted(recorded.items())
+        if budgets.get(account, 0) < amount
+    ]
 
 
 def _of_moves(told: _Told) -> list[Reason]:

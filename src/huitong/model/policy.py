@@ -1,8 +1,10 @@
 """On what terms: purposes, masks, grants and the decision about one use (odrl:Agreement, odrl:purpose)."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
 from huitong.errors import InputInvalid, Reason
@@ -120,6 +122,8 @@ class Mode(StrEnum):
     ROWS = "rows"
     AGGREGATE_ONLY = "aggregate-only"
     """Totals over groups of at least k distinct entities; no row leaves."""
+    NOISED = "noised"
+    """Totals with noise of differential privacy, as long as a budget lasts; no row leaves."""
 
 
 class QuotaPeriod(StrEnum):
@@ -152,6 +156,54 @@ class Quota:
 
 
 @dataclass(frozen=True)
+class ValueBounds:
+    """Between which values an item counts in sums and means: what lies outside counts as the nearer bound. Decimals, as text."""
+
+    item: str
+    lower: str
+    upper: str
+
+    def __post_init__(self) -> None:
+        written = (self.lower, self.upper)
+        if any(_NUMBER.fullmatch(one) is None for one in written) or Decimal(self.lower) >= Decimal(self.upper):
+            raise InputInvalid.because("noised-bounds-wrong", item=self.item, lower=self.lower[:40], upper=self.upper[:40])
+
+
+@dataclass(frozen=True)
+class NoisedTerms:
+    """In mode *noised*: how much may be told of one entity in all. Budgets are whole millionths of epsilon, so that they add up exactly."""
+
+    epsilon: int
+    """What all answers under the grant, every version of it, may spend together."""
+    together: int
+    """What all answers under all grants of the using office over the dataset may spend together, this grant's among them."""
+    rows_per_entity: int
+    """Of one entity at most so many rows count in an answer."""
+    bounds: tuple[ValueBounds, ...] = ()
+    """Of the items that may be summed and averaged."""
+
+    def __post_init__(self) -> None:
+        if self.epsilon < 1 or self.together < self.epsilon or self.rows_per_entity < 1:
+            raise InputInvalid.because("noised-budget-wrong", epsilon=epsilon_text(self.epsilon), together=epsilon_text(self.together))
+        names = [one.item.lower() for one in self.bounds]
+        if len(set(names)) != len(names):
+            raise InputInvalid.because("noised-bounds-twice")
+
+    def bounds_of(self, item: str) -> ValueBounds | None:
+        """The bounds of an item, whatever the letter case; None if it has none."""
+        return next((one for one in self.bounds if one.item.lower() == item.lower()), None)
+
+
+_NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,8})?")
+MILLION = 1_000_000
+
+
+def epsilon_text(millionths: int) -> str:
+    """Millionths of epsilon as a plain decimal: `0.1`, `2`."""
+    return f"{(Decimal(millionths) / MILLION).normalize():f}"
+
+
+@dataclass(frozen=True)
 class Terms:
     """What was agreed, in full: the text that is hashed, signed for and enforced. Instants are UTC, [valid_from, valid_until)."""
 
@@ -170,12 +222,16 @@ class Terms:
     k: int | None = None
     """In mode *aggregate-only*: the least number of distinct entities of a group that is told."""
     quota: Quota | None = None
+    noised: NoisedTerms | None = None
+    """In mode *noised*: its budget and bounds."""
 
     def __post_init__(self) -> None:
         if not self.items:
             raise InputInvalid.because("terms-without-items")
         if (self.mode is Mode.AGGREGATE_ONLY) != (self.k is not None) or (self.k is not None and self.k < 2):
             raise InputInvalid.because("terms-k-wrong", mode=self.mode.value, k=self.k or 0)
+        if (self.mode is Mode.NOISED) != (self.noised is not None):
+            raise InputInvalid.because("terms-noised-wrong", mode=self.mode.value)
         names = [term.item for term in self.items]
         if len(set(names)) != len(names):
             raise InputInvalid.because("terms-item-twice")

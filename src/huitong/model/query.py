@@ -13,6 +13,8 @@ class QueryRequest:
 
     sql: str
     purpose: str
+    epsilon: int | None = None
+    """Under a grant of noised totals: how much of its budget the answer may spend, in millionths; None: as much as is usual."""
 
 
 @dataclass(frozen=True)

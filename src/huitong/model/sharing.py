@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from huitong.errors import InputInvalid
 from huitong.model.party import Role
-from huitong.model.policy import Comparison, DivisionRows, ItemTerm, Mode, Purpose, Quota, SubjectRows
+from huitong.model.policy import Comparison, DivisionRows, ItemTerm, Mode, NoisedTerms, Purpose, Quota, SubjectRows
 
 
 class RequestKind(StrEnum):
@@ -44,6 +44,8 @@ class Wish:
     k: int | None = None
     """In mode *aggregate-only*: the least number of distinct entities of a group."""
     quota: Quota | None = None
+    noised: NoisedTerms | None = None
+    """In mode *noised*: its budget and bounds."""
     linkage: Linkage | str = Linkage.PURPOSE
     """One of `Linkage`, or the name of a group of the using office whose grants share pseudonyms."""
 

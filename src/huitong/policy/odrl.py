@@ -6,10 +6,12 @@ which does not follow from the terms it states, is refused; no constraint is eve
 count, never an identifier; what people wrote in free words beside a grant stays out of it."""
 
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 from typing import Any, NoReturn
@@ -19,6 +21,7 @@ from huitong.errors import InputInvalid
 from huitong.model.catalog import Dataset
 from huitong.model.party import Office
 from huitong.model.policy import (
+    MILLION,
     Comparator,
     Comparison,
     DivisionRows,
@@ -28,11 +31,14 @@ from huitong.model.policy import (
     Mask,
     MaskKind,
     Mode,
+    NoisedTerms,
     Purpose,
     Quota,
     QuotaPeriod,
     SubjectRows,
     Terms,
+    ValueBounds,
+    epsilon_text,
 )
 from huitong.model.text import BilingualText
 
@@ -319,8 +325,20 @@ def _action(frame: _Frame, terms: Terms) -> JSON:
     action: JSON = {"uid": frame.of("action"), "type": "odrl:Action"}
     if terms.mode is Mode.ROWS:
         return {**action, "value": "odrl:read"}
+    if terms.noised is not None:
+        return {**action, "value": "ht:noisedTotals", "refinement": [*_noise(frame, terms.noised)]}
     least = _constraint(frame.of("least-group"), "ht:leastGroup", "odrl:gteq", terms.k)
     return {**action, "value": "odrl:aggregate", "refinement": [least]}
+
+
+def _noise(frame: _Frame, noised: NoisedTerms) -> Iterator[JSON]:
+    """How much may be told of one entity, and what bounds its part."""
+    yield _constraint(frame.of("epsilon"), "ht:epsilon", "odrl:lteq", epsilon_text(noised.epsilon))
+    yield _constraint(frame.of("epsilon-together"), "ht:epsilonTogether", "odrl:lteq", epsilon_text(noised.together))
+    yield _constraint(frame.of("rows-per-entity"), "ht:rowsPerEntity", "odrl:lteq", noised.rows_per_entity)
+    for number, one in enumerate(noised.bounds, start=1):
+        yield _constraint(frame.of(f"counted-from-{number}"), "ht:countedFrom", "odrl:gteq", one.lower, ofItem=one.item)
+        yield _constraint(frame.of(f"counted-to-{number}"), "ht:countedTo", "odrl:lteq", one.upper, ofItem=one.item)
 
 
 def _refinements(frame: _Frame, terms: Terms) -> Iterator[JSON]:
@@ -453,7 +471,7 @@ def _read(document: Mapping[str, Any]) -> tuple[Agreement, _Frame]:
     legal_basis, right = purpose["legalBasis"], purpose["rightOperand"]
     instants = {one["operator"]: _read_instant(one["rightOperand"]) for one in constraints["odrl:dateTime"]}
     action = permission["action"]
-    mode = {"odrl:read": Mode.ROWS, "odrl:aggregate": Mode.AGGREGATE_ONLY}[action["value"]]
+    mode = {"odrl:read": Mode.ROWS, "odrl:aggregate": Mode.AGGREGATE_ONLY, "ht:noisedTotals": Mode.NOISED}[action["value"]]
     terms = Terms(
         purpose=Purpose(_text(right["identifier"]), _text(legal_basis)),
         items=tuple(_read_item(one) for one in _one(refinements, "ht:item")["rightOperand"]["@list"]),
@@ -466,6 +484,7 @@ def _read(document: Mapping[str, Any]) -> tuple[Agreement, _Frame]:
         subjects=_read_subjects(refinements),
         k=_number(_one(_by_operand(action["refinement"]), "ht:leastGroup")["rightOperand"]) if mode is Mode.AGGREGATE_ONLY else None,
         quota=_read_quota(constraints.get("odrl:count", [])),
+        noised=_read_noise(_by_operand(action["refinement"])) if mode is Mode.NOISED else None,
     )
     uid, grant, version = _text(document["uid"]), _text(document["identifier"]), _number(document["version"])
     ending = f":grant:{_part(grant)}:{version}"
@@ -576,6 +595,24 @@ def _read_quota(written: Iterable[Mapping[str, Any]]) -> Quota | None:
         return None
     (period,) = {period for _, period in limits.values()}
     return Quota(QuotaPeriod(period), **{name: limit for name, (limit, _) in limits.items()})
+
+
+def _read_noise(written: Mapping[str, Sequence[Mapping[str, Any]]]) -> NoisedTerms:
+    bounds = zip(written.get("ht:countedFrom", ()), written.get("ht:countedTo", ()), strict=True)
+    epsilon, together = (_millionths(_one(written, name)["rightOperand"]) for name in ("ht:epsilon", "ht:epsilonTogether"))
+    return NoisedTerms(
+        epsilon,
+        together,
+        _number(_one(written, "ht:rowsPerEntity")["rightOperand"]),
+        tuple(ValueBounds(_text(low["ofItem"]), _text(low["rightOperand"]), _text(high["rightOperand"])) for low, high in bounds),
+    )
+
+
+def _millionths(written: Any) -> int:
+    text = _text(written)
+    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})?", text) is None:
+        raise ValueError
+    return int(Decimal(text) * MILLION)
 
 
 def _read_instant(written: Any) -> datetime:

@@ -34,6 +34,7 @@ from huitong.portal.notices.opening import open_notices
 from huitong.sharing.actions import SharingActions
 from huitong.sharing.calendar import CalendarActions
 from huitong.sharing.document import GrantDocuments
+from huitong.sharing.noised import Budgets, BudgetUse
 from huitong.sharing.ports import Side
 from huitong.sharing.quotas import Quotas, QuotaUse
 from huitong.sharing.reidentification import ReidentificationActions
@@ -70,6 +71,7 @@ class Doors:
     grading: GradingScheme
     gateway: Gateway
     quotas: Quotas
+    budgets: Budgets
     extracts: ExtractActions
     addresses: AddressActions
     ledger: Ledger
@@ -159,6 +161,10 @@ class Doors:
         """How much of the grant's quota is used in the period that runs; None without a quota."""
         return self.quotas.use_of(grant, at=self.clock())
 
+    def budget_use(self, grant: Grant) -> BudgetUse | None:
+        """How much of the grant's budget of noised totals is spent; None for a grant of another mode."""
+        return self.budgets.use_of(grant)
+
     def grants(self, *, by: Actor) -> Sequence[Grant]:
         """The grants that the actor's office uses or gave, newest first."""
         both = {grant.id: grant for side in Side for grant in self.sharing.grants(by=by, side=side)}
@@ -227,6 +233,7 @@ def doors_of(platform: Platform, stores: Any, *, accounts: "Accounts", clock: Ca
         grading=platform.grading,
         gateway=platform.gateway,
         quotas=platform.quotas,
+        budgets=platform.budgets,
         extracts=platform.extracts,
         addresses=platform.addresses,
         ledger=platform.ledger,

@@ -38,11 +38,13 @@ from huitong.model.policy import (
     Mask,
     MaskKind,
     Mode,
+    NoisedTerms,
     Purpose,
     Quota,
     QuotaPeriod,
     SubjectRows,
     Terms,
+    ValueBounds,
 )
 from huitong.model.quality import (
     Drift,
@@ -124,7 +126,7 @@ def wish_to_json(wish: Wish) -> JSON:
         "until": wish.until.isoformat(),
         "kind": wish.kind.value,
         "linkage": str(wish.linkage),
-        **rules_to_json(condition=wish.condition, subjects=wish.subjects, k=wish.k, quota=wish.quota),
+        **rules_to_json(condition=wish.condition, subjects=wish.subjects, k=wish.k, quota=wish.quota, noised=wish.noised),
     }
 
 
@@ -148,7 +150,7 @@ def _linkage_of(written: str) -> Linkage | str:
 
 
 def rules_to_json(
-    *, condition: Sequence[Comparison], subjects: SubjectRows | None, k: int | None, quota: Quota | None
+    *, condition: Sequence[Comparison], subjects: SubjectRows | None, k: int | None, quota: Quota | None, noised: NoisedTerms | None
 ) -> dict[str, JSON]:
     """The terms that came after the first; those that say nothing are left out."""
     written: dict[str, JSON] = {}
@@ -165,6 +167,13 @@ def rules_to_json(
     if quota is not None:
         limits = {"rows": quota.rows, "queries": quota.queries, "calls": quota.calls}
         written["quota"] = {"period": quota.period.value, **{name: limit for name, limit in limits.items() if limit is not None}}
+    if noised is not None:
+        written["noised"] = {
+            "epsilon": noised.epsilon,
+            "together": noised.together,
+            "rows_per_entity": noised.rows_per_entity,
+            "bounds": [{"item": one.item, "lower": one.lower, "upper": one.upper} for one in noised.bounds],
+        }
     return written
 
 
@@ -175,11 +184,12 @@ class Rules(TypedDict):
     subjects: SubjectRows | None
     k: int | None
     quota: Quota | None
+    noised: NoisedTerms | None
 
 
 def rules_from_json(value: JSON) -> Rules:
     """The other way."""
-    subjects, quota = value.get("subjects"), value.get("quota")
+    subjects, quota, noised = (value.get(name) for name in ("subjects", "quota", "noised"))
     return Rules(
         condition=tuple(
             Comparison(one["item"], Comparator(one["comparator"]), tuple(one["values"])) for one in value.get("condition", ())
@@ -187,6 +197,7 @@ def rules_from_json(value: JSON) -> Rules:
         subjects=None if subjects is None else SubjectRows(**subjects),
         k=value.get("k"),
         quota=None if quota is None else Quota(**{**quota, "period": QuotaPeriod(quota["period"])}),
+        noised=None if noised is None else NoisedTerms(**{**noised, "bounds": tuple(ValueBounds(**one) for one in noised["bounds"])}),
     )
 
 
@@ -429,7 +440,7 @@ def grant_row(grant: Grant) -> sharing.Grant:
         linkage_group=terms.linkage_group,
         valid_from=terms.valid_from,
         valid_until=terms.valid_until,
-        rules=rules_to_json(condition=terms.condition, subjects=terms.subjects, k=terms.k, quota=terms.quota),
+        rules=rules_to_json(condition=terms.condition, subjects=terms.subjects, k=terms.k, quota=terms.quota, noised=terms.noised),
         terms_hash=grant.terms_hash,
         state=grant.state.value,
         granted_at=grant.granted_at,

@@ -41,6 +41,7 @@ from huitong.model.quality import GradingSuggestion, QualityReport, SuggestionSt
 from huitong.model.sharing import OPEN_STATES, Delegation, Request, RequestEvent, RequestEventKind, RequestState
 from huitong.portal.accounts import models as parties
 from huitong.portal.audit import models as audit
+from huitong.portal.budget_stores import DjangoBudgetStore
 from huitong.portal.catalog import models as catalog
 from huitong.portal.catalog import prospects, search_index
 from huitong.portal.delivery.stores import DjangoDeliveryStore
@@ -94,6 +95,7 @@ from huitong.portal.use_index import DjangoUseIndex
 from huitong.portal.working_days import DjangoCalendarStore
 from huitong.sharing.answered import QuestionStore
 from huitong.sharing.calendar import CalendarStore
+from huitong.sharing.noised import BudgetStore
 from huitong.sharing.ports import EpochStore, NoticeBoard, SharingStore, Side
 from huitong.sharing.quotas import QuotaStore
 from huitong.sharing.subjects import SubjectUses
@@ -951,6 +953,10 @@ class DjangoRecords:
         """The lines that tell who used which data, in the order of the ledger."""
         return DjangoUseIndex(self.using).lines()
 
+    def budgets(self) -> Iterator[tuple[str, int]]:
+        """Every account of noised totals, with what was spent."""
+        yield from sharing.NoisedBudget.objects.using(self.using).values_list("account", "spent").iterator()
+
     def uses_without_entry(self, limit: int) -> Sequence[tuple[str, str]]:
         """Queries whose entries are gone: from the ledger, or from the list of their entries.
 
@@ -1096,6 +1102,7 @@ class Stores:
         self.sharing: SharingStore = DjangoSharingStore(using)
         self.quotas: QuotaStore = DjangoQuotaStore(using)
         self.pseudonym_epochs: EpochStore = DjangoEpochStore(using)
+        self.budgets: BudgetStore = DjangoBudgetStore(using)
         self.questions: QuestionStore = DjangoQuestionStore(using)
         self.subject_uses: SubjectUses = DjangoSubjectUses(using)
         self.calendar: CalendarStore = DjangoCalendarStore(using)

@@ -21,6 +21,7 @@ from huitong.sharing.availability import Availability, availability
 from huitong.sharing.continuing import Continuing
 from huitong.sharing.deadline import answer_working_days, local_day
 from huitong.sharing.judging import shared_as
+from huitong.sharing.noised import StatedNoise
 from huitong.sharing.parts import RULE, ListedSubjects, about_grant, role_missing, written
 from huitong.sharing.ports import (
     Side,
@@ -61,6 +62,7 @@ class SharingActions(Waiting, Continuing, Absence):
         subjects: ListedSubjects | None = None,
         k: int | None = None,
         quota: Quota | None = None,
+        noised: StatedNoise | None = None,
         linkage: Linkage | str = Linkage.PURPOSE,
     ) -> Wish:
         """A wish in the words of a form; an item without a mask is asked for with its default mask. With `by`, a dataset that the
@@ -87,6 +89,7 @@ class SharingActions(Waiting, Continuing, Absence):
             subjects=self._kept(dataset, subjects, asked=[name for name, _ in items]),
             k=k,
             quota=quota,
+            noised=noised,
             linkage=linkage,
         )
 
@@ -139,6 +142,7 @@ class SharingActions(Waiting, Continuing, Absence):
         mode: Mode | None = None,
         k: int | None = None,
         quota: Quota | None = None,
+        noised: StatedNoise | None = None,
         linkage: Linkage | str | None = None,
     ) -> Wish:
         """What a reviewer states, put in the place of what was asked, or of what a first reviewer agreed to; what is not stated
@@ -161,6 +165,7 @@ class SharingActions(Waiting, Continuing, Absence):
             mode=mode,
             k=k,
             quota=quota,
+            noised=noised,
             linkage=linkage,
         )
 

@@ -83,5 +83,6 @@ class Continuing(Answering):
             subjects=terms.subjects,
             k=terms.k,
             quota=terms.quota,
+            noised=terms.noised,
             linkage=request.wish.linkage if request is not None else Linkage.PURPOSE,
         )

@@ -192,7 +192,7 @@ def _changes(before: Grant, after: Grant, record: GrantRecord, language: str) ->
     if old.subjects != new.subjects:
         counts = [one.subjects.count if one.subjects else 0 for one in (old, new)]
         yield Reason("grant-change-subjects", {"before": counts[0], "after": counts[1]})
-    if (old.mode, old.k) != (new.mode, new.k):
+    if (old.mode, old.k, old.noised) != (new.mode, new.k, new.noised):
         yield Reason("grant-change-mode", {"before": mode_words(old, language), "after": mode_words(new, language)})
     if old.quota != new.quota:
         yield Reason("grant-change-quota", {"before": quota_words(old.quota, language), "after": quota_words(new.quota, language)})

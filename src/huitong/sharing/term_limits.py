@@ -20,13 +20,33 @@ class TermLimits:
     most_k: int
     quota_margin_seconds: int
     quota_nearly_percent: int
+    noised: "NoisedLimits"
+
+
+@dataclass(frozen=True)
+class NoisedLimits:
+    """Of noised totals: what stands where a wish or a question says nothing, and how far it may go. Budgets are millionths of epsilon."""
+
+    epsilon: int
+    """Budget of a grant, if none is asked for."""
+    together: int
+    """Budget of all grants of one office over one dataset, if none is stated."""
+    most_epsilon: int
+    """No budget, of either kind, is larger."""
+    question: int
+    """What one question spends, if it does not say."""
+    least_question: int
+    rows_per_entity: int
+    most_rows_per_entity: int
+    groups: int
+    """An answer tells at most so many groups."""
 
 
 @cache
 def term_limits() -> TermLimits:
     """Those that are shipped."""
     written = tomllib.loads((files(__package__) / "terms.toml").read_text("utf-8"))
-    limits, k, quota = written["limits"], written["k"], written["quota"]
+    limits, k, quota, noised = (written[part] for part in ("limits", "k", "quota", "noised"))
     return TermLimits(
         comparisons=limits["comparisons"],
         values=limits["values"],
@@ -37,4 +57,5 @@ def term_limits() -> TermLimits:
         most_k=k["most"],
         quota_margin_seconds=quota["margin_seconds"],
         quota_nearly_percent=quota["nearly_percent"],
+        noised=NoisedLimits(**{name: value for name, value in noised.items() if name != "source"}),
     )

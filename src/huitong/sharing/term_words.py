@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from huitong.errors import Reason
 from huitong.model.catalog import Dataset
-from huitong.model.policy import Comparator, Comparison, Mask, MaskKind, Mode, Quota, Terms
+from huitong.model.policy import Comparator, Comparison, Mask, MaskKind, Mode, Quota, Terms, epsilon_text
 from huitong.words import render
 
 
@@ -88,6 +88,17 @@ def mode_words(terms: Terms, language: str) -> str:
     """What kind of answers there are."""
     if terms.mode is Mode.AGGREGATE_ONLY:
         return said("mode-aggregate-only", language, k=terms.k or 0)
+    if terms.noised is not None:
+        noised = terms.noised
+        bounds = [said("noised-bound", language, item=one.item, lower=one.lower, upper=one.upper) for one in noised.bounds]
+        return said(
+            "mode-noised",
+            language,
+            epsilon=epsilon_text(noised.epsilon),
+            together=epsilon_text(noised.together),
+            rows=noised.rows_per_entity,
+            bounds=said("noised-bounds", language, listed=listed(bounds, language)) if bounds else "",
+        )
     return said("mode-rows", language)
 
 

@@ -33,10 +33,11 @@ def terms_of(agreed: Wish, *, using_office: str, grant_id: str, now: datetime, t
         subjects=agreed.subjects,
         k=agreed.k,
         quota=agreed.quota,
+        noised=agreed.noised,
     )
 
 
-LATER_TERMS = ("condition", "subjects", "k", "quota")
+LATER_TERMS = ("condition", "subjects", "k", "quota", "noised")
 """Terms that came after the first: left out of the canonical form where they say nothing, so that hashes made before them stand."""
 
 

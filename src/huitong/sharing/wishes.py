@@ -20,11 +20,13 @@ from huitong.model.policy import (
     QuotaPeriod,
     SubjectRows,
     Terms,
+    epsilon_text,
 )
 from huitong.model.sharing import Linkage, RequestKind, Wish
 from huitong.policy.default_masks import MaskRules, default_mask, stricter_or_equal
 from huitong.sharing.comparing import faults_of_comparisons, implies, in_form
 from huitong.sharing.deadline import LATEST_DAY
+from huitong.sharing.noised import StatedNoise, complete, faults_of_noise, narrower_noise
 from huitong.sharing.ports import DivisionTree
 from huitong.sharing.purposes import purposes
 from huitong.sharing.subjects import SubjectLists
@@ -37,6 +39,8 @@ _GROUP = re.compile(r"[a-z0-9-]{1,40}")
 _CLEAR = Mask(MaskKind.CLEAR)
 _PERIODS = tuple(QuotaPeriod)
 """The shortest first: each lies within the next."""
+_MODES = tuple(Mode)
+"""The widest first: a reviewer may give a later one instead."""
 _DAYS_OF_A_MONTH = 31
 """At most."""
 
@@ -56,11 +60,13 @@ def make_wish(
     subjects: SubjectRows | None = None,
     k: int | None = None,
     quota: Quota | None = None,
+    noised: StatedNoise | None = None,
     linkage: Linkage | str = Linkage.PURPOSE,
     limits: TermLimits | None = None,
 ) -> Wish:
     """A wish in the words of a form: item names in any letter case, default masks (`masks` of the scheme) filled in, rows by a
-    division code, values of a condition in the form of their item's type, totals without `k` with the least that there may be.
+    division code, values of a condition in the form of their item's type, totals without `k` with the least that there may be, noised
+    ones without a budget with the usual one.
 
     Raises InputInvalid with every `item-unknown`, or `rows-not-cuttable` if the dataset names no item that holds the division."""
     terms, faults = _terms(dataset, items, masks)
@@ -71,6 +77,8 @@ def make_wish(
     rows = DivisionRows(item=dataset.division_item, division=division) if division and dataset.division_item else None
     if mode is Mode.AGGREGATE_ONLY and k is None:
         k = (limits or term_limits()).least_k
+    if noised is not None and mode is not Mode.NOISED:
+        raise InputInvalid.because("noised-without-mode", mode=mode.value)
     return Wish(
         dataset=dataset.id,
         purpose=Purpose(code=purpose, legal_basis=legal_basis),
@@ -83,6 +91,7 @@ def make_wish(
         subjects=_named_as_in(dataset, subjects),
         k=k,
         quota=quota,
+        noised=complete(noised, None, dataset, limits or term_limits()) if mode is Mode.NOISED else None,
         linkage=_linkage(linkage),
     )
 
@@ -100,6 +109,7 @@ def narrow_wish(
     mode: Mode | None = None,
     k: int | None = None,
     quota: Quota | None = None,
+    noised: StatedNoise | None = None,
     linkage: Linkage | str | None = None,
     limits: TermLimits | None = None,
 ) -> Wish:
@@ -126,7 +136,13 @@ def narrow_wish(
     if mode is Mode.AGGREGATE_ONLY and wish.k is None and k is None:
         k = (limits or term_limits()).least_k
     if mode is not None:
-        wish = replace(wish, mode=mode, k=wish.k if mode is Mode.AGGREGATE_ONLY else None)
+        wish = replace(
+            wish, mode=mode, k=wish.k if mode is Mode.AGGREGATE_ONLY else None, noised=wish.noised if mode is Mode.NOISED else None
+        )
+    if noised is not None and wish.mode is not Mode.NOISED:
+        raise InputInvalid.because("noised-without-mode", mode=wish.mode.value)
+    if wish.mode is Mode.NOISED:
+        wish = replace(wish, noised=complete(noised, wish.noised, dataset, limits or term_limits()))
     if k is not None:
         wish = replace(wish, k=k)
     if quota is not None:
@@ -219,8 +235,12 @@ def _faults_of_subjects(subjects: SubjectRows | None, dataset: Dataset, limits: 
 
 
 def _faults_of_mode(wish: Wish, dataset: Dataset, limits: TermLimits) -> list[Reason]:
-    if wish.mode is not Mode.AGGREGATE_ONLY:
-        return [] if wish.k is None else [Reason("k-without-totals", {"mode": wish.mode.value})]
+    if wish.mode is not Mode.AGGREGATE_ONLY and wish.k is not None:
+        return [Reason("k-without-totals", {"mode": wish.mode.value})]
+    if wish.mode is Mode.NOISED:
+        return faults_of_noise(wish, dataset, limits.noised)
+    if wish.mode is Mode.ROWS:
+        return []
     faults = []
     if wish.k is None or not limits.least_k <= wish.k <= limits.most_k:
         faults.append(Reason("k-out-of-range", {"k": wish.k or 0, "least": limits.least_k, "most": limits.most_k}))
@@ -282,10 +302,12 @@ def faults_of_narrowing(
         faults.append(Reason("narrowing-other-purpose", {"purpose": asked.purpose.code}))
     if agreed.kind is not asked.kind:
         faults.append(Reason("narrowing-other-kind", {"kind": asked.kind.value}))
-    if agreed.mode is not asked.mode and agreed.mode is not Mode.AGGREGATE_ONLY:
+    if _MODES.index(agreed.mode) < _MODES.index(asked.mode):
         faults.append(Reason("narrowing-other-mode", {"mode": asked.mode.value}))
-    if asked.k is not None and (agreed.k is None or agreed.k < asked.k):
+    if asked.k is not None and agreed.mode is asked.mode and (agreed.k is None or agreed.k < asked.k):
         faults.append(Reason("narrowing-k-smaller", {"k": asked.k}))
+    if asked.noised is not None and not narrower_noise(agreed.noised, asked.noised):
+        faults.append(Reason("narrowing-budget-larger", {"epsilon": epsilon_text(asked.noised.epsilon)}))
     wished = {term.item: term.mask for term in asked.items}
     for term in agreed.items:
         if term.item not in wished:

@@ -227,3 +227,28 @@ def test_a_revoked_grant_that_was_changed_stops_no_other_use(house: House) -> No
     house.by_hand("UPDATE sharing_grant SET purpose = 'flood-warning'")
     changed = replace(grant, terms=replace(grant.terms, purpose=replace(grant.terms.purpose, code="flood-warning")))
     assert house.stores.sharing.grants_of_office(ANALYST.office, [HOUSEHOLDS.id]) == [changed]
+
+
+def test_a_budget_of_noised_totals_that_was_lowered_by_hand_is_found(house: House) -> None:
+    """What was spent is the sum of what the ledger says of each use; an intent without an outcome counts in full."""
+    granted = house.granted()
+    accounts = (f"grant:{granted.id}", f"office:{granted.using_office}:{HOUSEHOLDS.id}")
+    for query, told in (("q-7", 400_000), ("q-8", 0)):
+        intent = house.ledger.append(
+            kind=EntryKind.USE_INTENT,
+            body={
+                "query": query,
+                "office": granted.using_office,
+                "epsilon": 400_000,
+                "grants": [{"grant": granted.id, "dataset": HOUSEHOLDS.id}],
+            },
+        )
+        house.stores.uses.remember(query=query, actor=ANALYST, entries=[intent.entry], at=intent.at)
+        if query == "q-8":
+            house.ledger.append(kind=EntryKind.USE_OUTCOME, body={"query": query, "intent": intent.entry, "epsilon": told})
+    with house.stores.atomic():
+        for account in accounts:
+            assert house.stores.budgets.take(account, 400_000, limit=1_000_000)
+    assert "audit-noised-budget" not in house.codes()
+    house.by_hand("UPDATE sharing_noisedbudget SET spent = 0")
+    assert house.codes().count("audit-noised-budget") == len(accounts)

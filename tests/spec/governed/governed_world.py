@@ -52,8 +52,16 @@ from huitong.model.policy import (
 )
 from huitong.model.query import Answer, EngineLimits, GovernedQuery, QueryRequest
 from huitong.model.text import BilingualText
+from huitong.sharing.noised import Budgets
 from huitong.sharing.quotas import Quotas
-from huitong.testing import MemoryNoticeBoard, MemoryQuestionStore, MemoryQuotaStore, MemorySubjectLists, MemoryTransactions
+from huitong.testing import (
+    MemoryBudgetStore,
+    MemoryNoticeBoard,
+    MemoryQuestionStore,
+    MemoryQuotaStore,
+    MemorySubjectLists,
+    MemoryTransactions,
+)
 
 NOW = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
 MASTER = b"m" * 32
@@ -363,6 +371,8 @@ class World:
             notices=self.notices,
         )
         self.questions = MemoryQuestionStore(self.transactions)
+        self.budget_store = MemoryBudgetStore(self.transactions)
+        self.budgets = Budgets(store=self.budget_store, transactions=self.transactions, key=b"b" * 32)
         self.book = Book(self.clock)
         self.gateway = self.make_gateway()
 
@@ -384,6 +394,7 @@ class World:
             subjects=self.lists,
             quotas=self.quotas,
             rounding=self.rounding,
+            budgets=self.budgets,
             watch=Unwatched() if self.audit is None else self.watch(self.audit),
         )
 
@@ -444,8 +455,8 @@ class World:
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
-    def ask(self, sql: str, *, purpose: str = "poverty-relief", actor: Actor = ANALYST) -> Answer:
-        return self.gateway.answer(QueryRequest(sql=sql, purpose=purpose), actor=actor)
+    def ask(self, sql: str, *, purpose: str = "poverty-relief", actor: Actor = ANALYST, epsilon: int | None = None) -> Answer:
+        return self.gateway.answer(QueryRequest(sql=sql, purpose=purpose, epsilon=epsilon), actor=actor)
 
     def rows(self, sql: str, **rest: Any) -> list[tuple[Any, ...]]:
         return [tuple(row.values()) for row in self.ask(sql, **rest).table.to_pylist()]

@@ -215,5 +215,8 @@ class Kept:
     def uses_of_data(self) -> list[UseOfData]:
         return []
 
+    def budgets(self) -> Iterator[tuple[str, int]]:
+        return iter(())
+
     def uses_without_entry(self, limit: int) -> list[tuple[str, str]]:
         return []

@@ -18,11 +18,13 @@ from huitong.model.policy import (
     Mask,
     MaskKind,
     Mode,
+    NoisedTerms,
     Purpose,
     Quota,
     QuotaPeriod,
     SubjectRows,
     Terms,
+    ValueBounds,
 )
 from huitong.model.text import BilingualText
 from huitong.policy.odrl import Writing
@@ -128,6 +130,16 @@ def comparisons(draw: st.DrawFn) -> Comparison:
 
 
 @st.composite
+def noised_terms(draw: st.DrawFn) -> NoisedTerms:
+    epsilon = draw(st.integers(1, 10**8))
+    bounds = []
+    for item in draw(st.lists(names, max_size=3, unique_by=str.lower)):
+        lower = draw(st.integers(-(10**12), 10**12))
+        bounds.append(ValueBounds(item, f"{lower}.25", f"{lower + draw(st.integers(1, 10**6))}.5" if lower >= 0 else "0"))
+    return NoisedTerms(epsilon, epsilon + draw(st.integers(0, 10**6)), draw(st.integers(1, 1000)), tuple(bounds))
+
+
+@st.composite
 def terms(draw: st.DrawFn) -> Terms:
     """Whatever terms can be."""
     mode = draw(st.sampled_from(Mode))
@@ -148,4 +160,5 @@ def terms(draw: st.DrawFn) -> Terms:
         subjects=draw(st.none() | st.builds(SubjectRows, names, texts, texts, st.integers(1, 10**6))),
         k=draw(st.integers(2, 1000)) if mode is Mode.AGGREGATE_ONLY else None,
         quota=quota,
+        noised=draw(noised_terms()) if mode is Mode.NOISED else None,
     )

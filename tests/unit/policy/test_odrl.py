@@ -18,7 +18,7 @@ from rdflib.term import Literal
 from tests.unit.policy.odrl_examples import CIVIL, EDUCATION, FULL, PLAIN, START, WRITING, grant, terms
 
 from huitong.errors import InputInvalid
-from huitong.model.policy import GrantState, Terms
+from huitong.model.policy import GrantState, Mode, NoisedTerms, Terms, ValueBounds
 from huitong.policy.odrl import Agreement, agreement_of_odrl, grant_urn, odrl_of, terms_of_odrl
 from huitong.sharing.terms import hash_of_terms
 
@@ -86,8 +86,11 @@ def test_what_the_terms_do_not_say_is_nowhere_and_what_they_say_is_somewhere() -
     """A term that is added one day must be written here too, or nobody would be bound by it."""
     known = {
         "purpose", "items", "rows", "mode", "linkage_group", "valid_from", "valid_until", "condition", "subjects", "k", "quota",
+        "noised",
     }  # fmt: skip
     assert {field.name for field in fields(Terms)} == known
+    noised = replace(FULL, mode=Mode.NOISED, k=None, noised=NoisedTerms(1_500_000, 3_000_000, 2, (ValueBounds("amount", "0", "9.5"),)))
+    assert terms_of_odrl(odrl_of(grant(noised), WRITING)) == noised
     for name in ("rows", "condition", "subjects", "quota"):
         less = replace(FULL, **{name: getattr(PLAIN, name)})
         assert odrl_of(grant(less), WRITING)["permission"] != odrl_of(grant(FULL), WRITING)["permission"]

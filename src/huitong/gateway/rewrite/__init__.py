@@ -10,6 +10,7 @@ from sqlglot.errors import ErrorLevel
 
 from huitong.errors import Refused
 from huitong.gateway.aggregates import faults_of_totals, keep_small_groups_out
+from huitong.gateway.noising import Noising, count_for_noise, faults_of_noising
 from huitong.gateway.parse import Caps
 from huitong.gateway.plan import DatasetPlan, Plan
 from huitong.gateway.resolve import Resolution
@@ -18,6 +19,7 @@ from huitong.gateway.rewrite.physical import Physical
 from huitong.gateway.rewrite.subquery import governed_subquery
 from huitong.gateway.telling import Telling
 from huitong.model.policy import Mode
+from huitong.sharing.term_limits import term_limits
 
 SideFiles = Callable[[str, str, str, int], tuple[str, ...]]
 SubjectFiles = Callable[[str], tuple[str, ...]]
@@ -35,26 +37,31 @@ def rewrite(
     """The plan of a statement without faults whose every dataset has a grant in `parts`. The tree of `resolution` is used up.
 
     Raises Refused `rewrite-failed` rather than leave a dataset ungoverned."""
-    if faults_of_totals(resolution, {name: part.grant for name, part in parts.items()}):
+    grants = {name: part.grant for name, part in parts.items()}
+    if faults_of_totals(resolution, grants) or faults_of_noising(resolution, grants, term_limits().noised):
         raise Refused.because("rewrite-failed")
     stand_in = secrets.token_hex(16)
     tree = _top(resolution.tree)
     ordered = tree.args.get("order") is not None
     telling: Telling | None = None
+    noising: Noising | None = None
     make_safe(tree)
     physical = Physical(stand_in, side_files, subject_files)
     for use in resolution.tables:
         part = parts.get(use.dataset.id)
         if part is None:
             raise Refused.because("rewrite-failed")
-        if part.grant.terms.mode is not Mode.ROWS:
+        if part.grant.terms.mode is Mode.AGGREGATE_ONLY:
             telling = keep_small_groups_out(tree, use, part)
+        elif part.grant.terms.mode is Mode.NOISED:
+            tree, noising = count_for_noise(tree, use, part)
         use.node.replace(governed_subquery(use, part, physical, caps))
-    _limit_rows(tree, maximum_rows)
+    if noising is None:
+        _limit_rows(tree, maximum_rows)
     generator = Dialect.get_or_raise("duckdb").generator(comments=False, unsupported_level=ErrorLevel.RAISE)
     sql = generator.generate(tree, copy=False)
     used = tuple(parts[name] for name in sorted({use.dataset.id for use in resolution.tables}))
-    return Plan(stand_in=stand_in, sql=sql, tables=physical.tables(), datasets=used, ordered=ordered, telling=telling)
+    return Plan(stand_in=stand_in, sql=sql, tables=physical.tables(), datasets=used, ordered=ordered, telling=telling, noising=noising)
 
 
 def _top(tree: exp.Expr) -> exp.Query:

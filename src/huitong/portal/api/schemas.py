@@ -15,7 +15,7 @@ from huitong.model.policy import GrantState, MaskKind
 from huitong.model.quality import DriftKind, SuggestionState
 from huitong.model.sharing import RequestEventKind, RequestKind, RequestState
 from huitong.portal.api.limits import LIMITS
-from huitong.portal.api.schemas_terms import ConditionOut, NarrowedIn, QuotaOut, QuotaUseOut, SubjectsOut, TermsIn
+from huitong.portal.api.schemas_terms import BudgetUseOut, ConditionOut, NarrowedIn, NoisedOut, QuotaOut, QuotaUseOut, SubjectsOut, TermsIn
 from huitong.sharing.availability import AvailabilityKind
 
 
@@ -893,6 +893,7 @@ class WishOut(Schema):
     subjects: SubjectsOut | None
     k: int | None
     quota: QuotaOut | None
+    noised: NoisedOut | None
     linkage: str
 
 
@@ -954,6 +955,7 @@ class GrantOut(Schema):
     subjects: SubjectsOut | None
     k: int | None
     quota: QuotaOut | None
+    noised: NoisedOut | None
     linkage_group: str
     valid_from: datetime
     valid_until: datetime
@@ -967,6 +969,7 @@ class GrantWithUse(GrantOut):
     """A grant, and how much of its quota is used in the period that runs."""
 
     use: QuotaUseOut | None
+    budget: BudgetUseOut | None
 
 
 class Grants(Page):
@@ -983,6 +986,9 @@ class QueryIn(Strict):
 
     sql: Annotated[str, StringConstraints(min_length=1, max_length=LIMITS.statement_characters)]
     purpose: Name
+    epsilon: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,3}(\.[0-9]{1,6})?$")] | None = Field(
+        None, description="Under a grant of noised totals: what the answer may spend of its budget; without it, as much as is usual"
+    )
 
 
 class ColumnOut(Schema):
@@ -1012,6 +1018,7 @@ class WhyDataset(Schema):
     rows: RowsOut | None
     valid_until: datetime | None
     snapshot: int | None
+    budget: BudgetUseOut | None
 
 
 class WhyOut(Schema):

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
 from ninja import Field, Schema
 from pydantic import ConfigDict, StrictInt, StringConstraints
 
-from huitong.model.policy import Comparator, Comparison, Mode, Quota, QuotaPeriod
+from huitong.model.policy import MILLION, Comparator, Comparison, Mode, Quota, QuotaPeriod, ValueBounds
+from huitong.sharing.noised import StatedNoise
 from huitong.sharing.term_limits import term_limits
 
 _LIMITS = term_limits()
@@ -16,6 +18,9 @@ _Item = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_
 _Value = Annotated[str, StringConstraints(max_length=_LIMITS.value_characters, pattern=_NO_NUL)]
 _Identifier = Annotated[str, StringConstraints(min_length=1, max_length=_LIMITS.value_characters, pattern=_NO_NUL)]
 _Limit = Annotated[StrictInt, Field(ge=1, le=_LIMITS.quota)]
+_Number = Annotated[str, StringConstraints(pattern=r"^-?[0-9]{1,15}(\.[0-9]{1,8})?$")]
+_Epsilon = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,3}(\.[0-9]{1,6})?$")]
+"""A plain decimal with at most six decimals."""
 LinkageName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,40}$")]
 """`purpose`, `alone`, or a group of the office's own."""
 
@@ -52,6 +57,25 @@ class QuotaIn(_Strict):
     calls: _Limit | None = None
 
 
+class BoundsIn(_Strict):
+    """Between which values an item counts in sums and means of noised totals; what lies outside counts as the nearer bound."""
+
+    item: _Item
+    lower: _Number
+    upper: _Number
+
+
+class NoisedIn(_Strict):
+    """With `noised`: budgets of epsilon and what bounds the part of one entity; what is left out is as usual, or as it stands."""
+
+    epsilon: _Epsilon | None = Field(None, description="What all answers under the grant may spend")
+    together: _Epsilon | None = Field(None, description="What all answers to the office over the dataset may spend, whatever the grant")
+    rows_per_entity: Annotated[StrictInt, Field(ge=1, le=_LIMITS.noised.most_rows_per_entity)] | None = None
+    bounds: Annotated[list[BoundsIn], Field(max_length=_LIMITS.values)] | None = Field(
+        None, description="Of each item that may be summed or averaged"
+    )
+
+
 Conditions = Annotated[list[ConditionIn], Field(max_length=_LIMITS.comparisons)]
 GroupSize = Annotated[StrictInt, Field(ge=2, le=_LIMITS.most_k)]
 
@@ -64,6 +88,7 @@ class TermsIn(_Strict):
     mode: Mode = Mode.ROWS
     k: GroupSize | None = Field(None, description="With `aggregate-only`: least number of entities of a group that is told")
     quota: QuotaIn | None = None
+    noised: NoisedIn | None = Field(None, description="With `noised`")
     linkage: LinkageName = Field("purpose", description="`purpose`, `alone`, or the name of a group of your office")
 
 
@@ -75,6 +100,7 @@ class NarrowedIn(_Strict):
     mode: Mode | None = None
     k: GroupSize | None = None
     quota: QuotaIn | None = None
+    noised: NoisedIn | None = None
     linkage: LinkageName | None = None
 
 
@@ -103,6 +129,33 @@ class QuotaOut(Schema):
     calls: int | None
 
 
+class BoundsOut(Schema):
+    """Bounds of one item."""
+
+    item: str
+    lower: str
+    upper: str
+
+
+class NoisedOut(Schema):
+    """Budgets of noised totals, in epsilon, and what bounds the part of one entity."""
+
+    epsilon: str
+    together: str
+    rows_per_entity: int
+    bounds: list[BoundsOut]
+
+
+class BudgetUseOut(Schema):
+    """How much of the budgets of a grant is spent, in epsilon: its own, and that of its office over the dataset."""
+
+    epsilon: str
+    spent: str
+    together: str
+    together_spent: str
+    left: str
+
+
 class UseOut(Schema):
     """How much of one limit is used, what runs now counted with all that it may still take."""
 
@@ -129,6 +182,19 @@ def quota_of(written: QuotaIn | None) -> Quota | None:
     return None if written is None else Quota(written.period, rows=written.rows, queries=written.queries, calls=written.calls)
 
 
+def epsilon_of(written: str | None) -> int | None:
+    """Millionths of a plain decimal."""
+    return None if written is None else int(Decimal(written) * MILLION)
+
+
+def noise_of(written: NoisedIn | None) -> StatedNoise | None:
+    """As the core takes it. Raises InputInvalid `noised-bounds-wrong`."""
+    if written is None:
+        return None
+    bounds = None if written.bounds is None else tuple(ValueBounds(one.item, one.lower, one.upper) for one in written.bounds)
+    return StatedNoise(epsilon_of(written.epsilon), epsilon_of(written.together), written.rows_per_entity, bounds)
+
+
 def rules_in(body: TermsIn | NarrowedIn) -> dict[str, Any]:
     """The stated terms as keywords of `make_wish` and `narrow_wish`, but for the list of subjects, which has to be kept first."""
     return {
@@ -136,5 +202,6 @@ def rules_in(body: TermsIn | NarrowedIn) -> dict[str, Any]:
         "mode": body.mode,
         "k": body.k,
         "quota": quota_of(body.quota),
+        "noised": noise_of(body.noised),
         "linkage": body.linkage,
     }

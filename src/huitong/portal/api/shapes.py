@@ -524,6 +524,7 @@ def why(found: Explanation, language: str) -> JSON:
                 "rows": rows(use.rows),
                 "valid_until": use.valid_until,
                 "snapshot": use.snapshot,
+                "budget": shapes_terms.budget_use(use.budget),
             }
             for use in found.datasets
         ],

@@ -303,3 +303,30 @@ class KeyEpoch(models.Model):
 
     def __str__(self) -> str:
         return f"{self.linkage_group} {self.number}"
+
+
+class NoisedBudget(models.Model):
+    """What answers with noise spent, in millionths of epsilon: of one grant, or of one office over one dataset. It only grows, but for uses
+    that could not begin."""
+
+    account = models.CharField(max_length=200, primary_key=True)
+    spent = models.PositiveBigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return self.account
+
+
+class NoisedAnswer(models.Model):
+    """What an office was told to a question of noised totals; `sealed` is readable to the core alone."""
+
+    office = models.ForeignKey("accounts.Office", on_delete=models.PROTECT, related_name="+")
+    dataset = models.ForeignKey("catalog.Dataset", on_delete=models.PROTECT, related_name="+")
+    digest = models.CharField(max_length=64)
+    at = models.DateTimeField()
+    sealed = models.BinaryField()
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["office", "dataset", "digest"], name="noised_answer_once")]
+
+    def __str__(self) -> str:
+        return f"{self.office_id} {self.dataset_id} {self.digest}"

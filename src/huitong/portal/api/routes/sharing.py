@@ -120,9 +120,10 @@ def grants(request: HttpRequest, limit: Limit = 50, offset: Offset = 0) -> Any:
 
 @router.get("/grants/{grant_id}", response=GrantWithUse, openapi_extra=signed_in(404))
 def grant(request: HttpRequest, grant_id: Id) -> Any:
-    """One grant with its terms, and how much of its quota is used; for the two offices it concerns."""
+    """One grant with its terms, and how much of its quota and budget is used; for the two offices it concerns."""
     found = doors().sharing.grant(grant_id, by=actor(request))
-    return {**shapes.grant(found), "use": shapes_terms.quota_use(doors().quota_use(found))}
+    use, budget = shapes_terms.quota_use(doors().quota_use(found)), shapes_terms.budget_use(doors().budget_use(found))
+    return {**shapes.grant(found), "use": use, "budget": budget}
 
 
 @router.post("/grants/{grant_id}/revoke", response=GrantOut, auth=SHARE, openapi_extra=signed_in(400, 404, 409))

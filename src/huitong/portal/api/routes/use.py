@@ -14,6 +14,7 @@ from huitong.portal.api.language import language_of
 from huitong.portal.api.parameters import Id
 from huitong.portal.api.results import ARROW, CSV, PARQUET, form_of, response_of
 from huitong.portal.api.schemas import QueryIn, QueryOut, Receipt, WhyOut
+from huitong.portal.api.schemas_terms import epsilon_of
 from huitong.portal.doors import doors
 
 router = Router(tags=["Use and proof"], auth=READ)
@@ -38,18 +39,22 @@ FORMS = {
 }
 
 
+def _asked(body: QueryIn) -> QueryRequest:
+    return QueryRequest(sql=body.sql, purpose=body.purpose, epsilon=epsilon_of(body.epsilon))
+
+
 @router.post("/query", response=QueryOut, auth=USE, openapi_extra=FORMS)
 def query(request: HttpRequest, body: QueryIn) -> HttpResponse:
     """Run one SELECT under the grants of your office, for a stated purpose. The answer's form follows `Accept`."""
     form = form_of(request)
-    answer = doors().gateway.answer(QueryRequest(sql=body.sql, purpose=body.purpose), actor=actor(request))
+    answer = doors().gateway.answer(_asked(body), actor=actor(request))
     return response_of(answer, request, form=form)
 
 
 @router.post("/why", response=WhyOut, auth=USE, openapi_extra=signed_in(400))
 def why(request: HttpRequest, body: QueryIn) -> Any:
     """What would happen to this statement and on which grounds; nothing is run."""
-    explanation = doors().gateway.why(QueryRequest(sql=body.sql, purpose=body.purpose), actor=actor(request))
+    explanation = doors().gateway.why(_asked(body), actor=actor(request))
     return shapes.why(explanation, language_of(request))
 
 
