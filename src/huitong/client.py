@@ -207,6 +207,11 @@ def _refused_by(reasons: Iterable[Mapping[str, Any]], *, extract: str, state: st
     return error
 
 
+def _keys(keys: Iterable[str | Iterable[str]]) -> list[str | list[str]]:
+    """Each key as the API takes it."""
+    return [key if isinstance(key, str) else list(key) for key in keys]
+
+
 def is_folded(receipt: Mapping[str, Any]) -> bool:
     """Whether every entry of the receipt carries its inclusion proof."""
     entries = receipt.get("entries", ())
@@ -826,6 +831,35 @@ class Client:
     def why(self, sql: str, *, purpose: str, epsilon: str | None = None) -> JSON:
         """What would happen to this query and on which grounds; nothing is run."""
         return self._json("POST", "why", json=_without_none({"sql": sql, "purpose": purpose, "epsilon": epsilon}), keyed=False)
+
+    # --- records by key -------------------------------------------------------------------------------------------------
+
+    def get_records(
+        self, dataset: str, keys: Iterable[str | Iterable[str]], *, purpose: str, items: Iterable[str] | None = None
+    ) -> QueryResult:
+        """The rows of these keys as the grants of one's office show them: all granted items, or `items`.
+
+        A key is a text, of several key items a list: the value where the grant shows the item in clear, the token where it shows a
+        pseudonym. One that does not exist or lies outside what is granted gives no row. Keys travel in the body, never in an address."""
+        body = {"dataset": dataset, "keys": _keys(keys), "purpose": purpose, "items": None if items is None else list(items)}
+        return self._result(self._send("POST", "records/get", json=_without_none(body), headers={"Accept": ARROW}))
+
+    def verify_records(
+        self, dataset: str, keys: Iterable[str | Iterable[str]], *, purpose: str, where: Mapping[str, str]
+    ) -> QueryResult:
+        """Whether each of these keys has a row in which every item of `where` holds its value: `answer` is yes, no or unknown (a value is
+        missing or hidden, or no such record is visible), `key` the place of the key in the call, from 1."""
+        compared = [{"item": item, "value": value} for item, value in where.items()]
+        body = {"dataset": dataset, "keys": _keys(keys), "purpose": purpose, "where": compared}
+        return self._result(self._send("POST", "records/verify", json=body, headers={"Accept": ARROW}))
+
+    def record_door(self, dataset: str) -> JSON:
+        """Whether records of a dataset may be called for by key, by which items, and where the copy that calls read stands."""
+        return self._json("GET", f"datasets/{_part(dataset)}/records")
+
+    def switch_records(self, dataset: str, *, on: bool) -> JSON:
+        """Let records of a dataset of one's own office be called for by key, or no more (role data-officer)."""
+        return self._json("POST", f"datasets/{_part(dataset)}/records", json={"on": on})
 
     # --- rows as a file -------------------------------------------------------------------------------------------------
 

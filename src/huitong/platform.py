@@ -12,7 +12,11 @@ from huitong.catalog.ports import CatalogStore, Clock, QualityStore, Transaction
 from huitong.catalog.publish import CatalogActions
 from huitong.delivery.addresses import AddressActions
 from huitong.delivery.extract import ExtractActions
+from huitong.delivery.keyed import open_keyed_store
 from huitong.delivery.ports import DeliveryStore
+from huitong.delivery.record import RecordActions
+from huitong.delivery.record_copies import RecordCopies
+from huitong.delivery.record_limits import read_record_limits
 from huitong.engines.client import EngineClient
 from huitong.engines.duckdb import statement_names
 from huitong.engines.spark import SparkOpinion
@@ -24,6 +28,7 @@ from huitong.intake.credentials import CredentialActions, Credentials
 from huitong.intake.planned import PlanActions
 from huitong.intake.ports import LoadStore
 from huitong.keystore import EXTRACT_ADDRESS, FileKeyStore, pseudonym_key
+from huitong.lake.keyed_rows import KeptLists
 from huitong.lake.side_tables import SideTables
 from huitong.lake.snapshots import Lake
 from huitong.lake.subject_lists import SubjectLists
@@ -99,6 +104,7 @@ class Platform:
     gateway: Gateway
     extracts: ExtractActions
     addresses: AddressActions
+    records: RecordActions
     lake: Lake
     subject_lists: SubjectLists
     quotas: Quotas
@@ -211,6 +217,22 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         clock=clock,
         time_zone=settings.time_zone,
     )
+    record_limits = read_record_limits()
+    keyed = open_keyed_store(
+        database_url=settings.database_url, folder=settings.records, open_copies=record_limits.open_copies
+    )
+    copies = RecordCopies(
+        doors=stores.delivery,
+        entries=stores.catalog,
+        grants=stores.sharing,
+        lake=lake,
+        tokens=side_tables,
+        store=keyed,
+        transactions=stores.transactions,
+        clock=clock,
+        folder=settings.records / "making",
+        limits=record_limits,
+    )
     intake = IntakeActions(
         catalog=stores.catalog,
         entries=catalog,
@@ -226,6 +248,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         erasure_key=keystore.secret("token-salt"),
         effective_grade=grade_of,
         subject_lists=subject_lists,
+        copies=copies,
     )
     credentials = Credentials(keystore)
     engine = EngineClient(settings.engine_socket)
@@ -346,6 +369,21 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         grading=grading,
         gateway=gateway,
         extracts=extracts,
+        records=RecordActions(
+            gateway=gateway,
+            entries=stores.catalog,
+            doors=stores.delivery,
+            copies=copies,
+            rows=keyed,
+            tokens=side_tables,
+            lists=KeptLists(lake),
+            transactions=stores.transactions,
+            epoch=stores.epoch,
+            ledger=ledger,
+            clock=clock,
+            hash_key=keystore.secret("token-salt"),
+            limits=record_limits,
+        ),
         addresses=AddressActions(extracts=extracts, key=lambda: keystore.secret_or_made(EXTRACT_ADDRESS), quotas=quotas),
         lake=lake,
         subject_lists=subject_lists,

@@ -122,6 +122,11 @@ class Settings:
         return self.home / "extracts"
 
     @property
+    def records(self) -> Path:
+        """Folder of the copies that records are read from by key, mode 0700; with PostgreSQL they are tables, and it holds marks alone."""
+        return self.home / "records"
+
+    @property
     def run(self) -> Path:
         """Folder of sockets and pid files."""
         return self.home / "run"

@@ -41,6 +41,7 @@ from huitong.model.party import Actor, Division, DivisionLevel, Office, Role
 from huitong.model.policy import Grant, GrantEvent, GrantEventKind, GrantState, SubjectRows, beginning_of
 from huitong.model.pseudonym import KeyEpoch
 from huitong.model.quality import GradingSuggestion, QualityReport, SuggestionState
+from huitong.model.records import RecordDoor
 from huitong.model.reidentification import Reidentification, ReidentificationEvent
 from huitong.model.sharing import OPEN_STATES, Delegation, Request, RequestEvent, RequestEventKind, RequestState
 from huitong.policy.grading import sources_of
@@ -1434,6 +1435,7 @@ class MemoryDeliveryStore(_Store):
         super().__init__(transactions)
         self._extracts: dict[str, Extract] = {}
         self._addresses: dict[str, Address] = {}
+        self._record_doors: dict[str, RecordDoor] = {}
 
     def add_extract(self, extract: Extract) -> None:
         """Keep a new one."""
@@ -1496,6 +1498,24 @@ class MemoryDeliveryStore(_Store):
         for address_id in gone:
             self._remove(self._addresses, address_id)
         return len(gone)
+
+    def record_door(self, dataset_id: str) -> RecordDoor | None:
+        """The door of a dataset."""
+        return self._record_doors.get(dataset_id)
+
+    def record_doors(self) -> Sequence[RecordDoor]:
+        """All, by dataset."""
+        return sorted(self._record_doors.values(), key=lambda one: one.dataset)
+
+    def put_record_door(self, door: RecordDoor) -> None:
+        """Keep how it was switched."""
+        self._set(self._record_doors, door.dataset, door)
+
+    def note_record_copy(self, door: RecordDoor) -> None:
+        """Keep what is said of its copy, if it was not switched since."""
+        kept = self._record_doors.get(door.dataset)
+        if kept is not None and (kept.on, kept.changed_at) == (door.on, door.changed_at):
+            self._set(self._record_doors, door.dataset, door)
 
 
 class MemoryStores:

@@ -42,6 +42,7 @@ dataset = Group(
         "register": "huitong.cli.loading:dataset_register",
         "rejects": "huitong.cli.loading:dataset_rejects",
         "loads": "huitong.cli.loading:dataset_loads",
+        "records": "huitong.cli.recording:dataset_records",
         "erase": "huitong.cli.loading:dataset_erase",
     },
 )

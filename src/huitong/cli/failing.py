@@ -14,7 +14,7 @@ from huitong.errors import HuitongError
 DATABASE_ERRORS = ("OperationalError", "InterfaceError", "ProgrammingError")
 """Not there, gone, or without the tables."""
 
-USES_OF_DATA = frozenset({"query", "why", "extract-make"})
+USES_OF_DATA = frozenset({"query", "why", "extract-make", "record-get", "record-verify"})
 """Commands after whose refusal one looks at what one may have; a wrong code or a step of an approval has other ways on."""
 
 

@@ -134,7 +134,8 @@ def _with_engine_of_its_own(settings: Settings) -> Settings:
 
 
 def background(platform: Any) -> None:
-    """One round of background work: prepare grants that wait for it, remove files whose time is over, fold the ledger.
+    """One round of background work: prepare grants that wait for it, remove files whose time is over, keep the copies by key in step,
+    fold the ledger.
 
     A grant that cannot be prepared now waits for the next round and keeps nothing else waiting."""
     try:
@@ -142,6 +143,7 @@ def background(platform: Any) -> None:
     except Exception as error:
         logging.getLogger("huitong.worker").warning("a grant could not be prepared: %s", type(error).__name__)
     platform.extracts.sweep()
+    platform.records.copies.keep_up()
     platform.sequencer.fold_all()
 
 

@@ -44,6 +44,7 @@ COMMANDS = {
     "pseudonym": "huitong.cli.pseudonyms:pseudonym",
     "query": "huitong.cli.using:query",
     "why": "huitong.cli.using:why",
+    "record": "huitong.cli.recording:record",
     "extract": "huitong.cli.extracting:extract",
     "receipt": "huitong.cli.proving:receipt",
     "ledger": "huitong.cli.witnessing:ledger",

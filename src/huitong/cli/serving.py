@@ -345,6 +345,7 @@ def worker(operator: str, lifeline: bool) -> None:
             threading.Thread(target=keep_clock, args=(inside, stop), name="clock", daemon=True),
             threading.Thread(target=make_extracts, args=(inside, stop), name="extracts", daemon=True),
             threading.Thread(target=sweep_extracts, args=(inside, stop), name="files", daemon=True),
+            threading.Thread(target=keep_copies, args=(inside, stop), name="records", daemon=True),
         ]
         for thread in threads:
             thread.start()
@@ -422,6 +423,23 @@ def sweep_extracts(inside: Any, stop: threading.Event) -> None:
 
     while not stop.wait(EXTRACT_LOOK_SECONDS):
         _try(log, "files of extracts could not be removed", look)
+
+
+def keep_copies(inside: Any, stop: threading.Event) -> None:
+    """Keep the copies that records are read from in step with snapshots: after each change of a rule or a snapshot, and each minute."""
+    log = logging.getLogger("huitong.worker")
+    seen, looked = None, -TIDY_SECONDS
+
+    def look() -> None:
+        nonlocal seen, looked
+        epoch = inside.stores.epoch.current()
+        if epoch != seen or time.monotonic() - looked >= TIDY_SECONDS:
+            looked = time.monotonic()
+            inside.platform.records.copies.keep_up(stop=stop.is_set)
+            seen = epoch
+
+    while not stop.wait(EXTRACT_LOOK_SECONDS):
+        _try(log, "copies by key could not be kept in step", look)
 
 
 def _try(log: logging.Logger, failed: str, what: Callable[[], object]) -> None:

@@ -9,6 +9,7 @@ from huitong.model.delivery import Address, DeliveryMark, Extract, ExtractState
 from huitong.model.ledger import EntryKind, Promise
 from huitong.model.party import Actor
 from huitong.model.policy import Grant
+from huitong.model.records import RecordDoor
 
 
 class ExtractStore(Protocol):
@@ -63,8 +64,28 @@ class AddressStore(Protocol):
         ...
 
 
-class DeliveryStore(ExtractStore, AddressStore, Protocol):
-    """Both in one."""
+class RecordDoorStore(Protocol):
+    """Doors of records. Changing methods are called inside `Transactions.atomic()`."""
+
+    def record_door(self, dataset_id: str) -> RecordDoor | None:
+        """The door of a dataset; None if it was never switched."""
+        ...
+
+    def record_doors(self) -> Sequence[RecordDoor]:
+        """All that were ever switched, by dataset."""
+        ...
+
+    def put_record_door(self, door: RecordDoor) -> None:
+        """Keep how it was switched, and forget what was said of its copy."""
+        ...
+
+    def note_record_copy(self, door: RecordDoor) -> None:
+        """Keep what is said of its copy, if the door is as it was then (`on`, `changed_at`)."""
+        ...
+
+
+class DeliveryStore(ExtractStore, AddressStore, RecordDoorStore, Protocol):
+    """All in one."""
 
 
 class Entries(Protocol):

@@ -102,7 +102,7 @@ class Quotas(Protocol):
     """Counts uses of grants with a quota (`huitong.sharing.quotas`)."""
 
     def reserve(
-        self, *, query: str, grant: Grant, rows: int, seconds: float, at: datetime, kind: UseKind = ..., whole: bool = ...
+        self, *, query: str, grant: Grant, rows: int, seconds: float, at: datetime, kind: UseKind = ..., whole: bool = ..., uses: int = ...
     ) -> int:
         """Reserve up to so many rows; how many it may tell. Raises Refused if nothing, or not the whole, is left."""
 
@@ -130,6 +130,16 @@ class Leases(Protocol):
 
     def reading(self, files: Collection[str], /) -> AbstractContextManager[None]:
         """Keep these files while the block runs. Raises NotFound if one is gone already: plan again."""
+
+
+class Reader(Protocol):
+    """Gives the rows of a use from a copy by key (`huitong.gateway.record`)."""
+
+    def prepare(self, plan: Plan, /) -> Mapping[str, Any]:
+        """What the intent says besides. Raises Refused, which is recorded, for everything that speaks against the use."""
+
+    def table(self, plan: Plan, /) -> pa.Table:
+        """The rows that the plan shows, judged and masked."""
 
 
 class Epoch(Protocol):
@@ -548,6 +558,43 @@ class Gateway:
             receipt = self._receipt(query, use.entries)
         return Answer(query=query, table=table, receipt=receipt)
 
+    def read(
+        self,
+        request: QueryRequest,
+        reader: Reader,
+        *,
+        actor: Actor,
+        maximum_rows: int,
+        seconds: float,
+        calls: int,
+        door: Door,
+        exactly: int | None = None,
+    ) -> Answer:
+        """The same use as `answer`, with the same steps and entries, whose rows come from a copy by key instead of an engine. It takes
+        `calls` of a quota, and of rows what leaves or, if that is stated, `exactly` so many whatever leaves.
+
+        Raises Refused `rows-alone` for a grant that does not let single rows leave, what the reader finds, and as `answer` does."""
+        query = new_query_number()
+        with self._use(
+            query,
+            request,
+            actor,
+            maximum_rows=maximum_rows,
+            piecemeal=True,
+            seconds=seconds,
+            kind=UseKind.CALL,
+            uses=calls,
+            door=door,
+            exactly=exactly,
+            prepare=reader.prepare,
+        ) as use:
+            passed = gate(reader.table(use.plan), maximum_rows=use.maximum_rows, ordered=True, cut=use.short)
+            self._refuse_if_ended(use.plan, actor)
+            rows = passed.table.num_rows if exactly is None else exactly
+            self.settle(use, rows=rows, result_hash=result_hash(passed.table))
+            receipt = self._receipt(query, use.entries)
+        return Answer(query=query, table=passed.table, receipt=receipt, notices=passed.notices)
+
     @contextmanager
     def stream(
         self, request: QueryRequest, *, actor: Actor, limits: EngineLimits, grant: str | None = None
@@ -630,6 +677,8 @@ class Gateway:
         kind: UseKind = UseKind.QUERY,
         exactly: int | None = None,
         door: Door = Door.QUERY,
+        uses: int = 1,
+        prepare: Callable[[Plan], Mapping[str, Any]] | None = None,
     ) -> Iterator[_Use]:
         """One use from its plan and intent to its outcome: the block runs between them and settles it, or it has failed. `about` is what
         the intent says besides.
@@ -643,9 +692,14 @@ class Gateway:
             except NotFound:  # a file was removed since: with what is there now
                 plan = self._plan(query, request, actor, anew=True, **asked)
                 lease.enter_context(self._kept(plan))
+            if prepare is not None:
+                try:
+                    about = {**(about or {}), **prepare(plan)}
+                except Refused as refusal:
+                    self._refuse(query, request, actor, refusal.reasons, [part.dataset for part in plan.datasets])
             wanted = (self._limits.maximum_rows if maximum_rows is None else maximum_rows) if exactly is None else exactly
             use = _Use(query=query, actor=actor, plan=plan, began=time.monotonic(), entries=[], maximum_rows=wanted)
-            self._reserve(use, request, seconds or self._limits.seconds, kind, whole=exactly is not None)
+            self._reserve(use, request, seconds or self._limits.seconds, kind, whole=exactly is not None, uses=uses)
             self._spend(use, request)
             told = {**(about or {}), "door": door.value, **self._intent(query, request, actor, plan)}
             if use.epsilon is not None:
@@ -666,7 +720,7 @@ class Gateway:
                 self._unspend(use, back)
                 raise _without_engine_words(failure, query) from None
 
-    def _reserve(self, use: _Use, request: QueryRequest, seconds: float, kind: UseKind, *, whole: bool) -> None:
+    def _reserve(self, use: _Use, request: QueryRequest, seconds: float, kind: UseKind, *, whole: bool, uses: int) -> None:
         """Reserve what the use may take of each quota. What is used up is a refusal like any other, and recorded."""
         limited = [part.grant for part in use.plan.datasets if part.grant.terms.quota is not None]
         reserved: list[Grant] = []
@@ -675,7 +729,14 @@ class Gateway:
                 if self._quotas is None:
                     raise Refused.because("quota-not-counted", grant=grant.id, dataset=grant.dataset)
                 given = self._quotas.reserve(
-                    query=use.query, grant=grant, rows=use.maximum_rows, seconds=seconds, at=self._clock(), kind=kind, whole=whole
+                    query=use.query,
+                    grant=grant,
+                    rows=use.maximum_rows,
+                    seconds=seconds,
+                    at=self._clock(),
+                    kind=kind,
+                    whole=whole,
+                    uses=uses,
                 )
                 reserved.append(grant)
                 if given < use.maximum_rows:

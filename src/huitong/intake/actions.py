@@ -26,7 +26,7 @@ from huitong.intake import quality
 from huitong.intake.load import load
 from huitong.intake.loads import Change, Loading, LoadOptions, Progress, Reject, changes_of_columns
 from huitong.intake.plans import LoadRun, LoadSource, RunState, SourceKind
-from huitong.intake.ports import LoadStore, SnapshotTaker
+from huitong.intake.ports import KeyedCopies, LoadStore, SnapshotTaker
 from huitong.intake.source import Overrides, SourceTable
 from huitong.intake.suggesting import suggest_all
 from huitong.lake.rejects import read_rejects
@@ -109,6 +109,8 @@ class IntakeActions:
     effective_grade: Callable[[Dataset, int | None], Grade] | None = None
     """The grade of a dataset of so many rows with lineage and combination; None: the highest of its items."""
     subject_lists: SubjectLists | None = None
+    copies: KeyedCopies | None = None
+    """Copies of rows outside the lake, from which an erasure takes the person too."""
     """Where lists of subjects are kept; None: there are none."""
 
     # --- loading ------------------------------------------------------------------------------------------------------
@@ -409,6 +411,8 @@ class IntakeActions:
                 about = {"person": trace, "legal_basis": legal_basis.strip(), "words": words.strip(), **_about(by)}
                 done.append(self._erase(dataset, items[dataset.id], wanted, about, by))
         of = [one.id for one in found]
+        if self.copies is not None:
+            self.copies.erase(of)
         listed = self.subject_lists.erase(wanted, of=of) if self.subject_lists is not None else 0
         return Erasure(tuple(done), self.side_tables.erase(wanted, of=of), listed)
 

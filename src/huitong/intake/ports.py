@@ -17,6 +17,14 @@ class SnapshotTaker(Protocol):
         ...
 
 
+class KeyedCopies(Protocol):
+    """Copies of the rows of datasets that lie outside the lake (`huitong.delivery.record_copies`)."""
+
+    def erase(self, datasets: Collection[str]) -> None:
+        """Remove every copy of these datasets that is not of the current snapshot."""
+        ...
+
+
 class LoadStore(Protocol):
     """Planned loads and the runs of all loads. Changing methods are called inside `Transactions.atomic()`."""
 

@@ -131,6 +131,16 @@ class SideTables:
             raise Conflict.because("pseudonym-build-running", dataset="-", item="-") from None
         return not any(folder.glob("*.parquet"))
 
+    def token_of(self, epoch: KeyEpoch) -> Callable[[str], int]:
+        """The token of an identifier in that epoch of a linkage group, as its side table holds it."""
+        key = pseudonym.group_key(self._master_key(epoch.key), epoch.linkage_group, epoch.number)
+        return lambda identifier: pseudonym.token(key, epoch.linkage_group, epoch.number, identifier)
+
+    def tokens_of(self, epoch: KeyEpoch, identifiers: pa.StringArray) -> pa.Int64Array:
+        """The tokens of many identifiers, none of them missing."""
+        key = pseudonym.group_key(self._master_key(epoch.key), epoch.linkage_group, epoch.number)
+        return tokens(key, epoch.linkage_group, epoch.number, identifiers)
+
     def erase(self, identifier: str, *, of: Collection[str] | None = None) -> int:
         """Remove the identifier from the side tables of every linkage group, whatever its letter case; how many rows held it.
 

@@ -73,6 +73,8 @@ class EntryKind(StrEnum):
     DELIVERY_COMPLETED = "delivery-completed"
     DELIVERY_CUT = "delivery-cut"
     DELIVERY_REFUSED = "delivery-refused"
+    RECORD_DOOR_SWITCHED = "record-door-switched"
+    """Records of a dataset may be called for by key from now on, or no more."""
 
 
 class Door(StrEnum):
@@ -81,6 +83,8 @@ class Door(StrEnum):
     QUERY = "query"
     EXTRACT = "extract"
     REIDENTIFICATION = "reidentification"
+    RECORD = "record"
+    VERIFICATION = "verification"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from huitong.catalog.ports import CatalogStore, PartyStore, QualityStore
 from huitong.catalog.publish import CatalogActions, refuse_unless_officer
 from huitong.delivery.addresses import AddressActions
 from huitong.delivery.extract import ExtractActions
+from huitong.delivery.record import RecordActions
 from huitong.errors import NotFound
 from huitong.gateway.answer import Gateway, Uses
 from huitong.intake.actions import IntakeActions
@@ -74,6 +75,7 @@ class Doors:
     budgets: Budgets
     extracts: ExtractActions
     addresses: AddressActions
+    records: RecordActions
     ledger: Ledger
     uses: Uses
     accounts: "Accounts"
@@ -236,6 +238,7 @@ def doors_of(platform: Platform, stores: Any, *, accounts: "Accounts", clock: Ca
         budgets=platform.budgets,
         extracts=platform.extracts,
         addresses=platform.addresses,
+        records=platform.records,
         ledger=platform.ledger,
         uses=stores.uses,
         accounts=accounts,

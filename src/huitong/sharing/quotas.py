@@ -96,10 +96,19 @@ class Quotas:
     limits: TermLimits = field(default_factory=term_limits)
 
     def reserve(
-        self, *, query: str, grant: Grant, rows: int, seconds: float, at: datetime, kind: UseKind = UseKind.QUERY, whole: bool = False
+        self,
+        *,
+        query: str,
+        grant: Grant,
+        rows: int,
+        seconds: float,
+        at: datetime,
+        kind: UseKind = UseKind.QUERY,
+        whole: bool = False,
+        uses: int = 1,
     ) -> int:
-        """Reserve up to `rows` rows, and one query or call, for a use that takes `seconds` at most; how many rows it may tell. A grant
-        without a quota gives all that is wanted.
+        """Reserve up to `rows` rows, and one query or call (of a batch: `uses` of them, or none), for a use that takes `seconds` at most;
+        how many rows it may tell. A grant without a quota gives all that is wanted.
 
         Raises Refused `quota-used-up` if nothing is left of something, or, where only `whole` will do, less than that."""
         quota = grant.terms.quota
@@ -108,9 +117,9 @@ class Quotas:
         with self.transactions.atomic():
             self.store.lock(grant.id)
             left = self._left(grant, quota, at)
-            wanted = Amounts(rows, queries=int(kind is UseKind.QUERY), calls=int(kind is UseKind.CALL))
+            wanted = Amounts(rows, queries=uses * (kind is UseKind.QUERY), calls=uses * (kind is UseKind.CALL))
             for what in ("queries", "calls"):
-                if getattr(wanted, what) and left[what] is not None and (left[what] or 0) < 1:
+                if getattr(wanted, what) and left[what] is not None and (left[what] or 0) < getattr(wanted, what):
                     raise self._used_up(grant, quota, what, at)
             rows_left = left["rows"]
             given = rows if rows_left is None else min(rows, rows_left)

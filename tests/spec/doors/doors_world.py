@@ -39,6 +39,7 @@ from huitong.keystore import FileKeyStore
 from huitong.model.catalog import Dataset, Grade, Visibility
 from huitong.model.party import Actor, Role
 from huitong.model.policy import Grant, GrantEvent, GrantEventKind, GrantState, SubjectRows
+from huitong.model.records import CopyState, RecordDoor
 from huitong.platform import Platform
 from huitong.platform import open as open_core
 from huitong.portal import doors as doors_module
@@ -192,6 +193,8 @@ def open_instance(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Insta
                 stores.catalog.add_snapshot(governed.snapshots[dataset.id])
         stores.catalog.put_dataset(replace(HIDDEN, visibility=Visibility.NAMED, known_to=("gz-police",)), index={})
         stores.catalog.add_snapshot(governed.snapshots[HIDDEN.id])
+        for dataset in (PERSON, COMPANY):
+            stores.delivery.put_record_door(RecordDoor(dataset.id, True, NOW, "officer", state=CopyState.WAITING))
     made = doors_of(platform, stores, accounts=Tokens(), clock=clock)
     doors_module.use(made)
     monkeypatch.setattr("django.test.client.close_old_connections", look_at_no_connection)

@@ -17,6 +17,7 @@ from unittest.mock import patch
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tests.spec.doors.doors_world import Instance
+from tests.spec.governed.governed_world import PEOPLE
 
 from huitong.cli.root import root
 from huitong.errors import HuitongError
@@ -168,7 +169,7 @@ def commanded(instance: Instance, token: str, *arguments: str) -> bytes | Outcom
     """What a command of this process puts on standard output."""
     shown = io.TextIOWrapper(io.BytesIO(), "utf-8", newline="")
     with ExitStack() as stack:
-        for module in ("using", "extracting"):
+        for module in ("using", "extracting", "recording"):
             stack.enter_context(patch(f"huitong.cli.{module}.open_client", lambda: instance.client(token)))
         stack.enter_context(redirect_stdout(shown))
         stack.enter_context(redirect_stderr(io.StringIO()))
@@ -198,6 +199,69 @@ def extract_by_command(ending: str, read: Callable[[bytes], Rows]) -> Callable[[
 
     return use
 
+
+# --- records by key -------------------------------------------------------------------------------------------------------
+
+
+def only_with_key(wanted: Wanted) -> Wanted:
+    """The same rows but those whose key is missing: nobody can call for these."""
+    return Wanted(wanted.items, f"{wanted.dataset} WHERE pid IS NOT NULL", wanted.purpose, wanted.token)
+
+
+def keys_of_everybody(instance: Instance) -> list[str]:
+    """The key of each person there is, granted or not, in the form in which the grants of the tests show it; and one of nobody."""
+    tables = instance.platform.sharing.side_tables
+    token = tables.token_of(tables.epoch("gz-rural:poverty-relief"))
+    return [str(token(person["pid"])) for person in PEOPLE if person["pid"] is not None] + ["-1"]
+
+
+def record_over_http(media_type: str, read: Callable[[bytes], Rows]) -> Callable[[Instance, Wanted], Outcome]:
+    def use(instance: Instance, wanted: Wanted) -> Outcome:
+        instance.platform.records.copies.keep_up()
+        body: dict[str, Any] = {"dataset": wanted.dataset, "purpose": wanted.purpose, "keys": keys_of_everybody(instance)}
+        if wanted.items:
+            body["items"] = list(wanted.items)
+        response = instance.post("records/get", body, token=wanted.token, Accept=media_type)
+        return gave(read(response.content)) if response.status_code == 200 else problem(response)
+
+    return use
+
+
+def record_by_client(instance: Instance, wanted: Wanted) -> Outcome:
+    """One call for each key."""
+    instance.platform.records.copies.keep_up()
+    rows: Rows = []
+    with instance.client(wanted.token) as client:
+        try:
+            for key in keys_of_everybody(instance):
+                got = client.get_records(wanted.dataset, [key], purpose=wanted.purpose, items=wanted.items or None)
+                rows += got.arrow().to_pylist()
+        except HuitongError as error:
+            return refused(reason.code for reason in error.reasons)
+    return gave(rows)
+
+
+def record_by_command(form: str, read: Callable[[bytes], Rows]) -> Callable[[Instance, Wanted], Outcome]:
+    def use(instance: Instance, wanted: Wanted) -> Outcome:
+        instance.platform.records.copies.keep_up()
+        items = ["--items", ",".join(wanted.items)] if wanted.items else []
+        keys = io.StringIO("\n".join(keys_of_everybody(instance)))
+        with patch("sys.stdin", keys):
+            named = [wanted.dataset, "-", "--purpose", wanted.purpose, *items, "--format", form]
+            got = commanded(instance, wanted.token, "record", "get", *named)
+        return got if isinstance(got, Outcome) else gave(read(got))
+
+    return use
+
+
+KEYED_DOORS: Mapping[str, Callable[[Instance, Wanted], Outcome]] = {
+    "records as JSON": record_over_http("application/json", read_json),
+    "records as CSV": record_over_http("text/csv", read_csv),
+    "records as Arrow": record_over_http("application/vnd.apache.arrow.stream", read_arrow),
+    "records by the Python client": record_by_client,
+    "records by command as Arrow": record_by_command("arrow", read_arrow),
+}
+"""Doors that give the rows of whom one names by key, of datasets that have one."""
 
 DOORS: Mapping[str, Callable[[Instance, Wanted], Outcome]] = {
     "query as JSON": query_over_http("application/json", read_json),

@@ -26,6 +26,7 @@ from huitong.portal.api.routes import (
     notices,
     party,
     people,
+    record,
     reidentification,
     sharing,
     usable,
@@ -112,6 +113,7 @@ for part in (
     reidentification,
     use,
     delivery,
+    record,
     ledger,
     notices,
 ):  # fmt: skip

@@ -87,6 +87,7 @@ MANNERS: Mapping[str, Manner] = {
             "waiting_renew",
             "waiting_delegate",
             "waiting_end_delegation",
+            "record_switch",
             "notices_read",
             "notices_choose_mail",
             "notices_test_webhook",
@@ -99,7 +100,17 @@ MANNERS: Mapping[str, Manner] = {
         Manner.WHOLE,
     ),
     **dict.fromkeys(
-        ("use_query", "use_why", "reidentification_reveal", "intake_inspect_source", "delivery_address", "ledger_cosign"), Manner.NONE
+        (
+            "use_query",
+            "use_why",
+            "record_get",
+            "record_verify",
+            "reidentification_reveal",
+            "intake_inspect_source",
+            "delivery_address",
+            "ledger_cosign",
+        ),
+        Manner.NONE,
     ),
 }
 """By operation; one that is not named works outside, or takes no key if its answer has a secret member."""

@@ -4,10 +4,16 @@ from datetime import datetime
 from typing import Annotated, Self
 
 from ninja import Field, Schema
-from pydantic import model_validator
+from pydantic import StringConstraints, model_validator
 
+from huitong.delivery.record_limits import read_record_limits
 from huitong.model.delivery import ExtractForm, ExtractState
-from huitong.portal.api.schemas import Name, Page, ReasonOut, Strict
+from huitong.model.records import CopyState, Key
+from huitong.portal.api.schemas import NO_NUL, Name, Page, ReasonOut, Strict
+
+RECORDS = read_record_limits()
+KeyText = Annotated[str, StringConstraints(max_length=RECORDS.key_characters, pattern=NO_NUL)]
+"""A value of a key, or one that is compared. Whether it has the right form is decided inside, where no error repeats it."""
 
 
 class ExtractIn(Strict):
@@ -71,3 +77,57 @@ class AddressOut(Schema):
     expires_at: datetime
     bytes: int
     sha256: str
+
+
+class RecordKeys(Strict):
+    """Whose records, of which dataset, for which purpose. Keys stand in the body: addresses are written into logs."""
+
+    dataset: Name
+    purpose: Name
+    keys: Annotated[list[KeyText | list[KeyText]], Field(min_length=1, max_length=RECORDS.keys_of_a_call)] = Field(
+        description="A value for each record, as the grant shows the key item (a pseudonym: its token); of a key of several items a list"
+    )
+
+    def read_keys(self) -> list[Key]:
+        """Each key as its values."""
+        return [[key] if isinstance(key, str) else key for key in self.keys]
+
+
+class RecordGetIn(RecordKeys):
+    """Which items of these records."""
+
+    items: Annotated[list[Name], Field(max_length=1000)] | None = Field(None, description="Some of the granted items; all if not stated")
+
+
+class ComparedIn(Strict):
+    """The item holds this value, as the grant shows it."""
+
+    item: Name
+    value: KeyText
+
+
+class RecordVerifyIn(RecordKeys):
+    """What is asked of each of these records: whether all of this holds."""
+
+    where: Annotated[list[ComparedIn], Field(min_length=1, max_length=RECORDS.compared_of_a_call)]
+
+
+class RecordDoorIn(Strict):
+    """Whether records of the dataset may be called for by key."""
+
+    on: bool
+
+
+class RecordDoorOut(Schema):
+    """The door of a dataset, and the copy of the current snapshot that calls read."""
+
+    dataset: str
+    on: bool
+    key: list[str] = Field(description="Items by which records are found, in this order")
+    changed_at: datetime | None = Field(description="When it was last switched")
+    snapshot: int | None
+    state: CopyState
+    rows: int = Field(description="Rows copied so far; all of them once it is ready")
+    rows_expected: int
+    rows_without_key: int | None = Field(description="Rows in which an item of the key is missing; told to the managing office alone")
+    reasons: list[ReasonOut] = Field(description="Why no copy could be made")

@@ -4,7 +4,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from huitong.delivery.addresses import SignedAddress
+from huitong.model.catalog import Dataset
 from huitong.model.delivery import Extract
+from huitong.model.records import RecordDoor, key_items
 from huitong.portal.api.language import sentence
 
 
@@ -44,4 +46,21 @@ def address(given: SignedAddress) -> dict[str, Any]:
         "expires_at": given.address.expires_at,
         "bytes": given.extract.bytes,
         "sha256": given.extract.sha256,
+    }
+
+
+def record_door(found: RecordDoor, dataset: Dataset, language: str, *, own: bool = False) -> dict[str, Any]:
+    """The door of a dataset and where its copy stands; `own`: to an officer of the managing office."""
+    reasons = [{"code": one.code, "parameters": dict(one.parameters), "text": sentence(one, language)} for one in found.reasons]
+    return {
+        "dataset": found.dataset,
+        "on": found.on,
+        "key": [item.name for item in key_items(dataset)],
+        "changed_at": found.changed_at if found.changed_by else None,
+        "snapshot": found.version,
+        "state": found.state,
+        "rows": found.rows,
+        "rows_expected": found.rows_expected,
+        "rows_without_key": found.rows_without_key if own else None,
+        "reasons": reasons,
     }

@@ -6,10 +6,12 @@ from django.db import models
 from django.db.models import F, Q
 
 from huitong.model.delivery import DeliveryMark, ExtractForm, ExtractState
+from huitong.model.records import CopyState
 
 FORMS = [(value.value, value.value) for value in ExtractForm]
 STATES = [(value.value, value.value) for value in ExtractState]
 MARKS = [(value.value, value.value) for value in DeliveryMark]
+COPY_STATES = [(value.value, value.value) for value in CopyState]
 STANDING = [ExtractState.WAITING.value, ExtractState.RUNNING.value, ExtractState.READY.value]
 """States of which a key has one extract at most."""
 
@@ -104,3 +106,29 @@ class AddressMark(models.Model):
 
     def __str__(self) -> str:
         return f"{self.address_id}: {self.mark}"
+
+
+class RecordDoor(models.Model):
+    """Whether records of a dataset may be called for by key, and where the copy that they are read from stands. The copies themselves lie
+    in files or tables of their own (`huitong.delivery.keyed`)."""
+
+    dataset = models.CharField(max_length=200, primary_key=True)
+    on = models.BooleanField()
+    changed_at = models.DateTimeField()
+    changed_by = models.CharField(max_length=64)
+    version = models.PositiveBigIntegerField(null=True)
+    shape = models.CharField(max_length=64, blank=True)
+    state = models.CharField(max_length=8, choices=COPY_STATES)
+    rows = models.PositiveBigIntegerField(default=0)
+    rows_expected = models.PositiveBigIntegerField(default=0)
+    rows_without_key = models.PositiveBigIntegerField(default=0)
+    reasons = models.JSONField(default=list)
+    noted_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(state__in=[value for value, _ in COPY_STATES]), name="record_copy_state_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.dataset

@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 
 from huitong.errors import Conflict, Reason
 from huitong.model.delivery import Address, DeliveryMark, Extract, ExtractForm, ExtractState
+from huitong.model.records import CopyState, RecordDoor
 from huitong.portal.delivery import models
 
 
@@ -117,6 +118,27 @@ class DjangoDeliveryStore:
             rows.delete()
         return found
 
+    def record_door(self, dataset_id: str) -> RecordDoor | None:
+        """The door of a dataset."""
+        row = self._record_doors().filter(dataset=dataset_id).first() if _storable(dataset_id) else None
+        return _record_door(row) if row else None
+
+    def record_doors(self) -> Sequence[RecordDoor]:
+        """All, by dataset."""
+        return [_record_door(row) for row in self._record_doors().order_by("dataset")]
+
+    def put_record_door(self, door: RecordDoor) -> None:
+        """Keep how it was switched."""
+        self._record_doors().update_or_create(dataset=door.dataset, defaults=_record_columns(door))
+
+    def note_record_copy(self, door: RecordDoor) -> None:
+        """Keep what is said of its copy, if it was not switched since."""
+        rows = self._record_doors().filter(dataset=door.dataset, on=door.on, changed_at=door.changed_at)
+        rows.update(**_record_columns(door))
+
+    def _record_doors(self) -> QuerySet[models.RecordDoor]:
+        return models.RecordDoor.objects.using(self.using)
+
     def _extracts(self) -> QuerySet[models.Extract]:
         return models.Extract.objects.using(self.using)
 
@@ -180,4 +202,37 @@ def _extract(row: models.Extract) -> Extract:
         ready_at=row.ready_at,
         removed_at=row.removed_at,
         reasons=tuple(Reason(code, parameters) for code, parameters in row.reasons),
+    )
+
+
+def _record_columns(door: RecordDoor) -> dict[str, Any]:
+    return {
+        "on": door.on,
+        "changed_at": door.changed_at,
+        "changed_by": door.changed_by,
+        "version": door.version,
+        "shape": door.shape,
+        "state": door.state.value,
+        "rows": door.rows,
+        "rows_expected": door.rows_expected,
+        "rows_without_key": door.rows_without_key,
+        "reasons": [[reason.code, dict(reason.parameters)] for reason in door.reasons],
+        "noted_at": door.noted_at,
+    }
+
+
+def _record_door(row: models.RecordDoor) -> RecordDoor:
+    return RecordDoor(
+        dataset=row.dataset,
+        on=row.on,
+        changed_at=row.changed_at,
+        changed_by=row.changed_by,
+        version=row.version,
+        shape=row.shape,
+        state=CopyState(row.state),
+        rows=row.rows,
+        rows_expected=row.rows_expected,
+        rows_without_key=row.rows_without_key,
+        reasons=tuple(Reason(code, parameters) for code, parameters in row.reasons),
+        noted_at=row.noted_at,
     )
