@@ -12,6 +12,7 @@ import contextlib
 import importlib
 import re
 import socket
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -171,11 +172,18 @@ def _path_of(address: str) -> str:
 
 def load() -> Any:
     """The pyspark package with what a session needs. Raises Unavailable `spark-not-installed`."""
+    main = sys.modules["__main__"]
+    nameless = not hasattr(main, "__file__")
+    if nameless:  # pyspark takes a program without a file for its own tests and ends the process
+        main.__file__ = "huitong"
     try:
         importlib.import_module("pyspark.sql.connect.session")
         return importlib.import_module("pyspark.sql")
     except ImportError:
         raise Unavailable.because("spark-not-installed") from None
+    finally:
+        if nameless:
+            del main.__file__
 
 
 SETTINGS: Mapping[str, str] = {"spark.sql.session.timeZone": "UTC", "spark.sql.ansi.enabled": "true"}

@@ -203,7 +203,10 @@ class _Writer:
                 f"(SELECT {listed}, row_number() OVER (PARTITION BY {listed} ORDER BY {names[0]}) AS n FROM ({branch}) {self._name('s')})"
                 for branch in branches
             ]
-            sql = f"SELECT {listed} FROM ({numbered[0]} {word} {numbered[1]}) {self._name('s')}"
+            a, b = self._name("s"), self._name("s")
+            alike = " AND ".join(f"{a}.{name} <=> {b}.{name}" for name in (*names, "n"))
+            join = "LEFT SEMI JOIN" if word == "INTERSECT" else "LEFT ANTI JOIN"
+            sql = f"SELECT {', '.join(f'{a}.{name}' for name in names)} FROM {numbered[0]} {a} {join} {numbered[1]} {b} ON {alike}"
         order = node.args.get("order")
         keys = [(f"c{int(one.this.this) - 1}", one) for one in (order.expressions if order is not None else ())]
         if keys or node.args.get("limit") is not None or _offset(node):
@@ -913,6 +916,7 @@ class _Writer:
         if kind.kind is Kind.DOUBLE:
             word = "sum" if isinstance(node, exp.Sum) else "avg"
             return Part(plain_double(f"{word}({once}{counted(part.sql)}){over}", DOUBLE), DOUBLE)
+        given = kind
         if kind.whole:
             exact = f"CAST({part.sql} AS DECIMAL({28 if kind.kind is Kind.HUGE else 19}, 0))"
             kind = HUGE
@@ -924,7 +928,9 @@ class _Writer:
         added = f"sum({once}{counted(exact)}){over}"
         if isinstance(node, exp.Sum):
             return Part(f"CAST({added} AS {spark_type(kind)})", kind)
-        number = f"CAST(nullif(count({once}{counted(exact)}){over}, CAST(0 AS BIGINT)) AS DOUBLE)"
+        # Sail fails on a count that only looks otherwise than another one of the same SELECT
+        known = part.sql if given.whole and given.kind is not Kind.HUGE else exact
+        number = f"CAST(nullif(count({once}{counted(known)}){over}, CAST(0 AS BIGINT)) AS DOUBLE)"
         return Part(f"(CAST({added} AS DOUBLE) / {number})", DOUBLE)
 
     def _several(self, distinct: exp.Distinct, rows: _Scope) -> list[str]:
