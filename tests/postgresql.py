@@ -52,8 +52,8 @@ def programs() -> Path:
 
 
 @contextmanager
-def postgresql_server() -> Iterator[Server]:
-    """A server that is up, and gone afterwards."""
+def postgresql_server(*, durable: bool = False) -> Iterator[Server]:
+    """A server that is up, and gone afterwards; `durable`: with its own settings of what is on the disk when a commit ends, for benchmarks."""
     folder = Path(tempfile.mkdtemp(prefix="huitong-postgresql-"))
     owner = _unprivileged_user()
     try:
@@ -78,6 +78,8 @@ def postgresql_server() -> Iterator[Server]:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         settings = ["fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=60", "shared_buffers=32MB"]
+        if durable:
+            settings = ["max_connections=400", "shared_buffers=512MB"]
         log = (folder / "log").open("wb")
         server = subprocess.Popen(
             [
