@@ -435,7 +435,8 @@ class _Writer:
             raise lacking("too-long")
         if type(bare) in _FITTED and not isinstance(node.parent, exp.Try) and scope.keys is not None and _own(bare, _TOTALS):
             return self._strict(bare, part, scope)
-        if type(bare) in _FITTED and any(isinstance(one, exp.Query) for one in bare.walk()):
+        # without FROM there is no row that it could fail on
+        if type(bare) in _FITTED and scope.sources and any(isinstance(one, exp.Query) for one in bare.walk()):
             raise lacking("arithmetic-of-query")
         return part
 

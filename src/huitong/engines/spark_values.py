@@ -194,10 +194,7 @@ def converted(part: Part, target: Type, *, text: bool = False) -> Part:
         return Part(null_of(kind), kind)
     if same_type(source, kind):
         return replace(part, type=kind)
-    convert = _CONVERSIONS.get((source.kind, kind.kind)) or _CONVERSIONS.get((source.kind, None)) or _CONVERSIONS.get((None, kind.kind))
-    if convert is None:
-        raise Refused.because("not-on-spark", construct=f"CAST {source.kind.name} AS {kind.kind.name}")
-    return Part(convert(part, kind), kind)
+    return Part(CONVERSIONS[kind.kind](part, kind), kind)
 
 
 def _tried(part: Part, kind: Type) -> str:
@@ -224,7 +221,7 @@ def _as_whole(part: Part, kind: Type) -> str:
         broken = f"regexp_extract({part.sql}, {quoted_text(_FIRST_BROKEN)}, 1)"
         sign = f"CASE WHEN {part.sql} RLIKE {quoted_text(chr(92) + 'A' + _MARGIN + '-')} THEN -1 ELSE 1 END"
         # a number like `.5`, or with an exponent, is read as a double
-        double = Part(_as_double(part, DOUBLE), DOUBLE)
+        double = Part(as_double(part, DOUBLE), DOUBLE)
         away = f"CASE WHEN {broken} >= '5' THEN {sign} ELSE 0 END"
         plain = f"TRY_CAST({whole} + CAST({away} AS DECIMAL(1, 0)) AS {spark_type(kind)})"
         rounded = _as_whole(Part(f"round({double.sql}, 0)", DOUBLE), kind)
@@ -234,7 +231,8 @@ def _as_whole(part: Part, kind: Type) -> str:
     raise Refused.because("not-on-spark", construct=f"CAST {source.kind.name} AS {kind.kind.name}")
 
 
-def _as_double(part: Part, kind: Type) -> str:
+def as_double(part: Part, kind: Type) -> str:
+    """A part as a double."""
     if part.type.kind is Kind.TEXT:
         return plain_double(f"TRY_CAST(nullif(regexp_extract({part.sql}, {quoted_text(_NUMBER)}, 1), '') AS DOUBLE)", kind)
     if part.type.kind is Kind.DATE:
@@ -308,15 +306,16 @@ def _as_instant(part: Part, kind: Type) -> str:
 
 
 _WHOLES = (Kind.TINY, Kind.SMALL, Kind.INTEGER, Kind.BIG, Kind.HUGE)
-_CONVERSIONS: Mapping[tuple[Kind | None, Kind | None], Callable[[Part, Type], str]] = {
-    **{(None, kind): _as_whole for kind in _WHOLES},
-    (None, Kind.DOUBLE): _as_double,
-    (None, Kind.DECIMAL): _as_decimal,
-    (None, Kind.TEXT): _as_text,
-    (None, Kind.BOOLEAN): _as_boolean,
-    (None, Kind.DATE): _as_date,
-    (None, Kind.INSTANT): _as_instant,
+CONVERSIONS: dict[Kind, Callable[[Part, Type], str]] = {
+    **dict.fromkeys(_WHOLES, _as_whole),
+    Kind.DOUBLE: as_double,
+    Kind.DECIMAL: _as_decimal,
+    Kind.TEXT: _as_text,
+    Kind.BOOLEAN: _as_boolean,
+    Kind.DATE: _as_date,
+    Kind.INSTANT: _as_instant,
 }
+"""How a part becomes one of each kind."""
 
 
 def cast_type(to: exp.DataType) -> Type:

@@ -1,22 +1,34 @@
 """Every mask is written twice, as SQL and as Python: on the engine both give the same value for any value there is."""
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlglot import exp
+from tests.sail import sail_server
 
+from huitong.engines import spark
 from huitong.masks import engine_type, masked_type, python_mask, sql_mask
 from huitong.masks.pseudonym import display, group_key, read_display, token
 from huitong.model.catalog import Grade, Item, ItemType
 from huitong.model.policy import Mask, MaskKind
+from huitong.model.query import EngineLimits, GovernedQuery, GovernedTable
 from huitong.model.text import BilingualText
 
 TITLE = BilingualText(zh="项", en="item")
+SOAK = bool(os.environ.get("HUITONG_SOAK"))
+ARROW: Mapping[ItemType, pa.DataType] = {
+    ItemType.TEXT: pa.string(), ItemType.INTEGER: pa.int64(), ItemType.DECIMAL: pa.float64(), ItemType.DATE: pa.date32(),
+    ItemType.INSTANT: pa.timestamp("us", tz="UTC"),
+}  # fmt: skip
 SETTINGS = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 TEXTS = st.one_of(
@@ -97,6 +109,40 @@ def test_sql_and_python_agree(engine: duckdb.DuckDBPyConnection, item: Item, mas
     def agree(drawn: list[Any]) -> None:
         by_engine, by_python, sql = _both(engine, item, mask, drawn)
         assert by_engine == by_python, sql
+
+    agree()
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[Any]:
+    with sail_server() as address, spark.session(address) as opened:
+        yield opened
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("item", "mask", "values"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_in_the_words_of_spark_they_agree_as_well(
+    session: Any, tmp_path: Path, item: Item, mask: Mask, values: st.SearchStrategy[Any]
+) -> None:
+    """Many values at once: each question to the cluster takes its time."""
+    change: Callable[[Any], Any] = python_mask(item, mask)
+    column = exp.column("value", table="p", quoted=True)
+    sql = exp.select(exp.alias_(sql_mask(item, mask, column), "shown"), exp.column("n", table="p")).from_("t AS p").sql(dialect="duckdb")
+    read: list[str] = []
+
+    @settings(SETTINGS, max_examples=400 if SOAK else 1)
+    @given(st.lists(values, min_size=60, max_size=120))
+    def agree(drawn: list[Any]) -> None:
+        name = f"values{len(read)}.parquet"
+        read.append(name)
+        column = pa.array(drawn, ARROW[item.type])
+        parquet.write_table(pa.table({"n": pa.array(range(len(drawn)), pa.int64()), "value": column}), tmp_path / name)
+        table = GovernedTable(f"t{len(read)}_{tmp_path.name}", (name,), {"n": "BIGINT", "value": engine_type(item.type)})
+        query = GovernedQuery("q", sql.replace("FROM t ", f'FROM "{table.name}" '), (table,), EngineLimits(60, 500, 1, 1000))
+        found = pa.Table.from_batches(list(spark.run(query, session, lake=str(tmp_path))))
+        assert found.schema.types[0] == ARROW[masked_type(item, mask)]
+        by_spark = dict(zip(found["n"].to_pylist(), found["shown"].to_pylist(), strict=True))
+        assert [by_spark[number] for number in range(len(drawn))] == [change(value) for value in drawn], sql
 
     agree()
 
