@@ -3,11 +3,11 @@
     python -m bench ledger [--quick]
     python -m bench.ledger --entries 10000000 --databases SQLite   # the large ledger with so many entries
 
-Entries are intents and outcomes of uses, as the gateway writes them: from many threads in grouped commits, each acknowledged when it is on the
-disk (SQLite: synchronous=FULL; PostgreSQL: its own settings). The baseline is the same rows, signed before, in the same database in
+Entries are intents and outcomes of uses, as the gateway writes them: from many threads in grouped commits, each acknowledged when it is
+on the disk (SQLite: synchronous=FULL; PostgreSQL: its own settings). The baseline is the same rows, signed before, in the same database in
 transactions of the same size from one thread. Proofs and the audit of the tree are measured on a large ledger whose rows are made fast
-(`bench/_ledger_rows.py`): its tree and checkpoints are real, its entries' own signatures are not, and neither looks at them. The full audit, which
-does, is measured on the entries that were really signed.
+(`bench/_ledger_rows.py`): its tree and checkpoints are real, its entries' own signatures are not, and neither looks at them. The full
+audit, which does, is measured on the entries that were really signed.
 """
 
 import argparse
@@ -141,14 +141,13 @@ def _measured(kind: str, folder: Path, *, quick: bool, large: int) -> dict[str, 
         found[f"{kind}: ratio to the baseline"] = {"value": round(busy / baseline, 3)}
 
     with tempfile.TemporaryDirectory(prefix="huitong-ledger-") as other, _database(kind, Path(other)) as using:
-        found |= _large(kind, using, keys, large, note)
+        _large(using, keys, large, note)
     return found
 
 
-def _large(kind: str, using: str, keys: Any, large: int, note: Callable[..., None]) -> dict[str, Any]:
+def _large(using: str, keys: Any, large: int, note: Callable[..., None]) -> None:
     """Proofs and the audit of the tree of a large ledger."""
     from bench._ledger_rows import fill
-
     from huitong.keystore import LEDGER
     from huitong.ledger.audit import audit
     from huitong.ledger.merkle import consistency_path, inclusion_path
@@ -193,7 +192,6 @@ def _large(kind: str, using: str, keys: Any, large: int, note: Callable[..., Non
     note(f"processor seconds of that, all processes of ours ({len(os.sched_getaffinity(0))} processors)", busy, digits=1)
     if not whole:
         note("the same for 10 M entries, by proportion", took * TREE_ENTRIES / size, most=TREE_SECONDS, digits=1)
-    return {}
 
 
 def run(*, quick: bool, entries: int | None = None, databases: tuple[str, ...] = DATABASES) -> dict[str, Any]:

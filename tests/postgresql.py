@@ -53,7 +53,7 @@ def programs() -> Path:
 
 @contextmanager
 def postgresql_server(*, durable: bool = False) -> Iterator[Server]:
-    """A server that is up, and gone afterwards; `durable`: with its own settings of what is on the disk when a commit ends, for benchmarks."""
+    """A server that is up, and gone afterwards; `durable`: what is committed is on the disk, as a benchmark needs it."""
     folder = Path(tempfile.mkdtemp(prefix="huitong-postgresql-"))
     owner = _unprivileged_user()
     try:
