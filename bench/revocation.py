@@ -128,15 +128,20 @@ class Served:
         return answer.status, json.loads(text) if text else None
 
 
-@contextlib.contextmanager
-def served(*, rows: int, web: int = WEB) -> Iterator[Served]:
+def served(*, rows: int, web: int = WEB) -> contextlib.AbstractContextManager[Served]:
     """An instance that is made, served and gone afterwards."""
+    return serving("bench.revocation", rows=rows, web=web)
+
+
+@contextlib.contextmanager
+def serving(maker: str, *, rows: int, web: int) -> Iterator[Served]:
+    """The same of another benchmark, whose module makes the instance with `--make`."""
     with tempfile.TemporaryDirectory(prefix="huitong-revocation-") as folder:
         home, log = Path(folder) / "i", Path(folder) / "log"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HUITONG_")}
         environment |= {"HUITONG_HOME": str(home), "HUITONG_PROFILE": str(Path(folder) / "profile.toml")}
         made = subprocess.run(
-            [sys.executable, "-m", "bench.revocation", "--make", str(home), "--rows", str(rows)],
+            [sys.executable, "-m", maker, "--make", str(home), "--rows", str(rows)],
             env=environment, capture_output=True, text=True, check=False, timeout=900,
         )  # fmt: skip
         assert made.returncode == 0, made.stderr

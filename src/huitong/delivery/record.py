@@ -19,7 +19,7 @@ from huitong.delivery.record_copies import RecordCopies
 from huitong.delivery.record_limits import RecordLimits, read_record_limits
 from huitong.errors import InputInvalid, NotFound, Reason, Refused
 from huitong.gateway.answer import Reader
-from huitong.gateway.record import KeyedRows, Lists, RecordCall, TokenMaker
+from huitong.gateway.record import KeyedRows, Lists, ReadyCalls, RecordCall, TokenMaker
 from huitong.model.catalog import Dataset
 from huitong.model.ledger import Door, EntryKind
 from huitong.model.party import Actor
@@ -80,6 +80,7 @@ class RecordActions:
     hash_key: bytes
     """Secret of the instance under which keys and compared values stand in the ledger."""
     limits: RecordLimits = field(default_factory=read_record_limits)
+    ready: ReadyCalls = field(default_factory=ReadyCalls)
 
     # --- calling --------------------------------------------------------------------------------------------------------
 
@@ -147,6 +148,7 @@ class RecordActions:
             items=items,
             compared=compared,
             is_on=self._is_on,
+            ready=self.ready,
         )
 
     def _is_on(self, dataset: str) -> bool:

@@ -11,8 +11,10 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol
 
@@ -88,6 +90,10 @@ class Lists(Protocol):
 def packed(row: Sequence[Any]) -> bytes:
     """A row as a copy holds it."""
     return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+_unpacked: Callable[[str], list[Any]] = json.JSONDecoder().decode
+"""The row of the text of its bytes."""
 
 
 def packed_key(parts: Sequence[Any]) -> bytes | None:
@@ -208,10 +214,8 @@ class ShownItem:
     shows: Callable[[Any], Any]
     """The value that leaves of the plain one of a row."""
 
-    @property
-    def type(self) -> ItemType:
-        """The type that the reader sees."""
-        return masked_type(self.item, self.mask)
+    type: ItemType
+    """The type that the reader sees."""
 
 
 def shown_items(part: DatasetPlan, names: Collection[str], token: Callable[[str], int]) -> tuple[ShownItem, ...]:
@@ -223,7 +227,7 @@ def shown_items(part: DatasetPlan, names: Collection[str], token: Callable[[str]
         item, mask = part.described.item(name), masks.get(name.lower())
         if item is None or mask is None:
             raise Refused.because("rewrite-failed")
-        found.append(ShownItem(item, mask, places[item.name.lower()], _shows(item, mask, token)))
+        found.append(ShownItem(item, mask, places[item.name.lower()], _shows(item, mask, token), masked_type(item, mask)))
     return tuple(found)
 
 
@@ -308,6 +312,42 @@ def _read_key(parts: Sequence[KeyPart], key: Key, place: int, characters: int) -
 # --- one call -------------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class ReadyCall:
+    """What is the same in every call under one plan: worked out once."""
+
+    parts: tuple[KeyPart, ...]
+    shown: tuple[ShownItem, ...]
+    rows: CopyName
+    tokens: tuple[CopyName | None, ...]
+    """Of each part of the key: the copy that leads from its tokens to values; None where it is called by its value."""
+    judge: Judge | None
+    """None: a list of subjects decides too, which is looked at in each call."""
+
+
+class ReadyCalls:
+    """The calls made ready of one process; the plan's stand-in is a random text that no other plan has."""
+
+    def __init__(self, most: int = 1000) -> None:
+        self._most = most
+        self._kept: OrderedDict[Hashable, ReadyCall] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, key: Hashable, make: Callable[[], ReadyCall]) -> ReadyCall:
+        """The one of that key, made if it is not there."""
+        with self._lock:
+            found = self._kept.get(key)
+            if found is not None:
+                self._kept.move_to_end(key)
+                return found
+        found = make()
+        with self._lock:
+            self._kept[key] = found
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+        return found
+
+
 @dataclass(kw_only=True)
 class RecordCall:
     """One call of the record door, from its plan on: what `Gateway.read` asks of whoever gives the rows."""
@@ -325,7 +365,7 @@ class RecordCall:
     """Of a verification: what is asked. Nothing but its answer leaves then."""
     is_on: Callable[[str], bool] = lambda _dataset: True
     """Whether the managing office has switched the door on for that dataset."""
-
+    ready: ReadyCalls = field(default_factory=ReadyCalls)
     _epoch: KeyEpoch | None = None
 
     def prepare(self, plan: Plan) -> Mapping[str, Any]:
@@ -333,50 +373,50 @@ class RecordCall:
         there as keyed hashes alone, each key by itself: who holds the key can find who called for whom.
 
         Raises Refused; InputInvalid for keys and values that cannot be read; Unavailable `record-store-behind`."""
-        part = self._part(plan)
+        (part,) = plan.datasets
         if not self.is_on(part.dataset):
             raise Refused.because("record-door-off", dataset=part.dataset, provider=part.described.provider)
-        parts = key_parts(part, sandbox_level_at_most=self.sandbox_level_at_most)
-        keys = read_keys(parts, self.keys, characters=self.key_characters)
-        about: dict[str, Any] = {"keys": sorted({key_hash(self.hash_key, part.described, parts, key) for key in keys})}
+        ready = self._ready(plan)
+        keys = read_keys(ready.parts, self.keys, characters=self.key_characters)
+        about: dict[str, Any] = {"keys": sorted({key_hash(self.hash_key, part.described, ready.parts, key) for key in keys})}
         if self.compared is not None:
-            shown = self._shown(part)
-            wanted = self._wanted(shown)
-            said = [[one.item.name, str(value)] for one, value in zip(shown, wanted, strict=True)]
+            wanted = self._wanted(ready.shown)
+            said = [[one.item.name, str(value)] for one, value in zip(ready.shown, wanted, strict=True)]
             about["compared"] = _hashed(self.hash_key, b"compared", part.dataset, *(text for pair in sorted(said) for text in pair))
-        copies = [rows_copy(part.described, part.snapshot), *(self._tokens_of(part, one) for one in parts if one.by_token)]
-        if not all(self.rows.holds(copy) for copy in copies):
+        if not all(self.rows.holds(copy) for copy in (ready.rows, *ready.tokens) if copy is not None):
             raise Unavailable.because("record-store-behind", dataset=part.dataset)
         return about
 
     def table(self, plan: Plan) -> pa.Table:
         """The rows that leave, or the answers of a verification. Of a key that is shown, of one whose rows lie outside what is granted and
         of one that does not exist the same is done: fetched, judged, masked."""
-        part = self._part(plan)
-        parts = key_parts(part, sandbox_level_at_most=self.sandbox_level_at_most)
-        keys = read_keys(parts, self.keys, characters=self.key_characters)
-        shown = self._shown(part)
-        judge = row_judge(part, lambda: self._members(plan))
-        blank = [None] * len(part.described.items)
-        fetched = self.rows.fetch(rows_copy(part.described, part.snapshot), self._looked_up(part, parts, keys))
+        (part,) = plan.datasets
+        ready = self._ready(plan)
+        keys = read_keys(ready.parts, self.keys, characters=self.key_characters)
+        judge = ready.judge or row_judge(part, lambda: self._members(plan))
+        blank: list[Any] = [None] * len(part.described.items)
+        fetched = self.rows.fetch(ready.rows, self._looked_up(ready, keys))
         if self.compared is not None:
-            return self._answers(shown, judge, fetched, blank)
+            return self._answers(ready.shown, judge, fetched, blank)
+        shows = [(one.shows, one.place) for one in ready.shown]
+        seen: set[tuple[Any, ...]] = set()
         leaving: list[list[Any]] = []
-        for number, held in enumerate(fetched):
-            again = keys[number] in keys[:number]
-            for row in [json.loads(one) for one in held] or [blank]:
+        for key, held in zip(keys, fetched, strict=True):
+            again = key in seen
+            seen.add(key)
+            for row in [_unpacked(one.decode()) for one in held] or [blank]:
                 visible = judge(row) and held and not again
-                masked = [one.shows(row[one.place]) for one in shown]
+                masked = [show(row[place]) for show, place in shows]
                 if visible:
                     leaving.append(masked)
-        return as_table(shown, leaving)
+        return as_table(ready.shown, leaving)
 
-    def _answers(self, shown: Sequence[ShownItem], judge: Judge, fetched: Sequence[Sequence[bytes]], blank: Row) -> pa.Table:
+    def _answers(self, shown: Sequence[ShownItem], judge: Judge, fetched: Sequence[Sequence[bytes]], blank: list[Any]) -> pa.Table:
         wanted = self._wanted(shown)
         answers = []
         for held in fetched:
             found = []
-            for row in [json.loads(one) for one in held] or [blank]:
+            for row in [_unpacked(one.decode()) for one in held] or [blank]:
                 visible = judge(row)
                 said = _verified([one.shows(row[one.place]) for one in shown], wanted)
                 if visible and held:
@@ -385,24 +425,29 @@ class RecordCall:
         seal = secrets.token_hex(32)
         return pa.table([list(range(1, len(answers) + 1)), answers, [seal] * len(answers)], schema=VERIFIED)
 
-    def _part(self, plan: Plan) -> DatasetPlan:
+    def _ready(self, plan: Plan) -> ReadyCall:
+        """Raises as `key_parts` and `row_judge` do."""
         (part,) = plan.datasets
-        return part
-
-    def _epoch_of(self, part: DatasetPlan) -> KeyEpoch:
-        """The key epoch of this call: read once, so that the key and every item are of the same."""
-        if self._epoch is None:
+        if self._epoch is None:  # read once, so that the key and every item are of the same epoch
             self._epoch = self.tokens.epoch(part.grant.terms.linkage_group)
-        return self._epoch
+        named = tuple(one.item for one in self.compared) if self.compared is not None else None if self.items is None else tuple(self.items)
+        epoch = self._epoch
+        return self.ready.of((plan.stand_in, named, epoch.tokens, self.sandbox_level_at_most), lambda: self._make_ready(part, named, epoch))
 
-    def _shown(self, part: DatasetPlan) -> tuple[ShownItem, ...]:
-        token = self.tokens.token_of(self._epoch_of(part))
-        if self.compared is not None:
-            return shown_items(part, [one.item for one in self.compared], token)
-        if self.items is not None:
-            return shown_items(part, self.items, token)
-        granted = {term.item.lower() for term in part.grant.terms.items}
-        return shown_items(part, [item.name for item in part.described.items if item.name.lower() in granted], token)
+    def _make_ready(self, part: DatasetPlan, named: Sequence[str] | None, epoch: KeyEpoch) -> ReadyCall:
+        parts = key_parts(part, sandbox_level_at_most=self.sandbox_level_at_most)
+        if named is None:
+            granted = {term.item.lower() for term in part.grant.terms.items}
+            named = [item.name for item in part.described.items if item.name.lower() in granted]
+        tokens = tuple(tokens_copy(part.described, part.snapshot, epoch, one.item.name) if one.by_token else None for one in parts)
+        listed = part.grant.terms.subjects is not None
+        return ReadyCall(
+            parts=parts,
+            shown=shown_items(part, named, self.tokens.token_of(epoch)),
+            rows=rows_copy(part.described, part.snapshot),
+            tokens=tokens,
+            judge=None if listed else row_judge(part, frozenset),
+        )
 
     def _wanted(self, shown: Sequence[ShownItem]) -> list[Any]:
         """The compared values as they would leave. Raises InputInvalid `record-value-form`, which does not repeat the value."""
@@ -425,19 +470,15 @@ class RecordCall:
         (listed,) = (table for table in plan.tables if table.columns == LIST_COLUMNS and table.files != read)
         return self.lists.members(listed.files)
 
-    def _tokens_of(self, part: DatasetPlan, one: KeyPart) -> CopyName:
-        return tokens_copy(part.described, part.snapshot, self._epoch_of(part), one.item.name)
-
-    def _looked_up(self, part: DatasetPlan, parts: Sequence[KeyPart], keys: Sequence[tuple[Any, ...]]) -> list[bytes]:
+    def _looked_up(self, ready: ReadyCall, keys: Sequence[tuple[Any, ...]]) -> list[bytes]:
         """What the copy of the rows is looked up by: values for tokens, and for a token of nobody a key that no row has."""
         columns: list[list[bytes | None]] = []
-        for number, one in enumerate(parts):
+        for number, copy in enumerate(ready.tokens):
             values = [_part_of_key(key[number]) for key in keys]
-            if one.by_token:
-                found = self.rows.fetch(self._tokens_of(part, one), values)
-                columns.append([held[0] if held else None for held in found])
-            else:
+            if copy is None:
                 columns.append(list(values))
+            else:
+                columns.append([held[0] if held else None for held in self.rows.fetch(copy, values)])
         looked_up = []
         for key in zip(*columns, strict=True):
             known = [value for value in key if value is not None]

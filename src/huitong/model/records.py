@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 
 from huitong.errors import Reason
 from huitong.model.catalog import Dataset, Item
@@ -29,7 +30,7 @@ class CopyName:
     version: int
     shape: str
 
-    @property
+    @cached_property
     def text(self) -> str:
         """The name of a file or table: letters, digits and underscores."""
         return f"{copies_of(self.dataset)}{self.version}_{self.shape}"
