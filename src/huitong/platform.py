@@ -287,6 +287,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         ),
         scheme=grading,
         sandbox_level=lambda dataset, rows: storage_rule(grade_of(dataset, rows), scheme=grading).sandbox_level,
+        barrier=lambda dataset, rows: storage_rule(grade_of(dataset, rows), scheme=grading).barrier,
     )
     reidentification = ReidentificationActions(
         catalog=stores.catalog,

@@ -196,6 +196,7 @@ def grading() -> None:
         ("modes", lambda row: ", ".join(choice(one) for one in row["modes"])),
         ("sandbox_level", lambda row: row["storage"]["sandbox_level"]),
         ("keep_days", lambda row: row["storage"]["keep_days"]),
+        ("barrier", lambda row: words("yes") if row["storage"]["barrier"] else words("no")),
     ]
     show_rows(columns, found["grades"], raw=found)
     if surroundings().format == "table":

@@ -362,6 +362,7 @@ class Gateway:
         leases: Leases | None = None,
         scheme: GradingScheme | None = None,
         sandbox_level: Callable[[Dataset, int], int] = lambda _dataset, _rows: 0,
+        barrier: Callable[[Dataset, int], bool] = lambda _dataset, _rows: False,
         subjects: SubjectFiles | None = None,
         quotas: Quotas | None = None,
         rounding: Rounding | None = None,
@@ -373,8 +374,8 @@ class Gateway:
         left. `statement_key` salts the hash of a statement in the ledger and, by a key of its own, the noise of totals, which are rounded
         as `rounding` says (None: as shipped). `time_zone` is where the day of a snapshot is read.
         `leases` keeps the files of a query while it runs; None: nobody removes any. `scheme` is the grading scheme in force;
-        `sandbox_level` says what the storage rule of a dataset of so many rows asks of the engine. Without `subjects`, `quotas`,
-        `watch` or `budgets` grants that need them are refused. `grouped` writes entries in place of `ledger` and `uses`; None: each by
+        `sandbox_level` and `barrier` say what the storage rule of a dataset of so many rows asks of engine and rewriter. Without
+        `subjects`, `quotas`, `watch` or `budgets` grants that need them are refused. `grouped` writes entries in place of `ledger` and `uses`; None: each by
         itself."""
         self._catalogue = catalogue
         self._grants = grants
@@ -396,6 +397,7 @@ class Gateway:
         self._leases = leases
         self._decider = Decider(grants, scheme=scheme)
         self._sandbox_level = sandbox_level
+        self._barrier = barrier
         self._scheme = scheme or shipped_scheme()
         self._subjects = subjects or NoSubjects()
         self._quotas = quotas
@@ -986,6 +988,7 @@ class Gateway:
                 read=snapshot,
                 codes=self._codes(grant.terms, snapshot),
                 sandbox_level=self._sandbox_level(dataset, snapshot.rows),
+                barrier=self._barrier(dataset, snapshot.rows),
                 items=tuple(sorted(items)),
             )
         plan = rewrite(

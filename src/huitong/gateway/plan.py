@@ -30,6 +30,8 @@ class DatasetPlan:
     codes: frozenset[str] | None
     sandbox_level: int = 0
     """What the storage rule of its grade asks of the engine."""
+    barrier: bool = False
+    """Whether that rule lets nothing that a statement says reach below the masks."""
     items: tuple[str, ...] = ()
     """The items that the statement uses, as the catalogue spells them."""
 

@@ -45,6 +45,8 @@ class StorageRule:
     """Days for which a superseded snapshot is kept, unless its entry says so itself."""
     reject_rows_kept: bool
     """Whether the text of rejected rows may be kept for the officer; else only line numbers and reasons."""
+    barrier: bool = False
+    """Whether the engine may look at raw values only to mask them, before anything else that a statement says: costs a little."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,8 @@ _FIELDS = frozenset((
     "base", "id", "title", "source", "check_against_text", "grade", "floor", "foreign", "mask", "combination", "scale", "lowering",
 ))  # fmt: skip
 _GRADE_FIELDS = frozenset((
-    "code", "rank", "title", "meaning", "reviewers", "at_once", "modes", "sandbox_level", "keep_days", "reject_rows_kept", "masked_as",
+    "code", "rank", "title", "meaning", "reviewers", "at_once", "modes", "sandbox_level", "keep_days", "reject_rows_kept", "barrier",
+    "masked_as",
 ))  # fmt: skip
 _NO_TEXT = BilingualText(zh="-", en="-")
 _PARAMETERS: Mapping[MaskKind, frozenset[frozenset[str]]] = {
@@ -368,6 +371,7 @@ class _Reader:
                         sandbox_level=self.number(one, "sandbox_level", 1, 2, where),
                         keep_days=self.number(one, "keep_days", 0, LONGEST_KEPT_DAYS, where),
                         reject_rows_kept=self.flag(one, "reject_rows_kept", where=where),
+                        barrier=self.flag(one, "barrier", spare=False, where=where),
                     ),
                     masked_as=self.rank(one, "masked_as", where) if "masked_as" in one else None,
                 )
@@ -390,6 +394,7 @@ class _Reader:
                 "sandbox_level": higher.storage.sandbox_level < lower.storage.sandbox_level,
                 "keep_days": higher.storage.keep_days > lower.storage.keep_days,
                 "reject_rows_kept": higher.storage.reject_rows_kept and not lower.storage.reject_rows_kept,
+                "barrier": lower.storage.barrier and not higher.storage.barrier,
                 "masked_as": higher.masked_as is not None and higher.masked_as < (lower.masked_as or lower.rank),
             }
             for name in (name for name, laxer in lax.items() if laxer):

@@ -188,7 +188,7 @@ def test_what_changes_between_two_looks_is_no_finding(lived: House) -> None:
         """While the audit looks, a grant is made after the tables were read."""
 
         requests, snapshots, uses_without_entry = really.requests, really.snapshots, really.uses_without_entry
-        reidentifications, uses_of_data = really.reidentifications, really.uses_of_data
+        reidentifications, uses_of_data, budgets = really.reidentifications, really.uses_of_data, really.budgets
 
         def grants(self) -> object:
             kept = list(really.grants())

@@ -350,6 +350,8 @@ class World:
     remembered: dict[str, tuple[str, ...]] = field(default_factory=dict)
     ticks: Iterator[float] = field(default_factory=lambda: itertools.count(0.0, 0.001))
     """What the timer of comparisons shows, each time that it is looked at."""
+    barrier: bool = False
+    """Whether the storage rule of the grades asks for a barrier."""
     rounding: Rounding | None = None
     """How totals are rounded; None: as shipped."""
     audit: Audit | None = None
@@ -392,6 +394,7 @@ class World:
             statement_key=b"s" * 32,
             time_zone=ZoneInfo("Asia/Shanghai"),
             subjects=self.lists,
+            barrier=lambda _dataset, _rows: self.barrier,
             quotas=self.quotas,
             rounding=self.rounding,
             budgets=self.budgets,

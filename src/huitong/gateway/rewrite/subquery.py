@@ -92,7 +92,7 @@ def governed_subquery(use: TableUse, part: DatasetPlan, physical: Physical, caps
     rule = rule_of(part, physical, caps)
     if rule is not None:
         select.set("where", exp.Where(this=rule))
-    if rule is not None or part.grant.terms.mode is not Mode.ROWS:
+    if rule is not None or part.barrier or part.grant.terms.mode is not Mode.ROWS:
         # A barrier: the engine may not evaluate what the analyst wrote before the row rule, or an expression that fails only
         # on a hidden row would tell about it. An OFFSET keeps the optimiser from moving filters and joins into the subquery.
         select.set("offset", exp.Offset(expression=exp.Literal.number(0)))

@@ -597,6 +597,7 @@ class StorageOut(Schema):
 
     sandbox_level: int
     keep_days: int
+    barrier: bool
 
 
 class GradeOut(Schema):

@@ -359,7 +359,7 @@ def grading(scheme: GradingScheme) -> JSON:
                 "meaning": words(one.meaning),
                 "reviewers": one.reviewers,
                 "modes": sorted(one.modes),
-                "storage": {"sandbox_level": one.storage.sandbox_level, "keep_days": one.storage.keep_days},
+                "storage": {"sandbox_level": one.storage.sandbox_level, "keep_days": one.storage.keep_days, "barrier": one.storage.barrier},
             }
             for one in scheme.grades
         ],
