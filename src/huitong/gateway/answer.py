@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from huitong.errors import Conflict, HuitongError, InputInvalid, LedgerBroken, NotFound, Reason, Refused, Unavailable
 from huitong.gateway.aggregates import faults_of_totals
-from huitong.gateway.differencing import compared_items
+from huitong.gateway.differencing import compared_items, shipped_audit
 from huitong.gateway.gate import duration_bucket, gate, gate_batch, result_hash
 from huitong.gateway.noising import exact, faults_of_noising, packed, told_with_noise, unpacked, widths, with_noise
 from huitong.gateway.packing import faults_of_packing
@@ -31,7 +31,7 @@ from huitong.gateway.questions import KeptQuestion, Question
 from huitong.gateway.resolve import Resolution, named_datasets, resolve
 from huitong.gateway.reveal import Still, officer_as_user, sealed, statement_of, with_identifiers
 from huitong.gateway.rewrite import rewrite
-from huitong.gateway.rewrite.apart import FOUND, too_close
+from huitong.gateway.rewrite.apart import FOUND, Comparison, too_close
 from huitong.gateway.telling import Rounding, shipped_rounding, told
 from huitong.gateway.verify import SecondParser, verify
 from huitong.model.catalog import Dataset, Snapshot
@@ -375,8 +375,8 @@ class Gateway:
         as `rounding` says (None: as shipped). `time_zone` is where the day of a snapshot is read.
         `leases` keeps the files of a query while it runs; None: nobody removes any. `scheme` is the grading scheme in force;
         `sandbox_level` and `barrier` say what the storage rule of a dataset of so many rows asks of engine and rewriter. Without
-        `subjects`, `quotas`, `watch` or `budgets` grants that need them are refused. `grouped` writes entries in place of `ledger` and `uses`; None: each by
-        itself."""
+        `subjects`, `quotas`, `watch` or `budgets` grants that need them are refused. `grouped` writes entries in place of
+        `ledger` and `uses`; None: each by itself."""
         self._catalogue = catalogue
         self._grants = grants
         self._divisions = divisions
@@ -441,8 +441,8 @@ class Gateway:
             telling.question, query=use.query, grant=part.grant, snapshot=part.snapshot, at=self._clock()
         )
         with claimed as answered:
-            for old in answered:
-                self._refuse_if_too_close(use, part, telling.question, old)
+            for olds in _some_at_once(answered):
+                self._refuse_if_too_close(use, part, telling.question, olds)
             groups = self._engine.run(self._governed(use, maximum))
             if groups.num_rows > maximum:
                 raise Refused.because("totals-too-many-groups", grant=part.grant.id, dataset=part.dataset, rows=maximum)
@@ -503,29 +503,31 @@ class Gateway:
         found = widths(use.plan.noising, use.plan.epsilon)
         return (first, *(Reason("noised-within", {"output": name, "within": width}) for name, width in found))
 
-    def _refuse_if_too_close(self, use: _Use, part: DatasetPlan, question: Question, old: KeptQuestion) -> None:
-        """Compare two questions about the snapshot of now. One that cannot be compared is a refusal too."""
+    def _refuse_if_too_close(self, use: _Use, part: DatasetPlan, question: Question, olds: Sequence[KeptQuestion]) -> None:
+        """Compare a question with earlier ones about the snapshot of now, in one statement. One that cannot be compared is a refusal
+        too."""
         about = {"grant": part.grant.id, "dataset": part.dataset}
-        before = replace(part, grant=replace(part.grant, terms=old.terms))
-        for known in compared_items(question, old.question):
-            try:
+        comparisons: list[Comparison] = []
+        try:
+            for old in olds:
                 if any(part.described.item(name) is None for name in old.question.items):
                     raise Refused.because("rewrite-failed")
-                before = replace(before, codes=self._codes(old.terms, part.read))
-                plan = too_close(
-                    (question, part),
-                    (old.question, before),
-                    known=known,
-                    side_files=self._side_tables.files,
-                    subject_files=self._subjects.files,
-                    caps=self._caps,
-                )
-            except HuitongError:
-                raise Refused.because("totals-not-comparable", **about) from None
-            verify(plan, self._second_parser)
-            found = self._engine.run(plan.governed(use.query, self._limits))
-            if found.column(FOUND).to_pylist() != [0]:
-                raise Refused.because("totals-differ-too-little", **about, k=max(part.grant.terms.k or 0, old.terms.k or 0))
+                before = replace(part, grant=replace(part.grant, terms=old.terms), codes=self._codes(old.terms, part.read))
+                comparisons += [Comparison(old.question, before, known) for known in compared_items(question, old.question)]
+            plan = too_close(
+                (question, part),
+                comparisons,
+                side_files=self._side_tables.files,
+                subject_files=self._subjects.files,
+                caps=self._caps,
+            )
+        except HuitongError:
+            raise Refused.because("totals-not-comparable", **about) from None
+        verify(plan, self._second_parser)
+        found = self._engine.run(plan.governed(use.query, self._limits))
+        if found.column(FOUND).to_pylist() != [0]:
+            k = max(part.grant.terms.k or 0, *(old.terms.k or 0 for old in olds))
+            raise Refused.because("totals-differ-too-little", **about, k=k)
 
     def reveal(self, asked: Revelation, *, actor: Actor, still: Still) -> Answer:
         """Tell the identifiers behind tokens that a grant shows: the same use as `answer`, with the same steps and entries, under that
@@ -1126,6 +1128,18 @@ def mask_text(mask: Mask) -> str:
 def mask_of(grant: Grant, item: str) -> Mask | None:
     """The mask of an item of a grant, whatever the letter case."""
     return next((term.mask for term in grant.terms.items if term.item.lower() == item.lower()), None)
+
+
+def _some_at_once(answered: Iterable[KeptQuestion]) -> Iterator[list[KeptQuestion]]:
+    """Earlier questions, so many together as are compared in one statement."""
+    most, waiting = shipped_audit().at_once, []
+    for one in answered:
+        waiting.append(one)
+        if len(waiting) == most:
+            yield waiting
+            waiting = []
+    if waiting:
+        yield waiting
 
 
 def _since(began: float) -> str:

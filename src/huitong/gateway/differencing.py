@@ -32,9 +32,11 @@ class Audit:
     """How far questions are compared."""
 
     comparisons: int
-    """At most so many passes over the dataset for one question; one that needs more is refused."""
+    """At most so many comparisons for one question; one that needs more is refused."""
     seconds: float
-    """No further comparison begins after so long; a question that needs one is refused."""
+    """No further statement of comparisons begins after so long; a question that needs one is refused."""
+    at_once: int
+    """So many earlier questions are compared in one statement."""
     remembered_days: int
     """A question that was not answered again for so long is forgotten."""
 
@@ -43,7 +45,7 @@ class Audit:
 def shipped_audit() -> Audit:
     """The numbers of `totals.toml`."""
     written = tomllib.loads((files("huitong.gateway") / "totals.toml").read_text("utf-8"))["differencing"]
-    return Audit(int(written["comparisons"]), float(written["seconds"]), int(written["remembered_days"]))
+    return Audit(int(written["comparisons"]), float(written["seconds"]), int(written["at_once"]), int(written["remembered_days"]))
 
 
 def watch_key(secret: bytes) -> bytes:

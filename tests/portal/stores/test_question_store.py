@@ -72,7 +72,7 @@ def test_a_failed_transaction_keeps_nothing(either: Stores | MemoryStores) -> No
 
 
 def watch(stores: Stores | MemoryStores) -> Watch:
-    audit = Audit(comparisons=100, seconds=1, remembered_days=30)
+    audit = Audit(comparisons=100, seconds=1, at_once=20, remembered_days=30)
     return Watch(store=stores.questions, transactions=stores.transactions, key=b"w" * 32, audit=audit, timer=lambda: 0)
 
 

@@ -103,3 +103,28 @@ def test_what_is_refused_is_what_one_would_refuse_by_hand(world: World, rows: li
         refused = True
     same = one[:2] == other[:2] and TOTALS[one[2]] == TOTALS[other[2]]
     assert refused == (not same and too_close(rows, one, other, k))
+
+
+@given(rows=rows_of_people, earlier=st.lists(questions, min_size=2, max_size=4), other=questions)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+def test_many_earlier_questions_in_one_statement_are_compared_as_each_alone(
+    world: World, rows: list[Row], earlier: list[Question], other: Question
+) -> None:
+    nothing = {item.name: None for item in PERSON.items}
+    world.load(PERSON, [{**nothing, **row} for row in rows])
+    items = dict.fromkeys(("gender", "division", "salary", "weight"), CLEAR)
+    world.grants = [make_grant("civil.person", items, mode=Mode.AGGREGATE_ONLY, k=2)]
+    world.epoch += 1
+    world.questions.questions.clear()
+    answered: list[Question] = []
+    for question in (*earlier, other):
+        same = any(question[:2] == one[:2] and TOTALS[question[2]] == TOTALS[one[2]] for one in answered)
+        close = any(too_close(rows, one, question, 2) for one in answered)
+        try:
+            world.ask(sql_of(question))
+        except Refused:
+            assert close
+            assert not same
+        else:
+            assert same or not close
+            answered.append(question)

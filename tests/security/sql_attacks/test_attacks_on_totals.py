@@ -386,7 +386,7 @@ def test_of_two_at_the_same_moment_one_is_refused(guarded: World) -> None:
 
 def test_no_comparison_is_ever_left_out(guarded: World) -> None:
     """Where a question would take more comparisons than are made, it is refused."""
-    guarded.audit = Audit(comparisons=2, seconds=60, remembered_days=30)
+    guarded.audit = Audit(comparisons=2, seconds=60, at_once=20, remembered_days=30)
     guarded.gateway = guarded.make_gateway()
     asked = [f"SELECT count(*) FROM civil.person WHERE salary > {1000 + edge * edge}" for edge in (0, 40, 80, 110)]
     assert [refused_by(guarded, sql) for sql in asked] == [set(), set(), set(), {"totals-history-full"}]

@@ -13,7 +13,8 @@ from huitong.errors import HuitongError
 from huitong.model.catalog import Grade
 from huitong.policy.grading import storage_rule
 
-MASKS = {"pid": CLEAR, "name": SURNAME_ONLY, "born": YEAR, "gender": CLEAR} | dict.fromkeys(("salary", "weight", "phone", "diagnosis"), HIDE)
+HIDDEN = ("salary", "weight", "phone", "diagnosis")
+MASKS = {"pid": CLEAR, "name": SURNAME_ONLY, "born": YEAR, "gender": CLEAR} | dict.fromkeys(HIDDEN, HIDE)
 RAW: list[Mapping[str, Any]] = [
     {"name": "张三", "born": date(1990, 1, 1), "salary": 1, "weight": 0.5, "phone": "1", "diagnosis": "0"},
     {"name": "张四", "born": date(1990, 12, 31), "salary": 2**62, "weight": 1e308, "phone": "x" * 500, "diagnosis": "9999-99-99"},
