@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 from tests.sail import LocalSpark, sail_server
-from tests.spec.governed.governed_world import AS_THEY_ARE, CLEAR, NANMING, World, canaries_in, make_grant, person_token
+from tests.spec.governed.governed_world import ANALYST, AS_THEY_ARE, CLEAR, NANMING, PERSON, World, canaries_in, make_grant, person_token
+from tests.spec.governed.test_noised_totals import EPSILON, noised, person
 from tests.spec.governed.test_through_the_sandboxed_engine import STATEMENTS
 
 from huitong.engines.spark import SparkAddress, SparkOpinion
 from huitong.errors import Refused
 from huitong.gateway.differencing import shipped_audit
+from huitong.gateway.noising import Noising, exact
 from huitong.model.ledger import EntryKind
 from huitong.model.policy import Comparator, Comparison, Mode, Quota, QuotaPeriod
+from huitong.model.query import QueryRequest
 
 pytestmark = pytest.mark.slow
 
@@ -89,6 +92,31 @@ def test_totals_and_the_comparison_with_earlier_ones_hold(world: World, cluster:
     with pytest.raises(Refused) as refusal:
         world.ask("SELECT count(*) FROM civil.person WHERE salary <> 3000")
     assert [reason.code for reason in refusal.value.reasons] == ["totals-differ-too-little"]
+
+
+def test_numbers_under_noise_are_counted_and_bounded_as_on_duckdb(world: World, cluster: SparkAddress) -> None:
+    """Before noise: all rows of a person where three may count, one where one may; values beyond a bound, not numbers and none at all."""
+    weights = (1.25, float("nan"), float("inf"), -9.0, None)
+    rows = [person(n // 2, gender="男女x"[n % 3], salary=n * 400, weight=weights[n % 5]) for n in range(20)]
+    world.load(PERSON, [*rows, {**person(1, gender="男"), "pid": None}])
+    shown = "SELECT gender, count(*), count(weight), sum(salary), avg(weight) FROM civil.person"
+    sql = f"{shown} WHERE gender IN ('男', '女', 'z') GROUP BY gender"
+
+    def numbers(rows_per_entity: int) -> tuple[list[list[int]], Noising]:
+        world.grants[0] = noised(rows=rows_per_entity)
+        world.epoch += 1
+        plan = world.gateway._plan("q", QueryRequest(sql, "poverty-relief"), ANALYST)
+        assert plan.noising is not None
+        return exact(world.engine.run(plan.governed("q", world.gateway._limits)), plan.noising), plan.noising
+
+    on_duckdb, _ = numbers(3)
+    to_spark(world, cluster)
+    assert numbers(3)[0] == on_duckdb
+    whole, noising = numbers(1)
+    world.load(PERSON, [row for row in rows if row["pid"] != "p3"])
+    for one, other, (claimed, _) in zip(whole, numbers(1)[0], noising.scaled(EPSILON), strict=True):
+        assert sum(abs(a - b) for a, b in zip(one, other, strict=True)) <= claimed
+    assert world.ask(sql).table.num_rows == 3
 
 
 def test_what_spark_lacks_is_refused_before_the_ledger_knows_of_a_use(world: World, cluster: SparkAddress) -> None:
