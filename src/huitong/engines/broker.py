@@ -33,7 +33,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 import huitong
-from huitong.engines import duckdb, frames, probes, process, sandbox, spark
+from huitong.engines import duckdb, frames, probes, process, sandbox
 from huitong.errors import HuitongError, Reason, Unavailable
 from huitong.model.query import EngineLimits, GovernedQuery, GovernedTable
 from huitong.settings import Settings
@@ -415,6 +415,8 @@ class Broker:
 def _cluster_of(settings: BrokerSettings) -> process.Cluster:
     """The cluster of the settings, its host looked up once. Raises Unavailable `spark-not-installed` or `engine-unavailable`, and
     InputInvalid `engine-address-invalid`."""
+    from huitong.engines import spark  # a broker without a cluster is kept small: it is forked for every query
+
     address = spark.SparkAddress.read(settings.cluster)
     spark.load()
     try:

@@ -532,8 +532,8 @@ class _Reference:
 
     def _root(self, node: exp.Expr, scope: _Scope) -> _Cell:
         if isinstance(node, exp.Sqrt):
-            return self._of_one(node.this, scope, DOUBLE, lambda value: math.sqrt(value) if value >= 0 else None)
-        return self._of_one(node.this, scope, DOUBLE, lambda value: math.log(value) if value > 0 else None)
+            return self._of_one(node.this, scope, DOUBLE, lambda value: None if value < 0 else math.sqrt(value))
+        return self._of_one(node.this, scope, DOUBLE, lambda value: None if value <= 0 else math.log(value))
 
     def _power(self, node: exp.Pow, scope: _Scope) -> _Cell:
         return self._of_many([node.this, node.expression], scope, DOUBLE, lambda a, b: v.power(float(a), float(b)))

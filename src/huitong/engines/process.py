@@ -16,21 +16,24 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pyarrow as pa
 import pyarrow.ipc
 
-from huitong.engines import duckdb, frames, probes, sandbox, spark
+from huitong.engines import duckdb, frames, probes, sandbox
 from huitong.errors import Reason
 from huitong.model.query import GovernedQuery
+
+if TYPE_CHECKING:
+    from huitong.engines.spark import SparkAddress
 
 
 @dataclass(frozen=True)
 class Cluster:
     """A Spark Connect server, as the processes that speak to it know it."""
 
-    address: spark.SparkAddress
+    address: "SparkAddress"
     """With a number for its host: no name is looked up inside the walls."""
     lake: str
     """Where the cluster finds the lake."""
@@ -117,7 +120,7 @@ def run(query: GovernedQuery, *, peer: socket.socket, busy: memoryview, temporar
             if isinstance(error, ResultTooLargeError) or duckdb.over_batch(error):
                 reason = frames.too_large(query=query.query, limit=around.bytes_of(query))
             else:
-                reason = spark.reason_of(error, query=query.query, limits=query.limits)
+                reason = _reason_of(error, query, around)
             if busy[0] == 0:
                 writer = FrameWriter(peer, busy, time.monotonic() + 0.5, maximum=0)
                 writer.whole(frames.error_frame(reason))
@@ -126,6 +129,14 @@ def run(query: GovernedQuery, *, peer: socket.socket, busy: memoryview, temporar
         status = 1
     finally:
         os._exit(status)
+
+
+def _reason_of(error: BaseException, query: GovernedQuery, around: Surroundings) -> Reason:
+    if around.cluster is None:
+        return duckdb.reason_of(error, query=query.query, limits=query.limits)
+    from huitong.engines import spark
+
+    return spark.reason_of(error, query=query.query, limits=query.limits)
 
 
 def _answer(
@@ -162,6 +173,8 @@ def _answer_from(
     cluster: Cluster, query: GovernedQuery, writer: FrameWriter, temporary: Path, around: Surroundings, parent: int, peer: socket.socket
 ) -> None:
     """Let the cluster run the query. This process holds no file of the lake; that each is there is seen beforehand."""
+    from huitong.engines import spark  # the broker has loaded it, if it serves a cluster
+
     deadline = time.monotonic() + query.limits.seconds
     for table in query.tables:
         for file in table.files:
