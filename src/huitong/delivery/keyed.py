@@ -94,6 +94,7 @@ class SqliteKeyedStore:
     def write(self, copy: CopyName, rows: Iterable[KeyedRow], /) -> None:
         """Write the file beside its place, then give it its name."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.chmod(0o700)  # whoever made it
         path = self._path(copy.text)
         part = path.with_suffix(".part")
         part.unlink(missing_ok=True)

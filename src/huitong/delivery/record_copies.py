@@ -135,6 +135,7 @@ class RecordCopies:
             return False
         if same and door.state is CopyState.FAILED and not self._again(door):
             return False
+        self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         marks = Marks(self.folder)
         busy = Conflict(Reason("record-copy-running", {"dataset": door.dataset}))
         try:

@@ -1,6 +1,7 @@
 """Attacks on the door of records: trying identifiers, finding who is behind a pseudonym, keys that are statements, keys that leak."""
 
 import logging
+import stat
 from dataclasses import replace
 from typing import Any
 
@@ -134,6 +135,14 @@ def test_an_erased_person_is_in_no_copy(instance: Instance) -> None:
     instance.platform.records.copies.erase([PERSON.id])
     assert get(instance, [PIDS[1]]).json()["reasons"][0]["code"] == "record-store-behind"
     assert not list((instance.home / "records").glob(copies))
+
+
+def test_copies_lie_where_the_account_of_the_platform_alone_can_enter(instance: Instance) -> None:
+    folder = instance.home / "records"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    files = [file for file in folder.iterdir() if file.is_file()]
+    assert files
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 
 def test_only_an_officer_of_the_managing_office_switches_the_door(instance: Instance) -> None:
