@@ -26,9 +26,11 @@ SESSION = "session"
 TOKEN_SALT = "token-salt"  # noqa: S105 (the name of a key, not a key)
 EXTRACT_ADDRESS = "extract-address"
 """Key that signs the addresses under which extracts are fetched; an instance that was made without it gets it with the first."""
-LATER_KEYS = frozenset([EXTRACT_ADDRESS])
+LEDGER_LITERALS = "ledger-literals"
+"""Key under which the literals of ledger entries are sealed; made with the first of them."""
+LATER_KEYS = frozenset([EXTRACT_ADDRESS, LEDGER_LITERALS])
 """Keys that an instance of an earlier version lacks until their first use makes them."""
-KEY_NAMES = (LEDGER, PSEUDONYM_MASTER, SESSION, TOKEN_SALT, EXTRACT_ADDRESS)
+KEY_NAMES = (LEDGER, PSEUDONYM_MASTER, SESSION, TOKEN_SALT, EXTRACT_ADDRESS, LEDGER_LITERALS)
 """Every key that an instance has."""
 
 SEAL = "seal"

@@ -27,13 +27,14 @@ from huitong.intake.addresses import AllowedHosts
 from huitong.intake.credentials import CredentialActions, Credentials
 from huitong.intake.planned import PlanActions
 from huitong.intake.ports import LoadStore
-from huitong.keystore import EXTRACT_ADDRESS, FileKeyStore, pseudonym_key
+from huitong.keystore import EXTRACT_ADDRESS, LEDGER_LITERALS, FileKeyStore, pseudonym_key
 from huitong.lake.keyed_rows import KeptLists
 from huitong.lake.side_tables import SideTables
 from huitong.lake.snapshots import Lake
 from huitong.lake.subject_lists import SubjectLists
 from huitong.ledger.cosigning import parse_witnesses
 from huitong.ledger.grouping import GroupedEntries, GroupStore
+from huitong.ledger.literals import Literals
 from huitong.ledger.log import Ledger, LedgerStore
 from huitong.ledger.sequencer import Sequencer
 from huitong.model.catalog import Dataset, Grade
@@ -128,6 +129,7 @@ def lineage_of(dataset: Dataset, catalog: CatalogStore) -> Mapping[str, Dataset]
 def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa: A001 - reads as platform.open(...)
     """The platform of the instance of `settings` over `stores`. Opens no connection and starts no process."""
     keystore = FileKeyStore(settings.keys)
+    literals = Literals(stores.ledger, lambda: keystore.secret_or_made(LEDGER_LITERALS))
     ledger = Ledger(
         stores.ledger,
         keystore,
@@ -136,6 +138,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         alarm_seconds=settings.ledger_alarm_seconds,
         stop_seconds=settings.ledger_stop_seconds,
         witnesses=parse_witnesses(settings.ledger_witnesses),
+        literals=literals,
     )
     divisions = stores.divisions
     grading = scheme_in_force(settings.grading_scheme, settings.home / "grading.toml")
@@ -249,6 +252,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         effective_grade=grade_of,
         subject_lists=subject_lists,
         copies=copies,
+        literals=literals,
     )
     credentials = Credentials(keystore)
     engine = EngineClient(settings.engine_socket)

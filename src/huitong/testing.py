@@ -704,6 +704,7 @@ class MemoryLedgerStore(_Store):
         self._checkpoints: list[Checkpoint] = []
         self._key_changes: dict[int, KeyChange] = {}
         self._cosignatures: dict[tuple[int, str], KeptCosignature] = {}
+        self._literals: dict[str, bytes] = {}
         self._sequencer = threading.Lock()
 
     def add_pending(self, promise: Promise) -> None:
@@ -744,6 +745,22 @@ class MemoryLedgerStore(_Store):
     def _restore_pending(self, before: dict[str, Promise]) -> None:
         self._pending.clear()
         self._pending.update(before)
+
+    def add_literal(self, digest: str, sealed: bytes, at: datetime) -> None:  # noqa: ARG002
+        """Keep a sealed literal, inside the caller's transaction."""
+        self._set(self._literals, digest, sealed)
+
+    def literal(self, digest: str) -> bytes | None:
+        """The sealed one; None if it is unknown, or erased."""
+        return self._literals.get(digest)
+
+    def literals(self) -> Iterator[tuple[str, bytes]]:
+        """All, with their hashes."""
+        return iter(dict(self._literals).items())
+
+    def erase_literals(self, digests: list[str]) -> int:
+        """Remove these for good; how many there were."""
+        return sum(1 for digest in digests if self._literals.pop(digest, None) is not None)
 
     def key_changes(self) -> Sequence[KeyChange]:
         """All changes of the key, by number."""

@@ -186,12 +186,13 @@ class Inside:
     def change_ledger_key(self, operator: str, said: str) -> Any:
         """Let a new key of the key store sign the ledger from now on."""
         from huitong.keystore import FileKeyStore
+        from huitong.ledger.literals import Literal
 
         with self.stores.atomic():
             return self.ledger.change_key(
                 keystore=FileKeyStore(self.settings.keys),
                 overlap_seconds=self.settings.ledger_key_overlap_seconds,
-                body={**self.acting(operator), "words": said},
+                body={**self.acting(operator), "words": Literal(said)},
             )
 
     def acting(self, operator: str) -> dict[str, str]:

@@ -19,7 +19,11 @@ receipt = Group("receipt", no_args_is_help=True)
 ledger = Group(
     "ledger",
     no_args_is_help=True,
-    lazy={"uses": "huitong.cli.uses:ledger_uses", "rebuild-uses": "huitong.cli.uses:ledger_rebuild_uses"},
+    lazy={
+        "uses": "huitong.cli.uses:ledger_uses", "rebuild-uses": "huitong.cli.uses:ledger_rebuild_uses",
+        "literal": "huitong.cli.literals:ledger_literal",
+        "erase-literal": "huitong.cli.literals:ledger_erase_literal",
+    },
 )
 operator_option = click.option("--operator", metavar="ACCOUNT", envvar="HUITONG_OPERATOR", default="operator")
 GREATEST_RECEIPT_BYTES = 16 << 20

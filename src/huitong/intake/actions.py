@@ -33,6 +33,7 @@ from huitong.lake.rejects import read_rejects
 from huitong.lake.side_tables import SideTables
 from huitong.lake.snapshots import Lake
 from huitong.lake.subject_lists import SubjectLists
+from huitong.ledger.literals import Literal, Literals
 from huitong.model.catalog import Dataset, Grade, ItemType, LoadMode, Snapshot
 from huitong.model.codes import is_resident_id
 from huitong.model.ledger import EntryKind
@@ -84,6 +85,8 @@ class Erasure:
     """Rows of side tables that held the identifier."""
     subject_lists: int = 0
     """Lists of subjects over these datasets that named the person."""
+    literals: int = 0
+    """Texts and values beside the ledger that named the person; its entries hold nothing but their salted hashes."""
 
 
 def _nobody(_done: int, _all: int | None) -> None:
@@ -109,9 +112,11 @@ class IntakeActions:
     effective_grade: Callable[[Dataset, int | None], Grade] | None = None
     """The grade of a dataset of so many rows with lineage and combination; None: the highest of its items."""
     subject_lists: SubjectLists | None = None
+    """Where lists of subjects are kept; None: there are none."""
     copies: KeyedCopies | None = None
     """Copies of rows outside the lake, from which an erasure takes the person too."""
-    """Where lists of subjects are kept; None: there are none."""
+    literals: Literals | None = None
+    """Texts beside the ledger, from which an erasure takes those that name the person."""
 
     # --- loading ------------------------------------------------------------------------------------------------------
 
@@ -408,13 +413,14 @@ class IntakeActions:
             for dataset in sorted(found, key=lambda one: one.id):
                 stack.enter_context(self.lake.changing(dataset.id))
             for dataset in found:
-                about = {"person": trace, "legal_basis": legal_basis.strip(), "words": words.strip(), **_about(by)}
+                about = {"person": trace, "legal_basis": legal_basis.strip(), "words": Literal(words.strip()), **_about(by)}
                 done.append(self._erase(dataset, items[dataset.id], wanted, about, by))
         of = [one.id for one in found]
         if self.copies is not None:
             self.copies.erase(of)
         listed = self.subject_lists.erase(wanted, of=of) if self.subject_lists is not None else 0
-        return Erasure(tuple(done), self.side_tables.erase(wanted, of=of), listed)
+        named = self.literals.erase_holding(wanted) if self.literals is not None else 0
+        return Erasure(tuple(done), self.side_tables.erase(wanted, of=of), listed, named)
 
     def _erase(
         self, dataset: Dataset, items: Sequence[str], wanted: str, about: Mapping[str, Any], by: Actor

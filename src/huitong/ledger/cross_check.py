@@ -143,6 +143,10 @@ class _Agreed:
 
     digest: str
     """Of the dataset, the terms, the request and who signed."""
+    loose: str
+    """The same but for the values of conditions, of which an entry from before their sealing and one from after cannot be compared."""
+    sealed: bool | None
+    """Whether these values are sealed; None without any."""
     provider: object
     using_office: object
 
@@ -322,7 +326,7 @@ def _of_moves(told: _Told) -> list[Reason]:
         new, old = told.agreed[grant], told.agreed.get(origin)
         if told.grants.get(origin, ("", ""))[1] != GRANT_STATES[EntryKind.GRANT_REVOKED]:
             faults.append(Reason("audit-grant-move-unrevoked", about))
-        if old is None or old.digest != new.digest:
+        if old is None or _differ(old, new):
             faults.append(Reason("audit-grant-move-altered", about))
             continue
         pairs = {(old.provider, new.provider), (old.using_office, new.using_office)}
@@ -334,8 +338,20 @@ def _of_moves(told: _Told) -> list[Reason]:
 
 def _agreed(body: dict[str, Any]) -> _Agreed:
     lasting = {name: body.get(name) for name in ("dataset", "terms", "request", "signed_by", "version")}
-    text = json.dumps(lasting, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return _Agreed(sha256(text.encode()).hexdigest(), body.get("provider"), body.get("using_office"))
+    terms = lasting["terms"] if isinstance(lasting["terms"], dict) else {}
+    condition = [one for one in terms.get("condition") or () if isinstance(one, dict)]
+    held = [one["values"] for one in condition if one.get("values")]
+    loose = {**lasting, "terms": {**terms, "condition": [{**one, "values": None} for one in condition]}}
+    sealed = isinstance(held[0], dict) if held else None
+    return _Agreed(_digest(lasting), _digest(loose), sealed, body.get("provider"), body.get("using_office"))
+
+
+def _differ(old: _Agreed, new: _Agreed) -> bool:
+    return old.digest != new.digest if old.sealed == new.sealed else old.loose != new.loose
+
+
+def _digest(value: object) -> str:
+    return sha256(json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 class _Lines:

@@ -13,6 +13,7 @@ from huitong.errors import HuitongError, InputInvalid, NotFound, Reason, Unavail
 from huitong.keystore import KeyMaker, KeyStore
 from huitong.ledger.cosigning import checked_lines
 from huitong.ledger.keys import KeyChangeStore, LogKeys, change_body, change_line, key_name
+from huitong.ledger.literals import SALT_BYTES, Literals, LiteralStore, has_literal, literal_digest, sealed_body
 from huitong.ledger.merkle import consistency_path
 from huitong.ledger.note import instant_text, verifier_key
 from huitong.ledger.receipt import ReceiptStore, make_receipt, witnessed_note
@@ -32,7 +33,7 @@ GREATEST_WHOLE_NUMBER = 2**53 - 1
 """Beyond it readers of JSON disagree about what a number is; such numbers go in as text."""
 
 
-class LedgerStore(ReceiptStore, KeyChangeStore, Protocol):
+class LedgerStore(ReceiptStore, KeyChangeStore, LiteralStore, Protocol):
     """Where the ledger is kept. An entry is pending until `fold` gives it its place; afterwards it never changes."""
 
     def add_pending(self, promise: Promise) -> None:
@@ -159,17 +160,27 @@ class Ledger:
         stop_seconds: float,
         earlier_vkeys: Sequence[str] = (),
         witnesses: Sequence[VerifierKey] = (),
+        literals: Literals | None = None,
     ) -> None:
-        """`earlier_vkeys` are further keys with which the log signed before the first key of its key store; receipts of that
+        """`literals` keeps the literals of entries aside; without it their salts are thrown away.
+        `earlier_vkeys` are further keys with which the log signed before the first key of its key store; receipts of that
         time need them. Keys that `change_key` retired are known from the store.
         `witnesses` are those whose signatures of checkpoints are kept and handed out."""
         self._witnesses = tuple(witnesses)
+        self._literals = literals
         self._store = store
         self._clock = clock
         self._origin = origin
         self._alarm = timedelta(seconds=alarm_seconds)
         self._stop = timedelta(seconds=stop_seconds)
         self._keys = LogKeys(store, keystore, origin=origin, earlier=earlier_vkeys)
+
+    @property
+    def literals(self) -> Literals:
+        """What its entries hold the hashes of. Raises Unavailable `ledger-literals-not-kept`."""
+        if self._literals is None:
+            raise Unavailable.because("ledger-literals-not-kept")
+        return self._literals
 
     @property
     def store(self) -> LedgerStore:
@@ -185,9 +196,11 @@ class Ledger:
         return self.append_all([(kind, body)], at=at)[0]
 
     def append_all(self, entries: Sequence[tuple[EntryKind, Mapping[str, Any]]], *, at: datetime | None = None) -> list[Promise]:
-        """Write several entries of one instant in the caller's transaction, in this order; refuses as `append` does."""
+        """Write several entries of one instant in the caller's transaction, in this order; refuses as `append` does. Of each literal in
+        a body (`huitong.ledger.literals`) its salted hash goes in, and the literal is kept aside in the same transaction."""
         promises: list[Promise] = []
-        for answer in self.promised(entries, at=at):
+        told = [(kind, sealed_body(body, self._keep_literal) if has_literal(body) else body) for kind, body in entries]
+        for answer in self.promised(told, at=at):
             if not isinstance(answer, Promise):
                 raise answer
             promises.append(answer)
@@ -318,6 +331,11 @@ class Ledger:
         now = self._keys.now()
         lines = [*(key.line for key in now.keys), *(change_line(promise) for promise in now.changes)]
         return "".join(f"{line}\n" for line in lines)
+
+    def _keep_literal(self, text: str) -> str:
+        if self._literals is None:
+            return literal_digest(text, secrets.token_hex(SALT_BYTES))
+        return self._literals.keep(text, at=self._clock())
 
     def _why_stalled(self, now: datetime) -> Reason | None:
         """Why no new use is taken now, if none is."""

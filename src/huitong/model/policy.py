@@ -224,6 +224,9 @@ class Terms:
     quota: Quota | None = None
     noised: NoisedTerms | None = None
     """In mode *noised*: its budget and bounds."""
+    salt: str | None = None
+    """Random, where a condition has values: the ledger holds the hash of the terms and not these values, and nobody without the terms can
+    find them by trying."""
 
     def __post_init__(self) -> None:
         if not self.items:

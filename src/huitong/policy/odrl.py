@@ -356,6 +356,8 @@ def _refinements(frame: _Frame, terms: Terms) -> Iterator[JSON]:
             yield _constraint(uid, "ht:valueOf", _OPERATORS[one.comparator], {"@list": list(one.values)}, ofItem=one.item)
         else:
             yield _constraint(uid, "ht:valueOf", _OPERATORS[one.comparator], one.values[0], ofItem=one.item)
+    if terms.salt is not None:
+        yield _constraint(frame.of("condition-salt"), "ht:conditionSalt", "odrl:eq", terms.salt)
     if terms.subjects is not None:
         listed = {
             "uid": frame.of("subject-list"),
@@ -485,6 +487,7 @@ def _read(document: Mapping[str, Any]) -> tuple[Agreement, _Frame]:
         k=_number(_one(_by_operand(action["refinement"]), "ht:leastGroup")["rightOperand"]) if mode is Mode.AGGREGATE_ONLY else None,
         quota=_read_quota(constraints.get("odrl:count", [])),
         noised=_read_noise(_by_operand(action["refinement"])) if mode is Mode.NOISED else None,
+        salt=_text(_one(refinements, "ht:conditionSalt")["rightOperand"]) if "ht:conditionSalt" in refinements else None,
     )
     uid, grant, version = _text(document["uid"]), _text(document["identifier"]), _number(document["version"])
     ending = f":grant:{_part(grant)}:{version}"

@@ -150,7 +150,13 @@ def _linkage_of(written: str) -> Linkage | str:
 
 
 def rules_to_json(
-    *, condition: Sequence[Comparison], subjects: SubjectRows | None, k: int | None, quota: Quota | None, noised: NoisedTerms | None
+    *,
+    condition: Sequence[Comparison],
+    subjects: SubjectRows | None,
+    k: int | None,
+    quota: Quota | None,
+    noised: NoisedTerms | None,
+    salt: str | None = None,
 ) -> dict[str, JSON]:
     """The terms that came after the first; those that say nothing are left out."""
     written: dict[str, JSON] = {}
@@ -162,6 +168,8 @@ def rules_to_json(
         written["subjects"] = {
             "item": subjects.item, "subjects": subjects.subjects, "digest": subjects.digest, "count": subjects.count
         }
+    if salt is not None:
+        written["salt"] = salt
     if k is not None:
         written["k"] = k
     if quota is not None:
@@ -440,7 +448,14 @@ def grant_row(grant: Grant) -> sharing.Grant:
         linkage_group=terms.linkage_group,
         valid_from=terms.valid_from,
         valid_until=terms.valid_until,
-        rules=rules_to_json(condition=terms.condition, subjects=terms.subjects, k=terms.k, quota=terms.quota, noised=terms.noised),
+        rules=rules_to_json(
+            condition=terms.condition,
+            subjects=terms.subjects,
+            k=terms.k,
+            quota=terms.quota,
+            noised=terms.noised,
+            salt=terms.salt,
+        ),
         terms_hash=grant.terms_hash,
         state=grant.state.value,
         granted_at=grant.granted_at,
@@ -469,6 +484,7 @@ def grant_of(row: sharing.Grant) -> Grant:
             valid_from=row.valid_from,
             valid_until=row.valid_until,
             **rules_from_json(row.rules),
+            salt=row.rules.get("salt"),
         ),
         terms_hash=row.terms_hash,
         state=GrantState(row.state),

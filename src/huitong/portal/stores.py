@@ -831,6 +831,25 @@ class DjangoLedgerStore:
         last = audit.Cosignature.objects.using(self.using).values("witness").annotate(size=Max("size"))
         return [one for row in last for one in self.cosignatures(row["size"]) if one.witness == row["witness"]]
 
+    def add_literal(self, digest: str, sealed: bytes, at: datetime) -> None:
+        """Keep a sealed literal, inside the caller's transaction."""
+        audit.Literal(digest=digest, sealed=sealed, at=at).save(using=self.using, force_insert=True)
+
+    def literal(self, digest: str) -> bytes | None:
+        """The sealed one; None if it is unknown, or erased."""
+        row = _one(audit.Literal.objects.using(self.using), digest=digest)
+        return None if row is None else bytes(row.sealed)
+
+    def literals(self) -> Iterator[tuple[str, bytes]]:
+        """All, with their hashes."""
+        rows = audit.Literal.objects.using(self.using).values_list("digest", "sealed")
+        return ((digest, bytes(sealed)) for digest, sealed in rows.iterator(1000))
+
+    def erase_literals(self, digests: list[str]) -> int:
+        """Remove these for good; how many there were."""
+        rows = audit.Literal.objects.using(self.using)
+        return sum(rows.filter(digest__in=part).delete()[0] for part in _parts([one for one in digests if _storable(one)]))
+
     def checkpoints(self) -> Sequence[Checkpoint]:
         """All, oldest first."""
         return [checkpoint_of(row) for row in audit.Checkpoint.objects.using(self.using).order_by("id")]

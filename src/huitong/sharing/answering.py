@@ -5,7 +5,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from huitong.catalog.canonical import plain
 from huitong.errors import Conflict, Refused
 from huitong.model.catalog import Sharing
 from huitong.model.ledger import EntryKind
@@ -18,7 +17,7 @@ from huitong.sharing.deadline import answer_working_days, local_day
 from huitong.sharing.judging import Judging, shared_as
 from huitong.sharing.parts import RULE, role_missing
 from huitong.sharing.purposes import NOT_OPEN, NOT_SHARED
-from huitong.sharing.terms import canonical_terms, grant_of, hash_of_terms, terms_of
+from huitong.sharing.terms import canonical_terms, grant_of, hash_of_terms, salted, terms_of, told_terms, told_wish
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +51,7 @@ class Answering(Judging):
         body = {
             "request": request.id,
             "provider": request.provider,
-            "wish": plain(wish),
+            "wish": told_wish(wish),
             "sharing": dataset.sharing.value,
             "grade": int(grade.grade),
             "answer_due": due.isoformat() if due else None,
@@ -107,7 +106,7 @@ class Answering(Judging):
         body = {
             "request": request.id,
             "dataset": request.dataset,
-            "agreed": plain(agreed),
+            "agreed": told_wish(agreed),
             "weaker_masks": list(weaker),
             "grade": int(grade.grade),
             "on_behalf_of": behalf,
@@ -148,7 +147,7 @@ class Answering(Judging):
         body = {
             "request": request.id,
             "grant": grant.id,
-            "agreed": plain(agreed),
+            "agreed": told_wish(agreed),
             "weaker_masks": list(weaker),
             "grade": int(grade.grade),
             "endorsed_by": endorsed_by,
@@ -164,7 +163,7 @@ class Answering(Judging):
             signed_by=grant.signed_by,
             version=grant.version,
         )
-        body = {"grant": grant.id, "request": request.id, **terms, "terms_hash": grant.terms_hash, "state": grant.state.value}
+        body = {"grant": grant.id, "request": request.id, **told_terms(terms), "terms_hash": grant.terms_hash, "state": grant.state.value}
         if before is not None:
             extended = GrantEvent(GrantEventKind.EXTENDED, now, event.actor, grant.provider, grant.version)
             self.sharing.change_grant(grant, extended, expected_state=before.state)
@@ -199,7 +198,7 @@ class Answering(Judging):
 
     def _next_version(self, grant: Grant, request: Request, agreed: Wish, *, now: datetime) -> Grant:
         """The terms agreed now, from the start that stood, or from now if the grant had ended meanwhile; with the pseudonyms it had."""
-        terms = terms_of(agreed, using_office=grant.using_office, grant_id=grant.id, now=now, time_zone=self.time_zone)
+        terms = salted(terms_of(agreed, using_office=grant.using_office, grant_id=grant.id, now=now, time_zone=self.time_zone))
         if now < grant.terms.valid_until:
             terms = replace(terms, valid_from=min(grant.terms.valid_from, now))
         terms = replace(terms, linkage_group=grant.terms.linkage_group)

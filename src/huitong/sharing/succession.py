@@ -6,7 +6,6 @@ successor: same terms, same pseudonyms, another hash, both in the ledger. Where 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from hashlib import sha256
 from typing import Any, Protocol
 
 from huitong.catalog.canonical import canonical_hash, plain
@@ -15,6 +14,7 @@ from huitong.catalog.ports import DivisionStore
 from huitong.catalog.search import index_of
 from huitong.catalog.succession import DivisionChange, apply_changes, closed
 from huitong.errors import Conflict, InputInvalid, NotFound, Reason, Refused
+from huitong.ledger.literals import Literal
 from huitong.model.catalog import Dataset
 from huitong.model.ledger import EntryKind
 from huitong.model.party import Actor, Division, Office, Role
@@ -31,7 +31,7 @@ from huitong.sharing.ports import (
     Side,
     Transactions,
 )
-from huitong.sharing.terms import canonical_terms
+from huitong.sharing.terms import canonical_terms, told_terms
 
 ATTEMPTS = 3
 """How often the catalogue is looked through without holding it, before it is held meanwhile."""
@@ -188,7 +188,7 @@ class SuccessionActions:
             "requests": list(requests),
             "posts": len(posts),
             "inferiors": list(inferiors),
-            "words_hash": sha256(words.encode()).hexdigest(),
+            "words": Literal(words),
         }
         self._write(EntryKind.OFFICE_SUCCEEDED, body, by=by)
         return Succession(
@@ -334,7 +334,7 @@ class SuccessionActions:
             "grant": moved.id,
             "moved_from": grant.id,
             "request": moved.request,
-            **agreed,
+            **told_terms(agreed),
             "terms_hash": moved.terms_hash,
             "state": moved.state.value,
             "succession": old,

@@ -1,10 +1,13 @@
 """From what was agreed to the terms that are hashed, signed for and enforced."""
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from huitong.catalog.canonical import canonical_hash, plain
+from huitong.catalog.canonical import canonical_bytes, canonical_hash, plain
+from huitong.ledger.literals import SALT_BYTES, Literal
 from huitong.model.policy import Grant, GrantState, MaskKind, Terms
 from huitong.model.sharing import Linkage, Request, Wish
 from huitong.sharing.deadline import end_of_day
@@ -17,6 +20,33 @@ def linkage_group(agreed: Wish, *, using_office: str, grant_id: str) -> str:
     if agreed.linkage == Linkage.ALONE:
         return f"{using_office}:={grant_id}"
     return f"{using_office}:+{agreed.linkage}"
+
+
+def salted(terms: Terms) -> Terms:
+    """The same with a salt of their own, if a condition has values."""
+    return replace(terms, salt=secrets.token_hex(SALT_BYTES)) if any(one.values for one in terms.condition) else terms
+
+
+def told_wish(wish: Wish) -> dict[str, Any]:
+    """A wish as the ledger tells it: values of conditions are literals, which may be of persons."""
+    written: dict[str, Any] = plain(wish)
+    return {**written, "condition": _sealed_values(written["condition"], None)}
+
+
+def told_terms(canonical: Mapping[str, Any]) -> dict[str, Any]:
+    """Canonical terms and parties as the ledger tells them: values of conditions are literals under the salt of the terms, which itself
+    is not told. The hash beside them is that of the whole."""
+    terms = dict(canonical["terms"])
+    salt = terms.pop("salt", None)
+    if "condition" in terms:
+        terms["condition"] = _sealed_values(terms["condition"], salt)
+    return {**canonical, "terms": terms}
+
+
+def _sealed_values(condition: Sequence[Mapping[str, Any]], salt: str | None) -> list[dict[str, Any]]:
+    return [
+        {**one, "values": Literal(canonical_bytes(one).decode(), salt) if one["values"] else []} for one in condition
+    ]
 
 
 def terms_of(agreed: Wish, *, using_office: str, grant_id: str, now: datetime, time_zone: str) -> Terms:
@@ -37,7 +67,7 @@ def terms_of(agreed: Wish, *, using_office: str, grant_id: str, now: datetime, t
     )
 
 
-LATER_TERMS = ("condition", "subjects", "k", "quota", "noised")
+LATER_TERMS = ("condition", "subjects", "k", "quota", "noised", "salt")
 """Terms that came after the first: left out of the canonical form where they say nothing, so that hashes made before them stand."""
 
 
@@ -72,7 +102,7 @@ def hash_of_terms(terms: Terms, *, dataset: str, provider: str, using_office: st
 
 def grant_of(request: Request, agreed: Wish, *, grant_id: str, now: datetime, time_zone: str) -> Grant:
     """The grant that a request becomes. With pseudonyms it is still being prepared; else it may be used at once."""
-    terms = terms_of(agreed, using_office=request.applicant_office, grant_id=grant_id, now=now, time_zone=time_zone)
+    terms = salted(terms_of(agreed, using_office=request.applicant_office, grant_id=grant_id, now=now, time_zone=time_zone))
     version = 1
     return Grant(
         id=grant_id,

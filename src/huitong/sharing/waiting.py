@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from huitong.catalog.canonical import plain
 from huitong.errors import Conflict, InputInvalid, Refused
 from huitong.model.ledger import EntryKind
 from huitong.model.notice import NoticeKind
@@ -16,6 +15,7 @@ from huitong.model.sharing import Request, RequestEvent, RequestEventKind, Reque
 from huitong.sharing.answering import Answering
 from huitong.sharing.deadline import due_of, limits, local_day
 from huitong.sharing.parts import RULE, ListedSubjects, role_missing, written
+from huitong.sharing.terms import told_wish
 from huitong.sharing.wishes import WishedItem, narrow_wish
 
 
@@ -96,7 +96,7 @@ class Waiting(Answering):
             body = {
                 "request": request.id,
                 "dataset": request.dataset,
-                "wish": plain(wish) if wish else None,
+                "wish": told_wish(wish) if wish else None,
                 "answer_due": _day(request.answer_due),
             }
             self._write(EntryKind.REQUEST_SUPPLEMENTED, body, by=by)

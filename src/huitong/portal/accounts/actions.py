@@ -11,6 +11,7 @@ from django.db.models import Q
 from huitong.catalog.succession import still_closed
 from huitong.errors import InputInvalid, NotFound, NotSignedIn, Refused
 from huitong.keystore import TOKEN_SALT
+from huitong.ledger.literals import Literal
 from huitong.model.ledger import EntryKind
 from huitong.model.party import Actor, Office
 from huitong.portal.accounts.base import (
@@ -160,7 +161,7 @@ class Accounts(People, Staff):
                 "scopes": names(scopes),
                 "expires_at": ends.isoformat(),
                 "by": by.person,
-            } | ({"words": words.strip()} if words.strip() else {})
+            } | ({"words": Literal(words.strip())} if words.strip() else {})
             self.ledger.append(kind=EntryKind.TOKEN_ISSUED, body=body)
         return IssuedToken(text=text, prefix=prefix, expires_at=ends)
 

@@ -8,6 +8,7 @@ from django.contrib.auth.hashers import make_password
 from django.db.models import Q
 
 from huitong.errors import Conflict, InputInvalid, NotFound, Refused
+from huitong.ledger.literals import Literal
 from huitong.model.ledger import EntryKind
 from huitong.model.party import Actor, Role
 from huitong.portal.accounts.base import PERSON, SERVICE, Base, is_text, is_username, names, only_operator, only_self_or_operator
@@ -147,7 +148,7 @@ class People(Base):
                 "posts": list(left.ended),
                 "closed": closed,
                 "services_without_keeper": list(left.unkept),
-                "words": words.strip(),
+                "words": Literal(words.strip()),
                 "by": by.person,
             }
             self.ledger.append(kind=EntryKind.PERSON_LEFT, body=body)
@@ -179,7 +180,7 @@ class People(Base):
                 "from": {"post": post, "office": row.office_id},
                 "to": {"post": new.post, "office": office, "roles": names(held)},
                 "services_without_keeper": list(unkept),
-                "words": words.strip(),
+                "words": Literal(words.strip()),
                 "by": by.person,
             }
             self.ledger.append(kind=EntryKind.PERSON_MOVED, body=body)
@@ -222,7 +223,7 @@ class People(Base):
             self._rows(Identity).create(
                 issuer=issuer, subject=subject, account=account, linked_at=self.clock(), linked_by=by.person[:64]
             )
-            body = {"person": username, "issuer": issuer, "words": words.strip(), "by": by.person}
+            body = {"person": username, "issuer": issuer, "words": Literal(words.strip()), "by": by.person}
             self.ledger.append(kind=EntryKind.IDENTITY_LINKED, body=body)
 
     def unlink_identity(self, username: str, *, issuer: str, by: Actor) -> None:

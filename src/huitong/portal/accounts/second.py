@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from huitong.errors import Conflict, Refused, Unavailable
 from huitong.keystore import TOKEN_SALT
+from huitong.ledger.literals import Literal
 from huitong.model.ledger import EntryKind
 from huitong.model.party import Actor
 from huitong.portal.accounts.base import only_self_or_operator
@@ -178,7 +179,7 @@ class SecondFactors(Tries):
         return codes
 
     def _log_change(self, person: str, change: str, *, by: Actor, words: str = "") -> None:
-        body = {"person": person, "change": change, "by": by.person} | ({"words": words} if words else {})
+        body = {"person": person, "change": change, "by": by.person} | ({"words": Literal(words)} if words else {})
         self.ledger.append(kind=EntryKind.SECOND_FACTOR_CHANGED, body=body)
 
     def _key_for(self, purpose: str) -> bytes:

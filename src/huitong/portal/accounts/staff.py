@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from huitong.errors import Conflict, InputInvalid, Refused
+from huitong.ledger.literals import Literal
 from huitong.model.ledger import EntryKind
 from huitong.model.party import Actor, Role
 from huitong.portal.accounts.base import PERSON
@@ -73,7 +74,7 @@ class Staff(SecondFactors):
                 "person": by.person,
                 "post": by.post,
                 "office": row.office_id,
-                "words": made.words,
+                "words": Literal(made.words),
                 "until": made.until.isoformat(),
             }
             self.ledger.append(kind=EntryKind.STAFF_OPENED, body=body)

@@ -123,6 +123,17 @@ class UseEntry(models.Model):
         return f"{self.use_id}: {self.entry}"
 
 
+class Literal(models.Model):
+    """A text of which an entry holds the salted hash, sealed; the one thing beside the ledger that can be erased."""
+
+    digest = models.CharField(max_length=64, primary_key=True)
+    sealed = models.BinaryField()
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.digest
+
+
 class UseLine(models.Model):
     """One dataset of one use that ended: a line of "who used my office's data". Made with the fold of the entry that ended it, from the
     ledger alone, so that it can be thrown away and made again (`huitong.ledger.uses`)."""
