@@ -988,6 +988,10 @@ class Client:
 
     # --- inside ---------------------------------------------------------------------------------------------------------
 
+    def stamps(self, *, limit: int = 50, offset: int = 0) -> JSON:
+        """Time stamps of checkpoints (RFC 3161), the newest checkpoint first; needs no token."""
+        return self._json("GET", "ledger/stamps", query={"limit": limit, "offset": offset})
+
     def uses(
         self,
         *,

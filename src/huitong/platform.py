@@ -37,6 +37,7 @@ from huitong.ledger.grouping import GroupedEntries, GroupStore
 from huitong.ledger.literals import Literals
 from huitong.ledger.log import Ledger, LedgerStore
 from huitong.ledger.sequencer import Sequencer
+from huitong.ledger.stamping import Stamper, parse_services
 from huitong.model.catalog import Dataset, Grade
 from huitong.model.query import EngineLimits
 from huitong.policy.grading import GradingScheme, effective_grade, floor_faults, scheme_in_force, sources_of, storage_rule
@@ -112,6 +113,7 @@ class Platform:
     budgets: Budgets
     ledger: Ledger
     sequencer: Sequencer
+    stamper: Stamper
     engine: EngineClient
 
 
@@ -396,5 +398,13 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         budgets=budgets,
         ledger=ledger,
         sequencer=Sequencer(stores.ledger, keystore, clock, origin=settings.name),
+        stamper=Stamper(
+            stores.ledger,
+            clock,
+            services=parse_services(settings.ledger_stamp_services),
+            certificates=Path(settings.ledger_stamp_certificates) if settings.ledger_stamp_certificates else None,
+            every_seconds=settings.ledger_stamp_every_seconds,
+            seconds=settings.ledger_stamp_seconds,
+        ),
         engine=engine,
     )

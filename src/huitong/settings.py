@@ -97,6 +97,19 @@ class Settings:
     ledger_witnesses: str = ""
     """Verifier keys of the witnesses whose signatures of checkpoints are taken in and handed out, with commas between; empty: none.
     `huitong ledger witness-key` makes one."""
+    ledger_witness_alarm_seconds: int = 86_400
+    """A witness that has signed nothing for longer is called silent by `huitong ledger status` and `huitong doctor`."""
+    ledger_stamp_services: str = ""
+    """Time-stamping services (RFC 3161) that stamp checkpoints: `name=URL` with commas between, over http or https; empty: none. Needs the
+    optional part: `pip install huitong[stamps]`."""
+    ledger_stamp_certificates: str = ""
+    """Folder with the certificates by which each service is trusted: `<name>.pem`, its root and what lies between."""
+    ledger_stamp_every_seconds: int = 3_600
+    """A service is asked again after so long, if the ledger has grown."""
+    ledger_stamp_seconds: float = 10.0
+    """A service that has not answered by then is asked again later."""
+    ledger_stamp_alarm_seconds: int = 86_400
+    """A last stamp older than this is a warning of `huitong ledger status` and `huitong doctor`."""
     ledger_key_overlap_seconds: int = 300
     """After a change of the ledger's key the old one counts so much longer, for what was being signed at that moment."""
     origins: Mapping[str, str] = field(default_factory=dict)

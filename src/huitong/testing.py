@@ -22,11 +22,12 @@ from huitong.catalog.search import facet_values, ordered_counts
 from huitong.catalog.tree import line_up, parents_first
 from huitong.errors import Conflict, InputInvalid, NotFound
 from huitong.intake.plans import LoadPlan, LoadRun, RunState
+from huitong.ledger.literals import literal_digest, sealed_body
 from huitong.ledger.uses import UseEnd, UseOfData, uses_of_data
 from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.delivery import Address, DeliveryMark, Extract, ExtractState
 from huitong.model.keyed import KeptAnswer, KeyedCall, KeyRecord, KeyState
-from huitong.model.ledger import Checkpoint, EntryKind, KeptCosignature, KeyChange, Promise, UseOfEntry
+from huitong.model.ledger import Checkpoint, EntryKind, KeptCosignature, KeptStamp, KeyChange, Promise, UseOfEntry
 from huitong.model.notice import (
     Delivery,
     DeliveryState,
@@ -705,6 +706,7 @@ class MemoryLedgerStore(_Store):
         self._key_changes: dict[int, KeyChange] = {}
         self._cosignatures: dict[tuple[int, str], KeptCosignature] = {}
         self._literals: dict[str, bytes] = {}
+        self._stamps: dict[tuple[int, str], KeptStamp] = {}
         self._sequencer = threading.Lock()
 
     def add_pending(self, promise: Promise) -> None:
@@ -745,6 +747,31 @@ class MemoryLedgerStore(_Store):
     def _restore_pending(self, before: dict[str, Promise]) -> None:
         self._pending.clear()
         self._pending.update(before)
+
+    def add_stamp(self, stamp: KeptStamp) -> None:
+        """Keep it, unless there is one of that service and size."""
+        if (stamp.size, stamp.service) not in self._stamps:
+            self._set(self._stamps, (stamp.size, stamp.service), stamp)
+
+    def stamps(self, size: int) -> Sequence[KeptStamp]:
+        """Those of the checkpoint of this size, as they came."""
+        return [stamp for stamp in self._stamps.values() if stamp.size == size]
+
+    def last_stamps(self) -> Sequence[KeptStamp]:
+        """Of each service the one of the greatest size."""
+        last: dict[str, KeptStamp] = {}
+        for stamp in sorted(self._stamps.values(), key=lambda one: one.size):
+            last[stamp.service] = stamp
+        return list(last.values())
+
+    def stamped_sizes(self, limit: int, offset: int) -> tuple[Sequence[int], int]:
+        """Sizes of stamped checkpoints, the greatest first; and how many."""
+        sizes = sorted({size for size, _ in self._stamps}, reverse=True)
+        return sizes[offset : offset + limit], len(sizes)
+
+    def stamped_covering(self, size: int) -> int | None:
+        """The smallest size from this one on of which there is a stamp."""
+        return min((one for one, _ in self._stamps if one >= size), default=None)
 
     def add_literal(self, digest: str, sealed: bytes, at: datetime) -> None:  # noqa: ARG002
         """Keep a sealed literal, inside the caller's transaction."""
@@ -1190,7 +1217,8 @@ class MemoryEntryLog(_Store):
 
     def append(self, *, kind: EntryKind, body: Mapping[str, Any]) -> Promise:
         """Remember; the promise is not signed."""
-        payload = json.dumps({"kind": kind, "body": body}, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        told = sealed_body(body, lambda text: literal_digest(text, "0" * 32))
+        payload = json.dumps({"kind": kind, "body": told}, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         self._append(self.written, (kind, json.loads(payload)["body"]))
         return Promise(
             entry=f"entry-{len(self.written)}",

@@ -57,7 +57,7 @@ def look(settings: Settings, operator: str) -> list[Finding]:
         if findings[-1].state is State.OK:
             with suppress(HuitongError):
                 record(inside, operator, "doctor")
-            findings += [_divisions(), *_ledger(inside, settings)]
+            findings += [_divisions(), *_ledger(inside, settings), *_outside(inside, settings)]
             inside.fold_all()
         findings.append(_static())
         findings += _notices(settings)
@@ -165,6 +165,29 @@ def _ledger(inside: Inside, settings: Settings) -> list[Finding]:
         findings.append(Finding("clock", State.WRONG, detail, words("doctor-clock-now")))
     else:
         findings.append(Finding("clock", State.OK, words("doctor-clock-right")))
+    return findings
+
+
+def _outside(inside: Inside, settings: Settings) -> list[Finding]:
+    """Who looks at the ledger from outside: witnesses that fell silent, time stamps that are late. Neither stops the work."""
+    from huitong.ledger.stamping import certificates_of, refuse_without_library
+
+    findings = [
+        Finding("witness", State.WARNING, words("witness-silent", witness=key.name), words("doctor-witness-now"))
+        for key in inside.silent_witnesses()
+    ]
+    folder = Path(settings.ledger_stamp_certificates) if settings.ledger_stamp_certificates else None
+    for name, last, age, late in inside.stamp_ages():
+        try:
+            refuse_without_library()
+            certificates_of(name, folder)
+        except HuitongError as error:
+            findings.append(Finding("stamps", State.WARNING, words.reason(error.reasons[0]), words("doctor-stamps-set")))
+            continue
+        if last is None or late:
+            findings.append(Finding("stamps", State.WARNING, words("stamp-late", service=name), words("doctor-stamps-now")))
+        else:
+            findings.append(Finding("stamps", State.OK, words("doctor-stamps", service=name, size=last.size, seconds=age or 0)))
     return findings
 
 

@@ -175,6 +175,39 @@ class Inside:
         """The ledger."""
         return self.platform.ledger
 
+    def stamp_ages(self) -> list[tuple[str, Any, int | None, bool]]:
+        """Of each time-stamping service of the settings: its name, its last stamp, the age of that in seconds, and whether it is late."""
+        from huitong.portal.wiring import wall_clock
+
+        last = {stamp.service: stamp for stamp in self.ledger.last_stamps()}
+        found: list[tuple[str, Any, int | None, bool]] = []
+        for service in self.platform.stamper.services:
+            stamp = last.get(service.name)
+            age = None if stamp is None else max(int((wall_clock() - stamp.at).total_seconds()), 0)
+            found.append((service.name, stamp, age, age is None or age > self.settings.ledger_stamp_alarm_seconds))
+        return found
+
+    def silent_witnesses(self) -> list[Any]:
+        """The keys of the witnesses that have signed nothing for too long, or never."""
+        from huitong.portal.wiring import wall_clock
+
+        limit, now = self.settings.ledger_witness_alarm_seconds, wall_clock()
+        return [key for key, seen in self.ledger.witnesses() if seen is None or (now - seen.at).total_seconds() > limit]
+
+    def stamp_reasons(self) -> list[Any]:
+        """Every kept time stamp that does not hold under the certificates of its service, as reasons of the audit."""
+        from huitong.errors import HuitongError
+        from huitong.ledger.stamping import certificates_of, refuse_without_library, stamp_faults
+
+        if not self.ledger.last_stamps():
+            return []
+        folder = self.settings.ledger_stamp_certificates
+        try:
+            refuse_without_library()
+            return stamp_faults(self.stores.ledger, lambda name: certificates_of(name, Path(folder) if folder else None))
+        except HuitongError as error:
+            return list(error.reasons)
+
     def fold_all(self) -> int:
         """Fold what is pending; how many entries. A broken ledger is left to the audit to describe."""
         from huitong.errors import LedgerBroken
@@ -221,7 +254,8 @@ class Inside:
         )
         if tree_only:
             return report
-        return replace(report, faults=(*report.faults, *cross_check(self.stores.ledger, self.stores.records)))
+        beside = (*cross_check(self.stores.ledger, self.stores.records), *self.stamp_reasons())
+        return replace(report, faults=(*report.faults, *beside))
 
 
 def open_inside(settings: Settings) -> Inside:

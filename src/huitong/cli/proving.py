@@ -21,6 +21,7 @@ ledger = Group(
     no_args_is_help=True,
     lazy={
         "uses": "huitong.cli.uses:ledger_uses", "rebuild-uses": "huitong.cli.uses:ledger_rebuild_uses",
+        "stamps": "huitong.cli.stamps:ledger_stamps",
         "literal": "huitong.cli.literals:ledger_literal",
         "erase-literal": "huitong.cli.literals:ledger_erase_literal",
     },
@@ -50,15 +51,23 @@ def receipt_get(query: str, wait_seconds: float) -> None:
 @click.option("--require-inclusion", is_flag=True)
 @click.option("--witness-key", "witness_key", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--witnesses", "witnesses", metavar="N", type=click.IntRange(0, 100), default=0)
+@click.option("--tsa-certificate", "tsa", metavar="FILE", type=click.Path(path_type=Path))
 def receipt_verify(
-    file: Path, log_key: Path | None, result: Path | None, require_inclusion: bool, witness_key: Path | None, witnesses: int
+    file: Path,
+    log_key: Path | None,
+    result: Path | None,
+    require_inclusion: bool,
+    witness_key: Path | None,
+    witnesses: int,
+    tsa: Path | None,
 ) -> int:
     """Offline: nothing is asked of any server or instance. Exit code 9 if the receipt does not hold."""
     written = read_receipt(file)
     key = read_text(log_key) if log_key else pinned_key(written)
     content = read_bytes(result) if result else None
     trusted = read_text(witness_key) if witness_key else None
-    finding = verify(written, key, content, require_inclusion=require_inclusion, witness_keys=trusted, require_witnesses=witnesses)
+    wanted = {"require_inclusion": require_inclusion, "witness_keys": trusted, "require_witnesses": witnesses}
+    finding = verify(written, key, content, **wanted, tsa_certificates=read_text(tsa) if tsa else None)
     show_finding(finding)
     return Exit.OK if finding.ok else Exit.LEDGER_BROKEN
 
@@ -204,6 +213,8 @@ def ledger_status(operator: str, served: bool) -> int:
     with open_as_operator(operator, action="ledger-status") as inside:
         status = inside.ledger.status()
         key, keys, witnesses = inside.ledger.vkey(), inside.ledger.vkeys(), inside.ledger.witnesses()
+        stamps = inside.stamp_ages()
+        silent = {key.text for key in inside.silent_witnesses()}
     body = {
         "size": status.size,
         "pending": status.pending,
@@ -214,13 +225,35 @@ def ledger_status(operator: str, served: bool) -> int:
         "log_key": key,
         "log_keys": list(keys),
         "witnesses": [
-            {"witness": key.text, "size": seen.size if seen else None, "at": seen.at.isoformat() if seen else None}
+            {
+                "witness": key.text,
+                "size": seen.size if seen else None,
+                "at": seen.at.isoformat() if seen else None,
+                "silent": key.text in silent,
+            }
             for key, seen in witnesses
+        ],
+        "stamps": [
+            {
+                "service": name,
+                "size": last.size if last else None,
+                "at": last.at.isoformat() if last else None,
+                "age_seconds": age,
+                "late": late,
+            }
+            for name, last, age, late in stamps
         ],
     }
     signed = [f"{key.name}: {f'{seen.size}, {seen.at:%Y-%m-%d %H:%M:%S}' if seen else '-'}" for key, seen in witnesses]
-    shown = {**body, "log_keys": "\n".join(keys), "witnesses": "\n".join(signed)}
+    stamped = [f"{name}: {f'{last.size}, {last.at:%Y-%m-%d %H:%M:%S}, {age} s' if last else '-'}" for name, last, age, _ in stamps]
+    shown = {**body, "log_keys": "\n".join(keys), "witnesses": "\n".join(signed), "stamps": "\n".join(stamped)}
     show_one(list(shown.items()), raw=body)
+    for key, _ in witnesses:
+        if key.text in silent:
+            remark(words("witness-silent", witness=key.name))
+    for name, _, _, late in stamps:
+        if late:
+            remark(words("stamp-late", service=name))
     return Exit.UNAVAILABLE if status.alarm or status.stopped else Exit.OK
 
 

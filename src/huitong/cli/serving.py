@@ -346,6 +346,7 @@ def worker(operator: str, lifeline: bool) -> None:
             threading.Thread(target=make_extracts, args=(inside, stop), name="extracts", daemon=True),
             threading.Thread(target=sweep_extracts, args=(inside, stop), name="files", daemon=True),
             threading.Thread(target=keep_copies, args=(inside, stop), name="records", daemon=True),
+            threading.Thread(target=stamp_checkpoints, args=(inside, stop), name="stamps", daemon=True),
         ]
         for thread in threads:
             thread.start()
@@ -402,6 +403,23 @@ def keep_clock(inside: Any, stop: threading.Event) -> None:
         _try(log, "deadlines could not be looked at", keep)
         if stop.wait(CLOCK_SECONDS):
             return
+def stamp_checkpoints(inside: Any, stop: threading.Event) -> None:
+    """Ask the time-stamping services for stamps when it is time. One that does not answer is told in the log, and stops nothing."""
+    from huitong.model.ledger import KeptStamp
+
+    log = logging.getLogger("huitong.worker")
+
+    def look() -> None:
+        for service, found in inside.platform.stamper.stamp_due():
+            if isinstance(found, KeptStamp):
+                log.info("checkpoint %s was stamped by %s", found.size, service.name)
+            else:
+                log.warning("no stamp from %s: %s", service.name, found.reasons[0].code)
+
+    while inside.platform.stamper.services and not stop.wait(LOOK_SECONDS):
+        _try(log, "checkpoints could not be stamped", look)
+
+
 def make_extracts(inside: Any, stop: threading.Event) -> None:
     """Make the extracts that wait, one after the other, and those that a killed process left."""
     log = logging.getLogger("huitong.worker")

@@ -126,11 +126,18 @@ def _sealed(value: Any, keep: Callable[[str], str]) -> Any:
 
 
 def has_literal(value: Any) -> bool:
-    """Whether a literal stands anywhere in it."""
+    """Whether a literal stands anywhere in it; what is nested too deeply to be an entry holds none."""
+    try:
+        return _has_literal(value)
+    except RecursionError:
+        return False
+
+
+def _has_literal(value: Any) -> bool:
     if isinstance(value, dict):
-        return any(has_literal(part) for part in value.values())
+        return any(_has_literal(part) for part in value.values())
     if isinstance(value, (list, tuple)):
-        return any(has_literal(part) for part in value)
+        return any(_has_literal(part) for part in value)
     return isinstance(value, Literal)
 
 

@@ -17,6 +17,7 @@ from huitong.ledger.literals import SALT_BYTES, Literals, LiteralStore, has_lite
 from huitong.ledger.merkle import consistency_path
 from huitong.ledger.note import instant_text, verifier_key
 from huitong.ledger.receipt import ReceiptStore, make_receipt, witnessed_note
+from huitong.ledger.stamping import StampStore
 from huitong.ledger.verify import (
     MAXIMUM_PAYLOAD_BYTES,
     VerifierKey,
@@ -25,7 +26,7 @@ from huitong.ledger.verify import (
     parse_payload,
     promise_message,
 )
-from huitong.model.ledger import Checkpoint, EntryKind, KeptCosignature, KeyChange, Promise
+from huitong.model.ledger import Checkpoint, EntryKind, KeptCosignature, KeptStamp, KeyChange, Promise
 
 PENDING_COUNTED = 1000
 """`status` counts pending entries up to this many; more means the same to whoever reads it: the sequencer stands still."""
@@ -33,7 +34,7 @@ GREATEST_WHOLE_NUMBER = 2**53 - 1
 """Beyond it readers of JSON disagree about what a number is; such numbers go in as text."""
 
 
-class LedgerStore(ReceiptStore, KeyChangeStore, LiteralStore, Protocol):
+class LedgerStore(ReceiptStore, KeyChangeStore, LiteralStore, StampStore, Protocol):
     """Where the ledger is kept. An entry is pending until `fold` gives it its place; afterwards it never changes."""
 
     def add_pending(self, promise: Promise) -> None:
@@ -309,6 +310,16 @@ class Ledger:
         """The witnesses that this log knows, each with the last that it has signed."""
         last = {one.witness: one for one in self._store.last_seen()}
         return tuple((witness, last.get(witness.text)) for witness in self._witnesses)
+
+    def last_stamps(self) -> tuple[KeptStamp, ...]:
+        """Of each time-stamping service what it has stamped last, by its name."""
+        return tuple(sorted(self._store.last_stamps(), key=lambda stamp: stamp.service))
+
+    def stamped(self, *, limit: int, offset: int) -> tuple[list[tuple[Checkpoint, tuple[KeptStamp, ...]]], int]:
+        """Checkpoints that have time stamps, the newest first, with these; and how many."""
+        sizes, total = self._store.stamped_sizes(limit, offset)
+        found = ((self._store.checkpoint_of(size), tuple(self._store.stamps(size))) for size in sizes)
+        return [(checkpoint, stamps) for checkpoint, stamps in found if checkpoint is not None], total
 
     def consistency(self, first: int, second: int) -> tuple[bytes, ...]:
         """The proof for a witness that the tree of `first` entries is the beginning of that of `second` entries.

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from huitong.errors import NotFound
-from huitong.ledger.merkle import NodeKey, inclusion_path
+from huitong.ledger.merkle import NodeKey, consistency_path, inclusion_path
 from huitong.ledger.verify import RECEIPT_FORMAT
-from huitong.model.ledger import Checkpoint, InclusionProof, KeptCosignature, Promise
+from huitong.model.ledger import Checkpoint, InclusionProof, KeptCosignature, KeptStamp, Promise
 
 
 class ReceiptStore(Protocol):
@@ -31,6 +31,15 @@ class ReceiptStore(Protocol):
     def witnessed_covering(self, index: int) -> Checkpoint | None:
         """The smallest one among those that a witness has signed; None while there is none."""
 
+    def checkpoint_of(self, size: int) -> Checkpoint | None:
+        """The checkpoint of exactly this size."""
+
+    def stamped_covering(self, size: int) -> int | None:
+        """The smallest size from this one on of which there is a time stamp."""
+
+    def stamps(self, size: int) -> Sequence[KeptStamp]:
+        """The time stamps of the checkpoint of this size."""
+
     def cosignatures(self, size: int) -> Sequence[KeptCosignature]:
         """What witnesses have signed of the checkpoint of this size, in the order in which it came."""
 
@@ -47,12 +56,30 @@ def make_receipt(store: ReceiptStore, entry_ids: Sequence[str], *, origin: str, 
     places = [store.index_of(promise.entry) for promise in promises]
     highest = max((place for place in places if place is not None), default=None)
     checkpoint = None if highest is None else store.witnessed_covering(highest) or store.checkpoint_covering(highest)
-    return {
+    receipt = {
         "format": RECEIPT_FORMAT,
         "origin": origin,
         "log_key": log_key,
         "entries": [_entry(store, promise, place, checkpoint) for promise, place in zip(promises, places, strict=True)],
         "checkpoint": None if checkpoint is None else witnessed_note(store, checkpoint),
+    }
+    stamped = None if checkpoint is None else stamped_part(store, checkpoint.size)
+    return receipt if stamped is None else {**receipt, "stamped": stamped}
+
+
+def stamped_part(store: ReceiptStore, size: int) -> dict[str, Any] | None:
+    """The next checkpoint from this size on that has time stamps, the proof that it goes on from the one of this size, and the stamps."""
+    found = store.stamped_covering(size)
+    checkpoint = None if found is None else store.checkpoint_of(found)
+    if checkpoint is None:
+        return None
+    path = consistency_path(size, checkpoint.size, store.nodes)
+    return {
+        "checkpoint": checkpoint.note,
+        "consistency": [base64.b64encode(node).decode() for node in path],
+        "stamps": [
+            {"service": stamp.service, "answer": base64.b64encode(stamp.answer).decode()} for stamp in store.stamps(checkpoint.size)
+        ],
     }
 
 

@@ -1,6 +1,7 @@
 """The offline verifier of Huitong receipts: this one file and the package `cryptography`, nothing else of Huitong.
 
     python -m huitong.ledger.verify receipt.json --key log.vkey [--result result.arrow] [--require-inclusion] [--witness-key witness.vkey]
+        [--tsa-certificate tsa.pem]
 
 It also runs when copied elsewhere. What it checks, in this order:
 
@@ -9,9 +10,11 @@ It also runs when copied elsewhere. What it checks, in this order:
 3. *promise*: each entry is canonical and its Ed25519 signature holds under a trusted key, within the time of that key;
 4. *checkpoint*: the signed tree head (C2SP signed note) holds under a trusted key, within its time;
 5. *witness*: of the witnesses that the reader trusts, those who signed the checkpoint (C2SP tlog-cosignature) are named;
-6. *inclusion*: each entry's path (RFC 6962) leads to that tree head; an entry that is only promised says so;
-7. *use*: the entries tell one story: same query, the outcome names its intent and comes after it;
-8. *result*: the bytes at hand are those that were delivered.
+6. *stamp*: of the time-stamping services that the reader trusts, one stamped a checkpoint that goes on from it (RFC 3161; needs the
+   package `rfc3161-client`);
+7. *inclusion*: each entry's path (RFC 6962) leads to that tree head; an entry that is only promised says so;
+8. *use*: the entries tell one story: same query, the outcome names its intent and comes after it;
+9. *result*: the bytes at hand are those that were delivered.
 
 Nothing here raises on hostile input: whatever cannot be read is a failed step.
 """
@@ -398,6 +401,13 @@ SENTENCES: Mapping[str, str] = {
     "receipt-witness-broken": "A signature of a trusted witness on the checkpoint does not hold.",
     "receipt-witness-too-few": "{found} of the trusted witnesses signed the checkpoint, and {wanted} were asked for.",
     "receipt-witness-key-broken": "The keys of the witnesses cannot be read. A key is one line: name+8 hexadecimal digits+base64.",
+    "receipt-stamp-held": "{service} stamped a checkpoint of {size} entries that goes on from this one, at {at}: all this existed then.",
+    "receipt-stamp-none": "The receipt holds no time stamp. Fetch it again after the next stamp.",
+    "receipt-stamp-broken": "No time stamp of the receipt holds under the given certificates ({fault}).",
+    "receipt-stamp-checkpoint-broken": (
+        "The stamped checkpoint is not signed by a trusted key of {origin}, or does not go on from that of the receipt."
+    ),
+    "receipt-stamp-library-missing": "Time stamps are checked by the package rfc3161-client, which is not installed here.",
     "receipt-inclusion-held": "Entry {entry} stands in the tree at place {index} of {size}.",
     "receipt-inclusion-broken": "The proof that entry {entry} stands in the tree does not hold.",
     "receipt-inclusion-promised": "Entry {entry} is promised, not yet in the tree. Fetch the receipt again for the full proof.",
@@ -479,16 +489,18 @@ def verify_receipt(
     require_inclusion: bool = False,
     witness_keys: str | None = None,
     require_witnesses: int = 0,
+    tsa_certificates: str | None = None,
 ) -> Verification:
     """Check a receipt against the key of the log that the reader trusts.
 
     `log_key` is one verifier key, or several (one a line, each with its time) if the log has changed its key. `result` are the
     bytes that were delivered, to be compared with the outcome. `witness_keys` are the witnesses that the reader trusts, one a line; of
-    them at least `require_witnesses` must have signed the checkpoint. Never raises: what cannot be read is a failed step."""
+    them at least `require_witnesses` must have signed the checkpoint. `tsa_certificates` are those (PEM) of the time-stamping services
+    that the reader trusts: with them a stamp must hold. Never raises: what cannot be read is a failed step."""
     steps: list[Step] = []
     proved: list[_Proved] = []
     try:
-        _check(receipt, log_key, result, require_inclusion, (witness_keys, require_witnesses), steps, proved)
+        _check(receipt, log_key, result, require_inclusion, (witness_keys, require_witnesses), tsa_certificates, steps, proved)
     except _Stop as stop:
         steps.append(stop.step)
     except Exception:
@@ -508,6 +520,7 @@ def _check(
     result: object,
     require_inclusion: bool,
     witnesses: tuple[str | None, int],
+    tsa_certificates: str | None,
     steps: list[Step],
     proved: list[_Proved],
 ) -> None:
@@ -523,6 +536,9 @@ def _check(
     head = None if note is None else _check_checkpoint(note, origin, keys, steps)
     if witnesses != (None, 0):
         steps += _check_witnesses(note, *witnesses)
+    if tsa_certificates is not None:
+        assert isinstance(receipt, Mapping)
+        steps.append(_check_stamps(receipt.get("stamped"), head, keys, tsa_certificates))
     for one in proved:
         steps.append(_check_inclusion(one, head, require_inclusion))
     outcome = _check_use(proved, steps)
@@ -633,6 +649,69 @@ def _check_witnesses(note: str | None, witness_keys: str | None, wanted: int) ->
     if len(found) < wanted:
         return [*steps, Step("witness", False, "receipt-witness-too-few", {"found": len(found), "wanted": wanted})]
     return steps or [Step("witness", True, "receipt-witness-none")]
+
+
+@dataclass(frozen=True)
+class CheckedStamp:
+    """What a time stamp proves: which service says so, by its certificate's subject, and its time."""
+
+    service: str
+    at: str
+
+
+def check_stamp(stamped: bytes, answer: bytes, certificates: str, *, nonce: int | None = None) -> CheckedStamp:
+    """Check the answer of a time-stamping service (RFC 3161) about these bytes under trusted certificates (PEM), valid at its time.
+
+    Self-signed certificates are the roots; without any, all are. Raises ValueError with why it does not hold, ImportError without the
+    package `rfc3161-client`."""
+    from cryptography import x509
+    from rfc3161_client import VerificationError, VerifierBuilder, decode_timestamp_response
+
+    trusted = x509.load_pem_x509_certificates(certificates.encode())
+    roots = [one for one in trusted if one.issuer == one.subject] or trusted
+    between = [one for one in trusted if one not in roots]
+    try:
+        response = decode_timestamp_response(answer)
+        verifier = VerifierBuilder(roots=roots, intermediates=between, nonce=nonce).build()
+        verifier.verify_message(response, stamped)
+        signer = next(iter(response.signed_data.signer_infos))
+        leaves = [x509.load_der_x509_certificate(one) for one in response.signed_data.certificates]
+        leaf = next(one for one in leaves if (one.issuer, one.serial_number) == (signer.issuer, signer.serial_number))
+        at = response.tst_info.gen_time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+    except VerificationError as fault:
+        raise ValueError(str(fault)) from None
+    except Exception as error:
+        raise ValueError(type(error).__name__) from None
+    return CheckedStamp(leaf.subject.rfc4514_string(), f"{at}Z")
+
+
+def _check_stamps(stamped: object, head: TreeHead | None, keys: Sequence[VerifierKey], certificates: str) -> Step:
+    if not isinstance(stamped, Mapping) or head is None:
+        return Step("stamp", False, "receipt-stamp-none")
+    broken = Step("stamp", False, "receipt-stamp-checkpoint-broken", {"origin": _shown(head.origin)})
+    note, path, stamps = stamped.get("checkpoint"), stamped.get("consistency"), stamped.get("stamps")
+    if not isinstance(note, str) or not isinstance(path, list) or len(path) > 2 * MAXIMUM_PATH or not isinstance(stamps, list):
+        return broken
+    try:
+        later, key = open_checkpoint(note, keys)
+        nodes = [decode_base64(node, HASH_BYTES) for node in path]
+    except ValueError:
+        return broken
+    grown = consistency_holds(first=head.size, first_root=head.root, second=later.size, second_root=later.root, path=nodes)
+    if not key.in_force(later.at) or not grown:
+        return broken
+    fault = "-"
+    for stamp in stamps[:MAXIMUM_KEYS]:
+        try:
+            answer = decode_base64(stamp.get("answer") if isinstance(stamp, Mapping) else None)
+            checked = check_stamp(note.encode(), answer, certificates)
+        except ImportError:
+            return Step("stamp", False, "receipt-stamp-library-missing")
+        except ValueError as error:
+            fault = str(error)
+            continue
+        return Step("stamp", True, "receipt-stamp-held", {"service": _shown(checked.service), "size": later.size, "at": checked.at})
+    return Step("stamp", False, "receipt-stamp-broken", {"fault": _shown(fault)})
 
 
 def _check_inclusion(one: _Proved, head: TreeHead | None, required: bool) -> Step:
@@ -746,12 +825,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--require-inclusion", action="store_true", help="a promise alone is not enough")
     parser.add_argument("--witness-key", type=Path, help="file with the keys of the witnesses that you trust, one a line")
     parser.add_argument("--witnesses", type=int, default=0, help="how many of them must have signed the checkpoint")
+    parser.add_argument("--tsa-certificate", type=Path, help="PEM file of the time-stamping services that you trust: a stamp must hold")
     chosen = parser.parse_args(arguments)
     try:
         text = chosen.receipt.read_text("utf-8")
         log_key = chosen.key.read_text("utf-8")
         result = chosen.result.read_bytes() if chosen.result else None
         witness_keys = chosen.witness_key.read_text("utf-8") if chosen.witness_key else None
+        tsa_certificates = chosen.tsa_certificate.read_text("ascii") if chosen.tsa_certificate else None
     except (OSError, UnicodeDecodeError) as error:
         sys.stderr.write(f"cannot read a file: {type(error).__name__}\n")
         return 2
@@ -766,6 +847,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         require_inclusion=chosen.require_inclusion,
         witness_keys=witness_keys,
         require_witnesses=chosen.witnesses,
+        tsa_certificates=tsa_certificates,
     )
     for name, ok, detail in finding.steps:
         sys.stdout.write(f"{'ok    ' if ok else 'FAILED'}  {name:<10}  {detail}\n")

@@ -148,6 +148,20 @@ class KeptCosignature:
 
 
 @dataclass(frozen=True)
+class KeptStamp:
+    """What a time-stamping service answered about the checkpoint of `size` (RFC 3161): it existed at `at`."""
+
+    size: int
+    service: str
+    """Its name in this instance's settings."""
+    at: datetime
+    """As the service says, in its signed answer."""
+    kept_at: datetime
+    answer: bytes
+    """The whole answer (TimeStampResp, DER)."""
+
+
+@dataclass(frozen=True)
 class InclusionProof:
     """The path from leaf `index` to the root of a tree of `size` leaves."""
 

@@ -17,7 +17,7 @@ from types import EllipsisType
 from typing import Any, TypeVar
 
 from django.db import DataError, IntegrityError, connections, transaction
-from django.db.models import Exists, F, Max, Model, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, Max, Min, Model, OuterRef, Q, QuerySet
 from django.db.models.functions import Collate
 
 from huitong.catalog.divisions import Divisions
@@ -34,7 +34,7 @@ from huitong.ledger.log import LedgerStore
 from huitong.ledger.ranges import TreeReader
 from huitong.ledger.uses import UseOfData
 from huitong.model.catalog import Dataset, Snapshot
-from huitong.model.ledger import Checkpoint, EntryKind, KeptCosignature, KeyChange, Promise, UseOfEntry
+from huitong.model.ledger import Checkpoint, EntryKind, KeptCosignature, KeptStamp, KeyChange, Promise, UseOfEntry
 from huitong.model.party import Actor, Division, DivisionLevel, Office, Role
 from huitong.model.policy import Grant, GrantEvent, GrantEventKind, GrantState, beginning_of
 from huitong.model.quality import GradingSuggestion, QualityReport, SuggestionState
@@ -719,6 +719,7 @@ class DjangoLedgerStore:
                 with connections[self.using].cursor() as cursor:  # a quarter of the work that rows of the ORM would be
                     cursor.executemany(ENTRY_INSERTED, entries)
                     cursor.executemany(NODE_INSERTED, nodes)
+                DjangoUseIndex(self.using).add([(start + place, promise) for place, promise in enumerate(promises)])
                 audit.Checkpoint(
                     size=checkpoint.size, origin=checkpoint.origin, root=checkpoint.root, at=checkpoint.at, note=checkpoint.note
                 ).save(using=self.using, force_insert=True)
@@ -830,6 +831,34 @@ class DjangoLedgerStore:
         """Of each witness what it has signed of the greatest size."""
         last = audit.Cosignature.objects.using(self.using).values("witness").annotate(size=Max("size"))
         return [one for row in last for one in self.cosignatures(row["size"]) if one.witness == row["witness"]]
+
+    def add_stamp(self, stamp: KeptStamp) -> None:
+        """Keep it, unless there is one of that service and size."""
+        audit.Stamp.objects.using(self.using).get_or_create(
+            size=stamp.size,
+            service=stamp.service,
+            defaults={"at": stamp.at, "kept_at": stamp.kept_at, "answer": stamp.answer},
+        )
+
+    def stamps(self, size: int) -> Sequence[KeptStamp]:
+        """Those of the checkpoint of this size, as they came."""
+        rows = audit.Stamp.objects.using(self.using).filter(size=size).order_by("id")
+        return [KeptStamp(row.size, row.service, row.at, row.kept_at, bytes(row.answer)) for row in rows]
+
+    def last_stamps(self) -> Sequence[KeptStamp]:
+        """Of each service the one of the greatest size."""
+        last = audit.Stamp.objects.using(self.using).values("service").annotate(size=Max("size"))
+        return [one for row in last for one in self.stamps(row["size"]) if one.service == row["service"]]
+
+    def stamped_sizes(self, limit: int, offset: int) -> tuple[Sequence[int], int]:
+        """Sizes of stamped checkpoints, the greatest first; and how many."""
+        sizes = audit.Stamp.objects.using(self.using).order_by("-size").values_list("size", flat=True).distinct()
+        return list(sizes[offset : offset + limit]), sizes.count()
+
+    def stamped_covering(self, size: int) -> int | None:
+        """The smallest size from this one on of which there is a stamp."""
+        found: int | None = audit.Stamp.objects.using(self.using).filter(size__gte=size).aggregate(least=Min("size"))["least"]
+        return found
 
     def add_literal(self, digest: str, sealed: bytes, at: datetime) -> None:
         """Keep a sealed literal, inside the caller's transaction."""

@@ -15,7 +15,7 @@ from huitong.ledger.log import Ledger
 from huitong.ledger.note import verifier_key
 from huitong.ledger.sequencer import Sequencer
 from huitong.ledger.verify import parse_vkey, promise_message
-from huitong.model.ledger import Checkpoint, EntryKind, KeptCosignature, KeyChange, Promise
+from huitong.model.ledger import Checkpoint, EntryKind, KeptCosignature, KeptStamp, KeyChange, Promise
 
 ORIGIN = "data.example/ledger"
 START = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
@@ -43,6 +43,7 @@ class SqliteLedgerStore:
         self.database.execute("PRAGMA synchronous = FULL")
         self.database.executescript(_SCHEMA)
         self.between = between
+        self.kept_stamps: dict[tuple[int, str], KeptStamp] = {}
         self.locked_elsewhere = False
 
     def close(self) -> None:
@@ -145,6 +146,22 @@ class SqliteLedgerStore:
 
     def checkpoint_of(self, size: int) -> Checkpoint | None:
         return _checkpoint(self.database.execute("SELECT * FROM checkpoint WHERE size = ?", (size,)).fetchone())
+
+    def add_stamp(self, stamp: KeptStamp) -> None:
+        self.kept_stamps.setdefault((stamp.size, stamp.service), stamp)
+
+    def stamps(self, size: int) -> list[KeptStamp]:
+        return [stamp for stamp in self.kept_stamps.values() if stamp.size == size]
+
+    def last_stamps(self) -> list[KeptStamp]:
+        return list({stamp.service: stamp for stamp in sorted(self.kept_stamps.values(), key=lambda one: one.size)}.values())
+
+    def stamped_sizes(self, limit: int, offset: int) -> tuple[list[int], int]:
+        sizes = sorted({size for size, _ in self.kept_stamps}, reverse=True)
+        return sizes[offset : offset + limit], len(sizes)
+
+    def stamped_covering(self, size: int) -> int | None:
+        return min((one for one, _ in self.kept_stamps if one >= size), default=None)
 
     def witnessed_covering(self, index: int) -> Checkpoint | None:
         (size,) = self.database.execute("SELECT min(size) FROM cosignature WHERE size > ?", (index,)).fetchone()

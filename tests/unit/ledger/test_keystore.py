@@ -14,11 +14,11 @@ def folder(tmp_path):
     return tmp_path / "instance" / "keys"
 
 
-def test_a_new_instance_has_its_five_keys(folder):
+def test_a_new_instance_has_its_six_keys(folder):
     store = FileKeyStore(folder)
     store.create()
     secrets = {store.secret(name) for name in KEY_NAMES}
-    assert len(secrets) == 5
+    assert len(secrets) == 6
     assert all(len(secret) == 32 for secret in secrets)
 
 

@@ -89,6 +89,7 @@ FULL = replace(
     ),
     subjects=SubjectRows("resident_id", "case-2026-17", "7d" * 32, 41),
     quota=Quota(QuotaPeriod.MONTH, rows=100_000, queries=500),
+    salt="00112233445566778899aabbccddeeff",
 )
 
 

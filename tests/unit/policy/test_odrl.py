@@ -86,12 +86,12 @@ def test_what_the_terms_do_not_say_is_nowhere_and_what_they_say_is_somewhere() -
     """A term that is added one day must be written here too, or nobody would be bound by it."""
     known = {
         "purpose", "items", "rows", "mode", "linkage_group", "valid_from", "valid_until", "condition", "subjects", "k", "quota",
-        "noised",
+        "noised", "salt",
     }  # fmt: skip
     assert {field.name for field in fields(Terms)} == known
     noised = replace(FULL, mode=Mode.NOISED, k=None, noised=NoisedTerms(1_500_000, 3_000_000, 2, (ValueBounds("amount", "0", "9.5"),)))
     assert terms_of_odrl(odrl_of(grant(noised), WRITING)) == noised
-    for name in ("rows", "condition", "subjects", "quota"):
+    for name in ("rows", "condition", "subjects", "quota", "salt"):
         less = replace(FULL, **{name: getattr(PLAIN, name)})
         assert odrl_of(grant(less), WRITING)["permission"] != odrl_of(grant(FULL), WRITING)["permission"]
 

@@ -1,10 +1,12 @@
-"""Lists of uses as the API takes and gives them."""
+"""Lists of uses, and of time stamps, as the API takes and gives them."""
 
+import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from huitong.ledger.uses import UseOfData
+from huitong.model.ledger import Checkpoint, KeptStamp
 from huitong.portal.api.shapes import office_reference
 from huitong.portal.api.use_schemas import UsesAsked
 from huitong.portal.doors import doors
@@ -36,6 +38,21 @@ def totals(found: Sequence[UseTotal]) -> list[dict[str, Any]]:
     """Totals of uses."""
     offices = _offices(line.office for line in found)
     return [{**vars(line), "using_office": offices[line.office]} for line in found]
+
+
+def stamps(found: Sequence[tuple[Checkpoint, Sequence[KeptStamp]]]) -> list[dict[str, Any]]:
+    """Time stamps of checkpoints."""
+    return [
+        {
+            "size": stamp.size,
+            "service": stamp.service,
+            "at": stamp.at,
+            "checkpoint": checkpoint.note,
+            "answer": base64.b64encode(stamp.answer).decode(),
+        }
+        for checkpoint, kept in found
+        for stamp in kept
+    ]
 
 
 def _offices(names: Iterable[str]) -> dict[str, Any]:

@@ -123,6 +123,22 @@ class UseEntry(models.Model):
         return f"{self.use_id}: {self.entry}"
 
 
+class Stamp(models.Model):
+    """What a time-stamping service answered about a checkpoint; only ever added."""
+
+    size = models.PositiveBigIntegerField(db_index=True)
+    service = models.CharField(max_length=63)
+    at = models.DateTimeField()
+    kept_at = models.DateTimeField()
+    answer = models.BinaryField()
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["size", "service"], name="stamp_once")]
+
+    def __str__(self) -> str:
+        return f"{self.size}: {self.service}"
+
+
 class Literal(models.Model):
     """A text of which an entry holds the salted hash, sealed; the one thing beside the ledger that can be erased."""
 

@@ -13,6 +13,7 @@ from huitong.portal.api.auth import READ, actor
 from huitong.portal.api.forms import problems, signed_in
 from huitong.portal.api.parameters import Limit, Offset
 from huitong.portal.api.schemas import ConsistencyOut, CosignaturesIn, CosignaturesOut, LedgerStatusOut
+from huitong.portal.api.stamp_schemas import StampsOut
 from huitong.portal.api.use_schemas import UsesAsked, UsesOfDataOut, UseTotalsOut
 from huitong.portal.doors import doors
 
@@ -71,6 +72,13 @@ def status(request: HttpRequest) -> Any:
     """Entries in the tree, entries that wait, and for how long."""
     found = doors().ledger.status()
     return {name: getattr(found, name) for name in LedgerStatusOut.model_fields}
+
+
+@router.get("/ledger/stamps", response=StampsOut, openapi_extra=problems())
+def stamps(request: HttpRequest, limit: Limit = 50, offset: Offset = 0) -> Any:
+    """Time stamps of checkpoints (RFC 3161), for anyone to check, with `openssl ts -verify` too. No token is needed."""
+    found, total = doors().ledger.stamped(limit=limit, offset=offset)
+    return shapes.page(shapes_uses.stamps(found), name="stamps", total=total, limit=limit, offset=offset)
 
 
 @router.get("/ledger/uses", response=UsesOfDataOut, auth=READ, openapi_extra=signed_in())
