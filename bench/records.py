@@ -60,7 +60,7 @@ def _entry() -> Any:
         update_cycle=UpdateCycle.MONTHLY,
         items=(
             item("resident"),
-            item("name", meaning="person-name"),
+            item("name"),
             item("division", meaning="division-code"),
             item("born", ItemType.DATE),
             item("income", ItemType.INTEGER),
