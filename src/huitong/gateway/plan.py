@@ -5,7 +5,7 @@ import json
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -59,6 +59,9 @@ class Plan:
     """Of a statement under a grant of noised totals: what is done with its numbers. Its rows must not leave."""
     epsilon: int = 0
     """What such a statement asks to spend, in millionths."""
+    untold: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Where an identifier is read in the place of its token, because the statement never tells it: table and column of every identifier
+    behind a pseudonym, also of those that are joined with side tables, and its linkage group. The verifier proves that none is told."""
 
     @property
     def fingerprint(self) -> str:

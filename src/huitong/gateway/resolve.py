@@ -49,6 +49,8 @@ class Resolution:
     tree: exp.Query
     tables: Sequence[TableUse]
     faults: tuple[Reason, ...]
+    inexact: bool = False
+    """Whether some total depends, in its last digits, on the order in which its rows are added up."""
 
     def uses(self) -> Mapping[str, frozenset[str]]:
         """Dataset -> items used, named or by star."""
@@ -83,7 +85,8 @@ def resolve(tree: exp.Query, *, datasets: Mapping[str, Dataset], grants: Mapping
     for a dataset without one a star stands for all items, and the decision will refuse it anyway."""
     binder = _Binder(datasets, grants, caps)
     binder.query(tree, {}, None)
-    return Resolution(tree=tree, tables=tuple(binder.tables), faults=tuple(dict.fromkeys(binder.faults)))
+    faults = tuple(dict.fromkeys(binder.faults))
+    return Resolution(tree=tree, tables=tuple(binder.tables), faults=faults, inexact=binder.inexact)
 
 
 # --- scopes -----------------------------------------------------------------------------------------------------------
@@ -178,6 +181,7 @@ class _Binder:
         self.tables: list[TableUse] = []
         self.faults: list[Reason] = []
         self._made = 0
+        self.inexact = False
         self._handlers: dict[type[exp.Expr], Callable[[exp.Expr, _Place], Type]] = _handlers(self)
 
     def fault(self, code: str, **parameters: str | int) -> None:
@@ -966,6 +970,8 @@ class _Binder:
             return _INTEGER
         if isinstance(node, exp.Min | exp.Max):
             return kind
+        if not (isinstance(node, exp.Median | exp.PercentileCont) or (isinstance(node, exp.Sum | exp.Avg) and kind is _INTEGER)):
+            self.inexact = True
         if kind in (_TEXT, _DATE, _INSTANT, _BOOLEAN):
             self.fault("number-expected", function=_called(node))
         return kind if isinstance(node, exp.Sum) else _DECIMAL

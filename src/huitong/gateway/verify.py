@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from huitong.errors import Refused
+from huitong.gateway.confined import check_confined
 from huitong.gateway.plan import Plan
 from huitong.model.query import GovernedTable
 
@@ -64,8 +65,8 @@ ENGINE_FUNCTIONS = frozenset(
 
 
 def verify(plan: Plan, second_parser: SecondParser) -> None:
-    """Raises Refused `rewrite-differs` if the second parser sees other tables or functions than planned, or cannot read it, and for what
-    the engine does not have."""
+    """Raises Refused `rewrite-differs` if the second parser sees other tables or functions than planned, or cannot read it, or if an
+    identifier that stands in the place of its pseudonym could be told; and for what the engine does not have."""
     functions: frozenset[str] = frozenset()
     table_functions: frozenset[str] = frozenset()
     try:
@@ -83,6 +84,11 @@ def verify(plan: Plan, second_parser: SecondParser) -> None:
     if table_functions or functions - ENGINE_FUNCTIONS:
         _alarm("functions")
         raise Refused.because("rewrite-differs")
+    try:
+        check_confined(plan)
+    except Exception:  # whatever could not be followed could not be proved
+        _alarm("identifiers")
+        raise Refused.because("rewrite-differs") from None
     if isinstance(second_parser, OfAnotherEngine):
         second_parser.refuse_what_it_lacks(plan.sql, plan.tables)
 

@@ -101,7 +101,7 @@ def test_statements_by_hand_give_the_same_rows(tmp_path: Path, number: int) -> N
     assert tally.outcomes["ran"] > 0.9 * len(STATEMENTS), "what overflows may fail, in both"
 
 
-def unmasked(_item: Any, _mask: Any, column: exp.Expr, *, token: exp.Expr | None = None) -> exp.Expr:
+def unmasked(_item: Any, _mask: Any, column: exp.Expr, *, token: exp.Expr | None = None, **_about: Any) -> exp.Expr:
     return column if token is None else token
 
 

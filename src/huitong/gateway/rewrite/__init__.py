@@ -17,6 +17,7 @@ from huitong.gateway.resolve import Resolution
 from huitong.gateway.rewrite.arithmetic import make_safe
 from huitong.gateway.rewrite.physical import Physical
 from huitong.gateway.rewrite.subquery import governed_subquery
+from huitong.gateway.rewrite.untold import untold
 from huitong.gateway.telling import Telling
 from huitong.model.policy import Mode
 from huitong.sharing.term_limits import term_limits
@@ -45,6 +46,7 @@ def rewrite(
     ordered = tree.args.get("order") is not None
     telling: Telling | None = None
     noising: Noising | None = None
+    kept = untold(resolution, tree, parts)
     make_safe(tree)
     physical = Physical(stand_in, side_files, subject_files)
     for use in resolution.tables:
@@ -55,13 +57,24 @@ def rewrite(
             telling = keep_small_groups_out(tree, use, part)
         elif part.grant.terms.mode is Mode.NOISED:
             tree, noising = count_for_noise(tree, use, part)
-        use.node.replace(governed_subquery(use, part, physical, caps))
+        use.node.replace(governed_subquery(use, part, physical, caps, untold=kept))
+    if kept.total_order:
+        _order_in_full(tree)
     if noising is None:
         _limit_rows(tree, maximum_rows)
     generator = Dialect.get_or_raise("duckdb").generator(comments=False, unsupported_level=ErrorLevel.RAISE)
     sql = generator.generate(tree, copy=False)
     used = tuple(parts[name] for name in sorted({use.dataset.id for use in resolution.tables}))
-    return Plan(stand_in=stand_in, sql=sql, tables=physical.tables(), datasets=used, ordered=ordered, telling=telling, noising=noising)
+    return Plan(
+        stand_in=stand_in,
+        sql=sql,
+        tables=physical.tables(),
+        datasets=used,
+        ordered=ordered,
+        telling=telling,
+        noising=noising,
+        untold=physical.identifiers(),
+    )
 
 
 def _top(tree: exp.Expr) -> exp.Query:
@@ -71,6 +84,16 @@ def _top(tree: exp.Expr) -> exp.Query:
     assert isinstance(tree, exp.Select | exp.SetOperation)
     tree.parent = None
     return tree
+
+
+def _order_in_full(tree: exp.Query) -> None:
+    """After what the statement orders by, by every output: which rows a limit leaves then follows from their values alone."""
+    order = tree.args.get("order") or exp.Order(expressions=[])
+    placed = {int(key.this.this) for key in order.expressions if isinstance(key.this, exp.Literal) and not key.this.is_string}
+    for place in range(1, len(tree.expressions) + 1):
+        if place not in placed:
+            order.append("expressions", exp.Ordered(this=exp.Literal.number(place)))
+    tree.set("order", order)
 
 
 def _limit_rows(tree: exp.Query, maximum_rows: int) -> None:

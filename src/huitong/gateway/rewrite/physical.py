@@ -34,6 +34,8 @@ class Physical:
     side_files: Callable[[str, str, str, int], tuple[str, ...]]
     subject_files: Callable[[str], tuple[str, ...]]
     _tables: dict[tuple[str, ...], PhysicalTable] = field(default_factory=dict)
+    untold: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Table and item of each identifier that the plan takes as it lies, because the statement never tells it: its linkage group."""
 
     def of_dataset(self, part: DatasetPlan) -> PhysicalTable:
         """The table of a dataset's snapshot."""
@@ -44,14 +46,33 @@ class Physical:
 
     def of_tokens(self, part: DatasetPlan, item: str) -> PhysicalTable:
         """The side table of an item. Raises Refused `pseudonym-not-ready` if it was not built for this snapshot."""
-        group = part.grant.terms.linkage_group
-        key = ("tokens", group, part.dataset, item)
+        key = ("tokens", part.grant.terms.linkage_group, part.dataset, item)
         if key not in self._tables:
-            files = self.side_files(group, part.dataset, item, part.snapshot)
-            if not files:
-                raise Refused.because("pseudonym-not-ready", grant=part.grant.id, dataset=part.dataset, item=item)
-            self._tables[key] = PhysicalTable(self._name(), tuple(files), dict(SIDE_COLUMNS))
+            files = self._files_of_tokens(part, item)
+            self._tables[key] = PhysicalTable(self._name(), files, dict(SIDE_COLUMNS))
         return self._tables[key]
+
+    def without_tokens(self, part: DatasetPlan, item: str) -> None:
+        """Note that the item is taken as it lies. Raises as `of_tokens` does: that it is never told is no reason not to wait."""
+        self._files_of_tokens(part, item)
+        self.untold[self.of_dataset(part).name, item] = part.grant.terms.linkage_group
+
+    def _files_of_tokens(self, part: DatasetPlan, item: str) -> tuple[str, ...]:
+        files = self.side_files(part.grant.terms.linkage_group, part.dataset, item, part.snapshot)
+        if not files:
+            raise Refused.because("pseudonym-not-ready", grant=part.grant.id, dataset=part.dataset, item=item)
+        return tuple(files)
+
+    def identifiers(self) -> Mapping[tuple[str, str], str]:
+        """Table and column of every identifier of a pseudonym that the plan reads, with its linkage group, if any is taken as it lies."""
+        if not self.untold:
+            return {}
+        found = dict(self.untold)
+        for key, table in self._tables.items():
+            if key[0] == "tokens":
+                _, group, dataset, item = key
+                found[table.name, "identifier"] = found[self._tables["dataset", dataset].name, item] = group
+        return found
 
     def of_subjects(self, part: DatasetPlan) -> PhysicalTable:
         """The list of subjects of the grant. Raises Refused `subjects-not-there` if it is not kept any more."""
