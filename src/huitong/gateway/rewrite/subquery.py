@@ -161,7 +161,7 @@ def governed_subquery(
         # A barrier: the engine may not evaluate what the analyst wrote before the row rule, or an expression that fails only
         # on a hidden row would tell about it. An OFFSET keeps the optimiser from moving filters and joins into the subquery.
         select.set("offset", exp.Offset(expression=exp.Literal.number(0)))
-    if rule is not None and part.grant.terms.mode is Mode.ROWS:
+    if rule is not None and part.grant.terms.mode is Mode.ROWS and not part.barrier:
         select = _masked_above(select, kept.of(use))
     if not table.columns:
         name, kind = next(iter(columns_of(part).items()))
