@@ -145,7 +145,7 @@ class _Writer:
 
     def statement(self, tree: exp.Expr) -> SparkStatement:
         query = self.query(tree, {}, None)
-        return SparkStatement(query.sql, query.names, query.types, self._used)
+        return SparkStatement(_opaque(query.sql), query.names, query.types, self._used)
 
     def _name(self, letter: str) -> str:
         self._fresh += 1
@@ -999,6 +999,37 @@ class _Writer:
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------------
+
+
+def _opaque(sql: str) -> str:
+    """The same text with every TRY_CAST in a nullif that changes nothing: in a comparison Sail takes the cast away and compares what was
+    cast, so that a value which has no place in the type, and is missing, would pass."""
+    pieces: list[str] = []
+    open_brackets: list[bool] = []
+    at, quoted = 0, False
+    while at < len(sql):
+        sign = sql[at]
+        if quoted and sign == "\\":
+            pieces.append(sql[at : at + 2])
+            at += 2
+            continue
+        if sign == "'":
+            quoted = not quoted
+        if not quoted and sql.startswith(_TRIED, at):
+            pieces.append("nullif(" + _TRIED)
+            open_brackets.append(True)
+            at += len(_TRIED)
+            continue
+        pieces.append(sign)
+        if not quoted and sign == "(":
+            open_brackets.append(False)
+        elif not quoted and sign == ")" and open_brackets.pop():
+            pieces.append(", NULL)")
+        at += 1
+    return "".join(pieces)
+
+
+_TRIED = "TRY_CAST("
 
 
 def _bare(node: exp.Expr) -> exp.Expr:

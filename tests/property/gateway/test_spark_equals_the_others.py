@@ -22,10 +22,12 @@ from huitong.engines.spark_values import spark_gaps
 pytestmark = pytest.mark.slow
 
 SOAK = bool(os.environ.get("HUITONG_SOAK"))
-CASES, DEPTH = (2000, 3) if SOAK else (6, 2)
+CASES, DEPTH = (2000, 3) if SOAK else (5, 2)
 LACKING = frozenset(("not-on-spark", "not-on-spark-instead"))
 LACKED = 0.12 if SOAK else 0.2
 """At most this share of the statements is something that Spark does not have."""
+FOUND = ((1472, 3),)
+"""Cases, with their depth, that once differed: here a masked number without a place in its type that passed a comparison."""
 FAILED = frozenset(("query-failed",))
 STRANGE = (float("nan"), float("inf"), float("-inf"), -0.0, 0.0, float("nan"), 1e300)
 """Numbers that engines compare, group and sort in different ways unless they are told."""
@@ -76,8 +78,8 @@ def test_random_statements_say_the_same(tmp_path: Path, cluster: SparkAddress) -
     world, tally = RandomWorld(tmp_path), Counter[str]()
     spark = world.on(LocalSpark(tmp_path, cluster), SparkOpinion())
     found: list[str] = []
-    for number in range(CASES):
-        case = make_case(Random(number + 7000), depth=DEPTH)
+    for number, depth in (*FOUND, *((number + 7000, DEPTH) for number in range(CASES))):
+        case = make_case(Random(number), depth=depth)
         world.take(case)
         spark = world.on(spark.engine, spark.second_parser)
         for statement in case.statements:

@@ -130,7 +130,7 @@ def test_in_the_words_of_spark_they_agree_as_well(
     sql = exp.select(exp.alias_(sql_mask(item, mask, column), "shown"), exp.column("n", table="p")).from_("t AS p").sql(dialect="duckdb")
     read: list[str] = []
 
-    @settings(SETTINGS, max_examples=400 if SOAK else 1)
+    @settings(SETTINGS, max_examples=40 if SOAK else 1)
     @given(st.lists(values, min_size=60, max_size=120))
     def agree(drawn: list[Any]) -> None:
         name = f"values{len(read)}.parquet"
