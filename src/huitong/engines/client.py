@@ -5,7 +5,7 @@ import io
 import json
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,9 @@ from huitong.model.query import GovernedQuery
 
 CUT = b"huitong-rows-cut"
 """Key in the schema's metadata of a table that `maximum_rows` cut short."""
+
+LOOK_AGAIN_SECONDS = 1.0
+"""While an engine works, whether it may is looked at anew after so long."""
 
 
 def was_cut(table: pa.Table) -> bool:
@@ -43,9 +46,14 @@ class EngineClient:
     def run(self, query: GovernedQuery) -> pa.Table:
         """The whole result. Raises Refused `query-time-limit`, `query-memory-limit`, `query-result-too-large` or `query-failed`
         (with `.query` set), Unavailable `engine-busy`, `engine-unavailable` or `snapshot-file-missing`."""
+        return self.run_while(query, None)
+
+    def run_while(self, query: GovernedQuery, still: Callable[[], None] | None) -> pa.Table:
+        """As `run`; `still` is asked each second while the engine works. What it raises ends the engine's work and is raised here."""
         started = time.monotonic()
         with self._connected(frames.request("run", frames.query_as_json(query)), query.limits.seconds) as peer:
-            stream = _Stream(peer, maximum=self.result_bytes, too_large=frames.too_large(query=query.query, limit=self.result_bytes))
+            too_large = frames.too_large(query=query.query, limit=self.result_bytes)
+            stream = _Stream(peer, maximum=self.result_bytes, too_large=too_large, still=still)
             table: pa.Table | None = None
             try:
                 with pa.ipc.open_stream(pa.PythonFile(stream, mode="r")) as reader:
@@ -122,8 +130,20 @@ class _Stream(io.RawIOBase):
 
     A frame that would make it longer than `maximum` is not read: the stream ends there with `too_large` as its `error`."""
 
-    def __init__(self, peer: socket.socket, *, maximum: int = frames.RESULT_BYTES, too_large: Reason | None = None) -> None:
+    def __init__(
+        self,
+        peer: socket.socket,
+        *,
+        maximum: int = frames.RESULT_BYTES,
+        too_large: Reason | None = None,
+        still: Callable[[], None] | None = None,
+    ) -> None:
         self._peer = peer
+        self._still = still
+        self._patience = peer.gettimeout() or 0.0
+        self._asked = time.monotonic()
+        if still is not None:
+            peer.settimeout(min(self._patience, LOOK_AGAIN_SECONDS))
         self._room = maximum
         self._too_large = too_large
         self._left = 0
@@ -137,7 +157,7 @@ class _Stream(io.RawIOBase):
         view = memoryview(target).cast("B")
         if self._left == 0 and not self._next_frame():
             return 0
-        got = self._peer.recv_into(view[: min(len(view), self._left)])
+        got = self._received(view[: min(len(view), self._left)])
         if got == 0:
             raise EOFError
         self._left -= got
@@ -197,11 +217,24 @@ class _Stream(io.RawIOBase):
             raise frames.MalformedError
         return False
 
+    def _received(self, view: memoryview) -> int:
+        """What comes next; while nothing does, and between pieces, whether the query may still run is asked each second."""
+        began = time.monotonic()
+        while True:
+            if self._still is not None and time.monotonic() - self._asked >= LOOK_AGAIN_SECONDS:
+                self._still()
+                self._asked = time.monotonic()
+            try:
+                return self._peer.recv_into(view)
+            except TimeoutError:
+                if self._still is None or time.monotonic() - began >= self._patience:
+                    raise
+
     def _exactly(self, size: int) -> bytes:
         buffer = bytearray(size)
         view, filled = memoryview(buffer), 0
         while filled < size:
-            got = self._peer.recv_into(view[filled:])
+            got = self._received(view[filled:])
             if got == 0:
                 raise EOFError
             filled += got

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, tzinfo
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -157,6 +157,14 @@ class Engine(Protocol):
 
     def stream(self, query: GovernedQuery, /) -> Iterator[pa.RecordBatch]:
         """The rows batch by batch, at least one batch, and the same errors, also in the midst: then what came is no result."""
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """An engine that asks while it works whether it still may."""
+
+    def run_while(self, query: GovernedQuery, still: Callable[[], None], /) -> pa.Table:
+        """As `Engine.run`; what `still` raises ends its work and is raised."""
 
 
 class Record(Protocol):
@@ -417,7 +425,7 @@ class Gateway:
             if use.plan.noising is not None:
                 table = self._with_noise(use)
             else:
-                table = self._totals(use) if use.plan.telling else self._engine.run(self._governed(use, maximum))
+                table = self._totals(use) if use.plan.telling else self._run(use, self._governed(use, maximum))
             passed = gate(table, maximum_rows=maximum, ordered=use.plan.ordered, cut=use.short)
             digest = result_hash(passed.table)
             self._refuse_if_ended(use.plan, actor)
@@ -425,6 +433,12 @@ class Gateway:
             receipt = self._receipt(query, use.entries)
         notices = use.plan.notices + self._notices_of_noise(use) + passed.notices
         return Answer(query=query, table=passed.table, receipt=receipt, notices=notices)
+
+    def _run(self, use: _Use, query: GovernedQuery) -> pa.Table:
+        """What the engine gives. It stops within about a second of the end of a grant that carries the use, where it can be stopped."""
+        if isinstance(self._engine, Interruptible):
+            return self._engine.run_while(query, lambda: self._refuse_if_ended(use.plan, use.actor))
+        return self._engine.run(query)
 
     def _governed(self, use: _Use, maximum_rows: int) -> GovernedQuery:
         """One row more than may leave, to know whether rows are left."""
@@ -443,7 +457,7 @@ class Gateway:
         with claimed as answered:
             for olds in _some_at_once(answered):
                 self._refuse_if_too_close(use, part, telling.question, olds)
-            groups = self._engine.run(self._governed(use, maximum))
+            groups = self._run(use, self._governed(use, maximum))
             if groups.num_rows > maximum:
                 raise Refused.because("totals-too-many-groups", grant=part.grant.id, dataset=part.dataset, rows=maximum)
             return told(groups, telling, rounding=self._rounding, key=self._noise_key)
@@ -454,7 +468,7 @@ class Gateway:
         assert noising is not None and budgets is not None and use.epsilon is not None
         if use.kept is not None:
             return told_with_noise(unpacked(use.kept), noising)
-        numbers = exact(self._engine.run(self._governed(use, self._noised.groups)), noising)
+        numbers = exact(self._run(use, self._governed(use, self._noised.groups)), noising)
         use.noise_drawn = True
         told_numbers = with_noise(numbers, noising, use.epsilon)
         question = noising.question(part.snapshot, use.plan.epsilon)
@@ -524,7 +538,7 @@ class Gateway:
         except HuitongError:
             raise Refused.because("totals-not-comparable", **about) from None
         verify(plan, self._second_parser)
-        found = self._engine.run(plan.governed(use.query, self._limits))
+        found = self._run(use, plan.governed(use.query, self._limits))
         if found.column(FOUND).to_pylist() != [0]:
             k = max(part.grant.terms.k or 0, *(old.terms.k or 0 for old in olds))
             raise Refused.because("totals-differ-too-little", **about, k=k)
@@ -554,7 +568,7 @@ class Gateway:
         ):
             plan = with_identifiers(use.plan, asked)
             verify(plan, self._second_parser)
-            table = sealed(self._engine.run(plan.governed(query, replace(self._limits, maximum_rows=at_most))), asked)
+            table = sealed(self._run(use, plan.governed(query, replace(self._limits, maximum_rows=at_most))), asked)
             self._refuse_if_ended(use.plan, actor)
             still()
             told = table.num_rows - table.column("identifier").null_count
