@@ -54,7 +54,8 @@ def untold(resolution: Resolution, tree: exp.Query, parts: Mapping[str, DatasetP
         for use in resolution.tables
         if (part := parts.get(use.dataset.id)) is not None and part.grant.terms.mode is Mode.ROWS
         for item in part.described.items
-        if item.type is ItemType.TEXT
+        if item.name in use.items
+        and item.type is ItemType.TEXT
         and columns_of(part).get(item.name) is ItemType.TEXT
         and any(term.item.lower() == item.name.lower() and needs_token(term.mask) for term in part.grant.terms.items)
     }
