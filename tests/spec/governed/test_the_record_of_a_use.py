@@ -21,7 +21,18 @@ def test_the_intent_says_who_why_and_under_which_grants(world: World) -> None:
     assert (body["actor"], body["office"], body["post"]) == ("chen.li", "gz-rural", "analyst-1")
     assert (body["purpose"], body["legal_basis"]) == ("poverty-relief", "Rural revitalisation law, article 5")
     grant = world.grants[0]
-    assert body["grants"] == [{"grant": grant.id, "version": 1, "terms_hash": grant.terms_hash, "dataset": "civil.person", "snapshot": 1}]
+    assert body["grants"] == [
+        {
+            "grant": grant.id,
+            "version": 1,
+            "terms_hash": grant.terms_hash,
+            "dataset": "civil.person",
+            "snapshot": 1,
+            "mode": "rows",
+            "legal_basis": "Rural revitalisation law, article 5",
+            "items": {"name": "partial:first=1,last=0"},
+        }
+    ]
 
 
 def test_the_outcome_proves_the_bytes_that_left(world: World) -> None:
