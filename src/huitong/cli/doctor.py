@@ -242,8 +242,9 @@ def _engine(settings: Settings) -> list[Finding]:
             if report is None:
                 folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="huitong-")))
                 lake = settings.lake if settings.lake.is_dir() else folder
-                settings = replace(settings, home=folder, engine_processes=1)
-                report = dict(opened.enter_context(start_broker(settings, lake=lake)).sandbox)
+                instance, settings = settings, replace(settings, home=folder, engine_processes=1)
+                broker = opened.enter_context(start_broker(settings, lake=lake, instance=instance))
+                report = {**broker.sandbox, "probes": broker.probes}
             if settings.engine:
                 findings.append(_cluster(settings, report))
     except HuitongError as error:
@@ -256,9 +257,21 @@ def _engine(settings: Settings) -> list[Finding]:
     detail = words("doctor-engine-serving" if served else "doctor-engine-tried", level=level)
     if missing:
         detail += words("doctor-engine-missing", walls=", ".join(name.replace("_", " ") for name in missing))
+    findings = [*_probes(report, level), *findings]
     if level < 2 and not settings.engine:
         return [Finding("engine", State.WARNING, detail, words("doctor-engine-level-now")), *findings]
     return [Finding("engine", State.OK, detail), *findings]
+
+
+def _probes(report: Mapping[str, Any], level: int) -> list[Finding]:
+    """What each kind of attack on the engine's own walls came to. One that goes through lets no broker serve, so none is here."""
+    findings = []
+    for kind, names in report.get("probes", {}).items():
+        said = [words("doctor-probes-held", probes=", ".join(names["held"]))] if names["held"] else []
+        if names["not_promised"]:
+            said.append(words("doctor-probes-not-promised", level=level, probes=", ".join(names["not_promised"])))
+        findings.append(Finding(f"probe {kind}", State.OK, words("doctor-probes", what=words(f"probe-{kind}"), found="; ".join(said))))
+    return findings
 
 
 def _cluster(settings: Settings, report: Mapping[str, Any]) -> Finding:

@@ -22,8 +22,9 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
 from types import FrameType, TracebackType
@@ -71,10 +72,22 @@ class BrokerSettings:
     """Where the cluster finds the lake; empty: where it lies here."""
     cluster_level: int = 0
     """The sandbox level that the operator answers for on the cluster."""
+    keys: Path | None = None
+    """The folder of the instance's keys, which the probes try to read."""
+    database: Path | None = None
+    """The file of the control database, likewise."""
+
+
+_SQLITE = "sqlite:///"
+"""How the address of a database in a file begins."""
 
 
 class NotSafeError(Exception):
-    """The start-up probes found a hole, or the sandbox does not let a query work."""
+    """The start-up probes found a hole, or the sandbox does not let a query work. `passed` names the probes that went through."""
+
+    def __init__(self, why: str, *, passed: Sequence[str] = ()) -> None:
+        super().__init__(why)
+        self.passed = tuple(passed)
 
 
 class _Peer:
@@ -172,26 +185,59 @@ class Broker:
                 limits=EngineLimits(seconds=20, memory_megabytes=256, threads=1, maximum_rows=1),
             )
             temporary = self._private_folder()
-            receive, send = os.pipe()
             parent = os.getpid()
-            pid = os.fork()
-            if pid == 0:
-                process.probe(out=send, temporary=temporary, around=self._around, forbidden=forbidden, query=query, parent=parent)
-            os.close(send)
-            with os.fdopen(receive, "rb") as pipe:
-                said = pipe.read()
-            os.waitpid(pid, 0)
+            with self._another_query(query) as (other, folder):
+                targets = probes.Targets(forbidden, parent, other, folder, self._settings.socket, self._secrets())
+                receive, send = os.pipe()
+                pid = os.fork()
+                if pid == 0:
+                    process.probe(out=send, temporary=temporary, around=self._around, targets=targets, query=query, parent=parent)
+                os.close(send)
+                with os.fdopen(receive, "rb") as pipe:
+                    said = pipe.read()
+                os.waitpid(pid, 0)
             shutil.rmtree(temporary, ignore_errors=True)
-            if any(name.startswith("written") for name in os.listdir(outside)):
-                raise NotSafeError("an engine process wrote outside its own folder")
+            wrote = any(name.startswith("written") for name in os.listdir(outside))
         found: dict[str, Any] = json.loads(said) if said else {}
         if "sandbox" not in found:
             raise NotSafeError(f"the sandbox does not let an engine process work ({found.get('broken', 'it died')})")
         if found["passed"]:
-            raise NotSafeError(f"attacks that went through: {', '.join(found['passed'])}")
+            raise NotSafeError(f"attacks that went through: {', '.join(found['passed'])}", passed=found["passed"])
+        if wrote:
+            raise NotSafeError("an engine process wrote outside its own folder")
         if not found["works"]:
             raise NotSafeError("an ordinary query gives a wrong answer inside the sandbox")
         return found
+
+    @contextmanager
+    def _another_query(self, query: GovernedQuery) -> Iterator[tuple[int, Path]]:
+        """A process made for another query, and its private folder with a file in it, while the block runs."""
+        folder = self._private_folder()
+        (folder / "spilled").write_text("of another query", "utf-8")
+        (folder / "spilled").chmod(0o666)
+        ready, tell = os.pipe()
+        until, end = os.pipe()
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            process.stand_by(ready=tell, until=until, temporary=folder, around=self._around, query=query, parent=parent)
+        os.close(tell)
+        os.close(until)
+        try:
+            if os.read(ready, 1) != b"1":
+                raise NotSafeError("the sandbox does not let an engine process work (it died)")
+            yield pid, folder
+        finally:
+            os.close(ready)
+            os.close(end)
+            os.waitpid(pid, 0)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _secrets(self) -> tuple[Path, ...]:
+        """The files of the instance that no engine process may open, as far as they are there."""
+        keys, database = self._settings.keys, self._settings.database
+        found = sorted(keys.glob("*.key")) if keys is not None else []
+        return tuple(path for path in [*found, *([database] if database is not None else [])] if path.is_file())
 
     # --- the loop ---
 
@@ -305,7 +351,8 @@ class Broker:
         return {**self.found["sandbox"], "level": self._settings.cluster_level, "cluster": str(cluster.address)}
 
     def _tell_status(self, peer: _Peer) -> None:
-        status = {**self.sandbox, "running": len(self._children), "waiting": len(self._waiting), "served": self._served}
+        counts = {"running": len(self._children), "waiting": len(self._waiting), "served": self._served}
+        status = {**self.sandbox, "probes": self.found["probes"], **counts}
         self._say(peer, frames.frame(frames.DATA, json.dumps(status).encode()) + frames.end_frame(rows=0, cut=False))
         self._drop(peer)
 
@@ -438,6 +485,8 @@ class BrokerHandle:
     socket: Path
     sandbox: Mapping[str, Any]
     """The report of the walls, with `level`."""
+    probes: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    """What its probes found: kind -> `held` and `not_promised` -> names."""
 
     def __enter__(self) -> "BrokerHandle":
         return self
@@ -464,10 +513,15 @@ class BrokerHandle:
             self.process.stdout.close()
 
 
-def start_broker(settings: Settings, *, minimum_level: int = 0, lake: Path | None = None) -> BrokerHandle:
-    """Start a broker for an instance, over its lake or another, and wait until its probes have passed.
+def start_broker(
+    settings: Settings, *, minimum_level: int = 0, lake: Path | None = None, instance: Settings | None = None
+) -> BrokerHandle:
+    """Start a broker for an instance, over its lake or another, and wait until its probes have passed. `instance` is the one whose keys
+    and database the probes try to read, if it is another.
 
     Raises Unavailable `engine-not-safe`, `engine-unavailable`, or for a cluster `spark-not-installed` or `engine-address-invalid`."""
+    own = instance or settings
+    sqlite = own.database.removeprefix(_SQLITE) if own.database.startswith(_SQLITE) else ""
     return start(
         BrokerSettings(
             socket=settings.engine_socket,
@@ -478,6 +532,8 @@ def start_broker(settings: Settings, *, minimum_level: int = 0, lake: Path | Non
             cluster=settings.engine,
             cluster_lake=settings.engine_lake,
             cluster_level=settings.engine_level,
+            keys=own.keys,
+            database=Path(sqlite) if sqlite else None,
         )
     )
 
@@ -503,12 +559,14 @@ def start(settings: BrokerSettings) -> BrokerHandle:
     assert started.stdout is not None
     line = started.stdout.readline()
     said = json.loads(line) if line else {}
-    handle = BrokerHandle(started, settings.socket, said.get("sandbox", {}))
+    handle = BrokerHandle(started, settings.socket, said.get("sandbox", {}), said.get("probes", {}))
     if not said.get("ready"):
         handle.stop()
         if "code" in said:
             raise Unavailable(Reason(said["code"], said["parameters"]))
-        raise Unavailable.because("engine-not-safe" if said.get("not_safe") else "engine-unavailable")
+        if said.get("not_safe"):
+            raise Unavailable.because("engine-not-safe", probes=", ".join(said.get("passed", ())) or "-")
+        raise Unavailable.because("engine-unavailable")
     return handle
 
 
@@ -516,10 +574,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a broker in the foreground; says one line of JSON when it is ready or why it will not be."""
     parser = argparse.ArgumentParser(prog="python -m huitong.engines.broker", description="Serve governed queries on a unix socket.")
     parser.add_argument("--lifeline", action="store_true", help="end when standard input ends")
-    for name, field in BrokerSettings.__dataclass_fields__.items():
-        kind = {"int": int, "float": float, "str": str}.get(str(getattr(field.type, "__name__", field.type)), Path)
+    for name, setting in BrokerSettings.__dataclass_fields__.items():
+        kind = {"int": int, "float": float, "str": str}.get(str(getattr(setting.type, "__name__", setting.type)), Path)
         required = name in ("socket", "lake")
-        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, required=required, default=None if required else field.default)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, required=required, default=None if required else setting.default)
     chosen = vars(parser.parse_args(arguments))
     lifeline = chosen.pop("lifeline")
     try:
@@ -530,11 +588,12 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write(json.dumps({"ready": False, "code": reason.code, "parameters": dict(reason.parameters)}) + "\n")
         return 1
     except (NotSafeError, OSError) as error:
-        said = {"ready": False, "not_safe": isinstance(error, NotSafeError), "why": str(error)}
+        passed = error.passed if isinstance(error, NotSafeError) else ()
+        said = {"ready": False, "not_safe": isinstance(error, NotSafeError), "why": str(error), "passed": passed}
         sys.stdout.write(json.dumps(said) + "\n")
         return 1
     broker.obey_signals()
-    sys.stdout.write(json.dumps({"ready": True, "sandbox": broker.sandbox}) + "\n")
+    sys.stdout.write(json.dumps({"ready": True, "sandbox": broker.sandbox, "probes": broker.found["probes"]}) + "\n")
     sys.stdout.flush()
     broker.serve(lifeline=0 if lifeline else None)
     return 0

@@ -252,7 +252,19 @@ def _needed_for_cluster() -> list[int]:
     return [os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in found if path.exists()]
 
 
-def probe(*, out: int, temporary: Path, around: Surroundings, forbidden: Path, query: GovernedQuery, parent: int) -> NoReturn:
+def stand_by(*, ready: int, until: int, temporary: Path, around: Surroundings, query: GovernedQuery, parent: int) -> NoReturn:
+    """Be the process of another query while the probes run: behind the same walls, says a byte on `ready`, ends when `until` ends."""
+    try:
+        _leave_parent(parent)
+        folder = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        enter(around, query, files=[], folder=folder, keep=[folder, ready, until], parent=parent)
+        os.write(ready, b"1")
+        os.read(until, 1)
+    finally:
+        os._exit(0)
+
+
+def probe(*, out: int, temporary: Path, around: Surroundings, targets: probes.Targets, query: GovernedQuery, parent: int) -> NoReturn:
     """Try every attack of `probes` inside a process as any query gets it; writes the findings as JSON to `out` and exits."""
     status = 1
     try:
@@ -263,10 +275,10 @@ def probe(*, out: int, temporary: Path, around: Surroundings, forbidden: Path, q
         connection = _locked(around, query, opened, folder)
         for table in query.tables:
             duckdb.create_view(connection, table, [_by_descriptor(descriptor) for descriptor in opened])
-        passed = probes.attacks_that_pass(connection, report, forbidden=forbidden)
+        tried = probes.try_all(connection, report, targets)
         works = duckdb.stream(connection, query.sql).read_all().num_rows
-        said = json.dumps({"sandbox": report.as_json(), "passed": passed, "works": works == 1}).encode()
-        os.write(out, said)
+        found = {"sandbox": report.as_json(), "passed": tried.passed, "works": works == 1, "probes": tried.by_kind}
+        os.write(out, json.dumps(found).encode())
         status = 0
     except BaseException as error:
         with contextlib.suppress(OSError):

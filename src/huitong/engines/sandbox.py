@@ -25,6 +25,8 @@ _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 _SIGKILL = 9
 LANDLOCK_OF_PORTS = 4
 """The version of landlock from which on it can forbid ports."""
+LANDLOCK_OF_SIGNALS = 6
+"""The version of landlock from which on it keeps signals and abstract unix sockets inside."""
 UNPRIVILEGED = 65534
 """The account `nobody`: what a process that was started as root becomes."""
 
@@ -250,8 +252,9 @@ def _landlock(
     if version == 0:
         return 0
     everything = _FS_ALL_BY_VERSION.get(version, _FS_ALL_NEWEST)
-    attributes = struct.pack("QQQ", everything, _NET_ALL if version >= LANDLOCK_OF_PORTS else 0, _SCOPE_ALL if version >= 6 else 0)
-    size = 24 if version >= 6 else 16 if version >= LANDLOCK_OF_PORTS else 8
+    scope = _SCOPE_ALL if version >= LANDLOCK_OF_SIGNALS else 0
+    attributes = struct.pack("QQQ", everything, _NET_ALL if version >= LANDLOCK_OF_PORTS else 0, scope)
+    size = 24 if version >= LANDLOCK_OF_SIGNALS else 16 if version >= LANDLOCK_OF_PORTS else 8
     rules = int(_libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(size), ctypes.c_uint32(0)))
     if rules < 0:
         return 0
@@ -297,6 +300,8 @@ _ARCHITECTURES: dict[str, tuple[int, dict[str, int]]] = {
             "accept4": 288, "perf_event_open": 298, "open_by_handle_at": 304, "setns": 308, "process_vm_readv": 310,
             "process_vm_writev": 311, "finit_module": 313, "bpf": 321, "execveat": 322, "userfaultfd": 323, "io_uring_setup": 425,
             "io_uring_enter": 426, "io_uring_register": 427, "pidfd_open": 434, "pidfd_getfd": 438, "clone": 56, "clone3": 435,
+            "kill": 62, "tkill": 200, "tgkill": 234,
+            "rt_sigqueueinfo": 129, "rt_tgsigqueueinfo": 297, "pidfd_send_signal": 424,
         },
     ),
     "aarch64": (
@@ -308,6 +313,8 @@ _ARCHITECTURES: dict[str, tuple[int, dict[str, int]]] = {
             "open_by_handle_at": 265, "setns": 268, "process_vm_readv": 270, "process_vm_writev": 271, "finit_module": 273,
             "bpf": 280, "execveat": 281, "userfaultfd": 282, "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427,
             "pidfd_open": 434, "pidfd_getfd": 438, "clone": 220, "clone3": 435,
+            "kill": 129, "tkill": 130, "tgkill": 131,
+            "rt_sigqueueinfo": 138, "rt_tgsigqueueinfo": 240, "pidfd_send_signal": 424,
         },
     ),
 }  # fmt: skip
@@ -318,10 +325,10 @@ _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 
 
 def _filter_system_calls(*, streams: bool = False) -> bool:
-    """Forbid new processes and programs, sockets, looking into other processes and io_uring (which would go round the filter).
+    """Forbid new processes and programs, sockets, signals, looking into other processes and io_uring (which would go round the filter).
 
-    Threads stay allowed: `clone` with CLONE_THREAD; `clone3` answers "not known", so the C library falls back to `clone`. With `streams`
-    sockets of TCP may be made and connected, no others."""
+    Threads stay allowed: `clone` with CLONE_THREAD; `clone3` answers "not known", so the C library falls back to `clone`. Without signals
+    `abort` ends the process by an instruction that is not allowed. With `streams` sockets of TCP may be made and connected, no others."""
     known = _ARCHITECTURES.get(platform.machine())
     if known is None:
         return False
