@@ -128,6 +128,9 @@ def test_an_engine_that_is_down_is_told_without_its_words(granted: Instance) -> 
     granted.engine.failure = Unavailable.because("engine-busy", query="q-1")
     response = granted.post("query", STATEMENT)
     assert response.status_code == 503
+    granted.engine.failure = Unavailable.because("engine-crashed", query="q-1")
+    response = granted.post("query", STATEMENT)
+    assert (response.status_code, response.json()["code"]) == (503, "engine-crashed")
     granted.engine.failure = RuntimeError("Binder Error: /lake/9f3.parquet")
     response = granted.post("query", STATEMENT)
     assert response.status_code >= 400

@@ -13,7 +13,7 @@ from engine_under_test import Engine, make_lake
 
 from huitong.engines.broker import BrokerSettings, start
 from huitong.engines.client import EngineClient
-from huitong.errors import Refused
+from huitong.errors import Refused, Unavailable
 
 MEGABYTE = 1_048_576
 NUMBERS = "SELECT range AS n, md5(range::VARCHAR) AS h FROM range(400000) ORDER BY n"
@@ -61,9 +61,9 @@ def test_a_stream_that_breaks_is_no_result(small: Engine) -> None:
     (child,) = small.children()
 
     os.kill(child, signal.SIGKILL)
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(Unavailable) as caught:
         list(pieces)
-    assert caught.value.reasons[0].code == "query-failed"
+    assert caught.value.reasons[0].code == "engine-crashed"
 
 
 def test_a_stream_that_nobody_wants_any_more_ends_the_engines_work(small: Engine) -> None:

@@ -45,7 +45,7 @@ class EngineClient:
 
     def run(self, query: GovernedQuery) -> pa.Table:
         """The whole result. Raises Refused `query-time-limit`, `query-memory-limit`, `query-result-too-large` or `query-failed`
-        (with `.query` set), Unavailable `engine-busy`, `engine-unavailable` or `snapshot-file-missing`."""
+        (with `.query` set), Unavailable `engine-busy`, `engine-crashed`, `engine-unavailable` or `snapshot-file-missing`."""
         return self.run_while(query, None)
 
     def run_while(self, query: GovernedQuery, still: Callable[[], None] | None) -> pa.Table:
@@ -181,11 +181,11 @@ class _Stream(io.RawIOBase):
         if self.error is not None:
             raise _raised(self.error, query.query)
         if rows is None or self.end is None or self.end.get("rows") != rows:
-            late = time.monotonic() - started >= query.limits.seconds
-            parameters: dict[str, str | int] = {"query": query.query}
-            if late:
-                parameters["seconds"] = f"{query.limits.seconds:g}"
-            raise _raised(Reason("query-time-limit" if late else "query-failed", parameters), query.query)
+            if time.monotonic() - started >= query.limits.seconds:
+                reason = Reason("query-time-limit", {"query": query.query, "seconds": f"{query.limits.seconds:g}"})
+            else:  # without a last frame nobody is there any more; with one that does not fit the engine says what is not so
+                reason = Reason("engine-crashed" if self.end is None else "query-failed", {"query": query.query})
+            raise _raised(reason, query.query)
         return self.end
 
     def drain(self) -> None:
@@ -241,7 +241,7 @@ class _Stream(io.RawIOBase):
         return bytes(buffer)
 
 
-_NOT_NOW = frozenset({"engine-busy", "engine-unavailable", "snapshot-file-missing"})
+_NOT_NOW = frozenset({"engine-busy", "engine-crashed", "engine-unavailable", "snapshot-file-missing"})
 
 
 def _raised(reason: Reason, query: str) -> HuitongError:

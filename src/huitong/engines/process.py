@@ -329,7 +329,7 @@ def _by_descriptor(descriptor: int) -> str:
 
 
 def reason_of_death(query: GovernedQuery, *, late: bool) -> Reason:
-    """The reason for a process that died without a last frame."""
+    """The reason for a process that died without a last frame: by a fault of its own, or because the machine had no memory left."""
     if late:
         return duckdb.reason_of(TimeoutError(), query=query.query, limits=query.limits)
-    return Reason("query-failed", {"query": query.query})
+    return Reason("engine-crashed", {"query": query.query})

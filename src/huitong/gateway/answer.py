@@ -493,9 +493,9 @@ class Gateway:
             self._refuse(use.query, request, use.actor, refusal.reasons, [part.dataset])
 
     def _free_again(self, use: _Use, failure: BaseException) -> int:
-        """What a use that failed does not spend after all: all of it, if a part could not serve before noise was drawn. What it spends
-        is said by its outcome before it is given back."""
-        if not use.epsilon or use.noise_drawn or use.settled or not isinstance(failure, Unavailable):
+        """What a use that failed does not spend after all: all of it, if a part could not serve before noise was drawn, unless the engine
+        died of it, which may tell of the data. What it spends is said by its outcome before it is given back."""
+        if not use.epsilon or use.noise_drawn or use.settled or not _not_begun(failure):
             return 0
         back, use.epsilon = use.epsilon, 0
         return back
@@ -776,11 +776,12 @@ class Gateway:
         use.counted = True
 
     def _count_failed(self, use: _Use, failure: BaseException) -> None:
-        """A use that failed tells no rows, but it was a query or call; one for which a part could not serve counts not at all."""
+        """A use that failed tells no rows, but it was a query or call; one for which a part could not serve counts not at all. One that
+        the engine died of counts: else a statement that makes it die would be free."""
         if use.counted:
             return
         try:
-            if isinstance(failure, Unavailable):
+            if _not_begun(failure):
                 self._release(use)
             else:
                 self._count(use, 0)
@@ -1158,6 +1159,11 @@ def _some_at_once(answered: Iterable[KeptQuestion]) -> Iterator[list[KeptQuestio
 
 def _since(began: float) -> str:
     return duration_bucket(time.monotonic() - began)
+
+
+def _not_begun(failure: BaseException) -> bool:
+    """Whether nothing was done for a use, for a part could not serve."""
+    return isinstance(failure, Unavailable) and failure.reasons[0].code != "engine-crashed"
 
 
 def _failure_code(failure: BaseException) -> str:

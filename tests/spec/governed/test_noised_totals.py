@@ -230,6 +230,15 @@ def test_an_engine_that_fails_on_the_statement_has_spent_it(world: World) -> Non
     assert spent(world) == (100_000, 100_000)
 
 
+def test_an_engine_that_dies_of_the_statement_has_spent_it(world: World) -> None:
+    """That it died may tell of the data too."""
+    world.engine.fails_with = Unavailable.because("engine-crashed", query="q")
+    with pytest.raises(Unavailable):
+        world.ask("SELECT count(*) FROM civil.person")
+    assert spent(world) == (100_000, 100_000)
+    assert world.book.entries[-1][1]["epsilon"] == 100_000
+
+
 def test_why_tells_what_is_left_and_whether_it_is_enough(world: World) -> None:
     world.ask("SELECT count(*) FROM civil.person", epsilon=1_900_000)
     asked = QueryRequest("SELECT count(*) FROM civil.person WHERE gender = '男'", "poverty-relief", epsilon=200_000)

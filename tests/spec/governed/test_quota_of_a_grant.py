@@ -115,6 +115,19 @@ def test_a_query_that_could_not_be_served_does_not_count(world: World) -> None:
     assert used(world) == {"queries": (0, 1), "rows": (0, 8)}
 
 
+def test_a_statement_that_the_engine_died_of_is_not_free(world: World) -> None:
+    quota(world, queries=2, rows=8)
+    world.engine.fails_with = Unavailable.because("engine-crashed", query="q")
+    for counted in (1, 2):
+        with pytest.raises(Unavailable):
+            world.ask(ALL)
+        assert used(world) == {"queries": (counted, 2), "rows": (0, 8)}
+    world.engine.fails_with = None
+    with pytest.raises(Refused) as refused:
+        world.ask(ALL)
+    assert "quota" in refused.value.reasons[0].code
+
+
 def test_rows_that_do_not_leave_because_the_grant_ended_do_not_count(world: World) -> None:
     grant = quota(world, rows=8)
     run = world.engine.run

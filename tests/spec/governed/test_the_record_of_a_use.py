@@ -84,6 +84,7 @@ def test_a_refusal_that_cannot_be_recorded_is_no_free_guess(world: World) -> Non
     [
         (Refused.because("query-time-limit", query="x", seconds="1"), "query-time-limit"),
         (Unavailable.because("engine-busy"), "engine-busy"),
+        (Unavailable.because("engine-crashed", query="x"), "engine-crashed"),
         (RuntimeError("Conversion Error: CANARY in t_9f2 SELECT"), "query-failed"),
     ],
 )
