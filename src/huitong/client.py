@@ -824,9 +824,17 @@ class Client:
 
     def query(self, sql: str, *, purpose: str, epsilon: str | None = None) -> QueryResult:
         """Run one SELECT under the grants of one's office, for a stated purpose. Under a grant of noised totals `epsilon`, a plain
-        decimal, says what the answer may spend of its budget."""
+        decimal, says what the answer may spend of its budget. The server stops a query whose caller hangs up, as Ctrl-C does."""
         body = _without_none({"sql": sql, "purpose": purpose, "epsilon": epsilon})
         return self._result(self._send("POST", "query", json=body, headers={"Accept": ARROW}))
+
+    def running_uses(self, *, limit: int = 50, offset: int = 0) -> JSON:
+        """Uses of one's office that have run for a second or more and run now: for a data officer all, else one's own."""
+        return self._json("GET", "queries/running", query={"limit": limit, "offset": offset})
+
+    def cancel_use(self, query: str) -> JSON:
+        """Stop a running use: one's own or, as a data officer, any of one's office. It ends within a second or two."""
+        return self._json("POST", f"queries/{_part(query)}/cancel")
 
     def why(self, sql: str, *, purpose: str, epsilon: str | None = None) -> JSON:
         """What would happen to this query and on which grounds; nothing is run."""

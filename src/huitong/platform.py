@@ -22,6 +22,7 @@ from huitong.engines.duckdb import statement_names
 from huitong.engines.spark import SparkOpinion
 from huitong.gateway.answer import Epoch, Gateway, Uses
 from huitong.gateway.differencing import Watch, shipped_audit, watch_key
+from huitong.gateway.running import RunningStore, RunningUses
 from huitong.intake.actions import IntakeActions
 from huitong.intake.addresses import AllowedHosts
 from huitong.intake.credentials import CredentialActions, Credentials
@@ -71,6 +72,7 @@ class Stores(Protocol):
     ledger: LedgerStore
     groups: GroupStore
     uses: Uses
+    running: RunningStore
     use_index: UseIndex
     divisions: Any
     quality: QualityStore
@@ -104,6 +106,7 @@ class Platform:
     credentials: CredentialActions
     grading: GradingScheme
     gateway: Gateway
+    running: RunningUses
     extracts: ExtractActions
     addresses: AddressActions
     records: RecordActions
@@ -265,6 +268,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         threads=settings.engine_threads,
         maximum_rows=settings.query_maximum_rows,
     )
+    running = RunningUses(stores.running, clock)
     gateway = Gateway(
         catalogue=stores.catalog,
         grants=stores.sharing,
@@ -281,6 +285,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         statement_key=keystore.secret("token-salt"),
         time_zone=ZoneInfo(settings.time_zone),
         leases=lake,
+        running=running,
         subjects=subject_lists,
         quotas=quotas,
         budgets=budgets,
@@ -375,6 +380,7 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         credentials=CredentialActions(credentials=credentials, transactions=stores.transactions, ledger=ledger),
         grading=grading,
         gateway=gateway,
+        running=running,
         extracts=extracts,
         records=RecordActions(
             gateway=gateway,

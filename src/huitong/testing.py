@@ -21,6 +21,7 @@ from huitong.catalog.ports import Facet, SearchPage
 from huitong.catalog.search import facet_values, ordered_counts
 from huitong.catalog.tree import line_up, parents_first
 from huitong.errors import Conflict, InputInvalid, NotFound
+from huitong.gateway.running import RunningUse
 from huitong.intake.plans import LoadPlan, LoadRun, RunState
 from huitong.ledger.literals import literal_digest, sealed_body
 from huitong.ledger.uses import UseEnd, UseOfData, uses_of_data
@@ -908,6 +909,43 @@ class MemoryUses(_Store):
         return self._uses[query].of.office if query in self._uses else None
 
 
+class MemoryRunningStore:
+    """RunningStore of `huitong.gateway.running`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._uses: dict[str, tuple[RunningUse, datetime]] = {}
+
+    def see(self, use: RunningUse, /, *, at: datetime, unseen_since: datetime) -> None:
+        """It runs at this instant. What was not seen since then is forgotten; who cancelled it is not."""
+        with self._lock:
+            known = self._uses[use.query][0] if use.query in self._uses else use
+            kept = {query: one for query, one in self._uses.items() if one[1] >= unseen_since}
+            self._uses = {**kept, use.query: (known, at)}
+
+    def cancelled_by(self, query: str, /) -> str | None:
+        """Who wants it to stop."""
+        return self._uses[query][0].cancelled_by if query in self._uses else None
+
+    def cancel(self, query: str, /, *, by: str) -> None:
+        """That person wants it to stop, unless somebody did already."""
+        with self._lock:
+            if query in self._uses and self._uses[query][0].cancelled_by is None:
+                use, seen = self._uses[query]
+                self._uses[query] = (replace(use, cancelled_by=by), seen)
+
+    def remove(self, query: str, /) -> None:
+        """It has ended."""
+        with self._lock:
+            self._uses.pop(query, None)
+
+    def running(self, office: str, /, *, seen_since: datetime) -> Sequence[RunningUse]:
+        """The uses of an office that were seen at or after that instant, the longest running first."""
+        with self._lock:
+            found = [use for use, seen in self._uses.values() if use.office == office and seen >= seen_since]
+        return sorted(found, key=lambda use: (use.since, use.query))
+
+
 class MemoryGroupStore:
     """GroupStore of the ledger: in memory there is no commit to share, so each entry is written by its own caller."""
 
@@ -1581,6 +1619,7 @@ class MemoryStores:
         self.ledger = MemoryLedgerStore(self.transactions)
         self.uses = MemoryUses(self.transactions)
         self.groups = MemoryGroupStore(self.transactions, self.ledger, self.uses)
+        self.running = MemoryRunningStore()
         self.use_index = MemoryUseIndex(self.ledger, self.catalog)
         self.side_tables = MemorySideTables()
         self.pseudonym_epochs = MemoryEpochStore(self.transactions)

@@ -2,13 +2,14 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
-from huitong.portal.api.front import Front, is_upload
+from huitong.portal.api.front import GONE, Front, is_upload
 from huitong.portal.api.limits import LIMITS
 
 pytestmark = pytest.mark.slow  # for its place in the fast ring it takes too long
@@ -35,6 +36,11 @@ class Call:
     status: int = 0
     body: bytes = b""
     begun: bool = False
+    leaves_after: float = 3600
+    """Seconds after which the client hangs up."""
+
+    async def client_disconnect(self) -> None:
+        await asyncio.sleep(self.leaves_after)
 
     def __post_init__(self) -> None:
         length = str(sum(1000 if block == SILENCE else len(block) for block in self.blocks))
@@ -122,6 +128,24 @@ def test_how_large_a_body_may_be_and_that_it_must_be_whole(call: Call, status: i
     call.status = 0
     expected = 400 if status == 422 else status
     assert answered(call) == [expected]
+
+
+@pytest.mark.parametrize(("leaves_after", "told"), [(0.1, [False, True]), (3600, [False, False])], ids=["hangs up", "waits"])
+def test_a_query_learns_that_its_client_has_hung_up(leaves_after: float, told: list[bool]) -> None:
+    found: list[bool] = []
+
+    def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        found.append(environ[GONE]())
+        until = time.monotonic() + 1
+        while not environ[GONE]() and time.monotonic() < until:
+            time.sleep(0.01)
+        found.append(environ[GONE]())
+        return echo(environ, start)
+
+    header = {"huitong.gone": "x", "huitong-gone": "x"}
+    call = Call([b"{}"], path="/api/v1/query", headers=header, leaves_after=leaves_after)
+    assert answered(call, front=Front(application, QUICK)) == [200]
+    assert found == told
 
 
 UPLOAD = {"authorization": "Bearer t", "content-type": "text/csv"}

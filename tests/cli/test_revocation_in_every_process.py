@@ -1,10 +1,22 @@
 """Promise 1, measured at a served instance: a grant that was revoked is refused by every web process within a second, and no query that
-began after the revocation was answered is served. The same harness measures it at length: `python -m bench revocation`."""
+began after the revocation was answered is served. The same harness measures it at length: `python -m bench revocation`. A query that is
+cancelled, or whose caller hangs up, stops in whichever process it runs."""
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from bench.revocation import CUT_WITHIN, REFUSED_WITHIN, cut_file, one_of_each, one_round, served
+from bench.revocation import CUT_WITHIN, REFUSED_WITHIN, Served, cut_file, one_of_each, one_round, served
+from cancelling import cancel_and_hang_up
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def two() -> Iterator[Served]:
+    """An instance with two web processes."""
+    with served(rows=100_000, web=2) as server:
+        yield server
 
 
 def test_every_process_refuses_within_a_second() -> None:
@@ -16,8 +28,11 @@ def test_every_process_refuses_within_a_second() -> None:
             assert found.refused_after <= REFUSED_WITHIN
 
 
-def test_a_file_that_is_being_fetched_is_cut_within_five_seconds() -> None:
-    with served(rows=100_000, web=2) as server:
-        cut = cut_file(server, rate=1_000_000)
+def test_a_file_that_is_being_fetched_is_cut_within_five_seconds(two: Served) -> None:
+    cut = cut_file(two, rate=1_000_000)
     assert 0 < cut.fetched < cut.whole, "some of it came, and the connection was broken off"
     assert cut.after <= CUT_WITHIN
+
+
+def test_a_query_is_cancelled_through_another_process_and_stops_when_its_caller_hangs_up(two: Served, tmp_path: Path) -> None:
+    cancel_and_hang_up(two, tmp_path)

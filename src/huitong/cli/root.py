@@ -43,6 +43,7 @@ COMMANDS = {
     "reidentification": "huitong.cli.reidentifying:reidentification",
     "pseudonym": "huitong.cli.pseudonyms:pseudonym",
     "query": "huitong.cli.using:query",
+    "use": "huitong.cli.using:use",
     "why": "huitong.cli.using:why",
     "record": "huitong.cli.recording:record",
     "extract": "huitong.cli.extracting:extract",

@@ -6,12 +6,24 @@ from typing import Any
 
 import click
 
-from huitong.cli.base import command, surroundings
-from huitong.cli.catalogue import mask_text
+from huitong.cli.base import Group, command, surroundings
+from huitong.cli.catalogue import choice, instant_text, mask_text, purpose_text
 from huitong.cli.door import open_client
 from huitong.cli.exits import Exit, exit_of_refusal
 from huitong.cli.language import words
-from huitong.cli.output import remark, show_bytes, show_csv, show_entries, show_json, show_table, shown_to_programs, table_bytes
+from huitong.cli.output import (
+    remark,
+    show_bytes,
+    show_csv,
+    show_entries,
+    show_json,
+    show_one,
+    show_rows,
+    show_table,
+    shown_to_programs,
+    table_bytes,
+)
+from huitong.cli.sharing import limit, offset
 from huitong.errors import InputInvalid
 
 RECEIPT_WAIT_SECONDS = 5.0
@@ -92,6 +104,37 @@ def json_value(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+use = Group("use", no_args_is_help=True)
+RUNNING: list[Any] = [
+    ("query", lambda row: row["query"]),
+    ("since", lambda row: instant_text(row["since"])),
+    ("person", lambda row: row["person"]),
+    ("purpose", lambda row: purpose_text(row["purpose"])),
+    ("datasets", lambda row: row["datasets"]),
+    ("door", lambda row: choice(row["door"])),
+    ("cancelled_by", lambda row: row["cancelled_by"]),
+]
+
+
+@use.command("running")
+@limit
+@offset
+def use_running(limit: int, offset: int) -> None:
+    """Uses of your office that run now."""
+    with open_client() as client:
+        page = client.running_uses(limit=limit, offset=offset)
+    show_rows(RUNNING, page["uses"], raw=page, total=page["total"])
+
+
+@use.command("cancel")
+@click.argument("query", metavar="QUERY")
+def use_cancel(query: str) -> None:
+    """Stop a use that runs."""
+    with open_client() as client:
+        found = client.cancel_use(query)
+    show_one([(key, value(found)) for key, value in RUNNING], raw=found)
 
 
 @command("why")

@@ -70,10 +70,14 @@ class EngineClient:
 
         Raises as `run` does, also after batches were given: what was made of them then is no result. Whoever wants no more closes
         the iterator, which ends the engine's work."""
+        return self.stream_while(query, None)
+
+    def stream_while(self, query: GovernedQuery, still: Callable[[], None] | None) -> Iterator[pa.RecordBatch]:
+        """As `stream`; `still` is asked each second while the engine works. What it raises ends the engine's work and is raised here."""
         started, rows = time.monotonic(), 0
         too_large = frames.too_large(query=query.query, limit=self.stream_bytes)
         with self._connected(frames.request("run", frames.query_as_json(query)), query.limits.seconds) as peer:
-            stream = _Stream(peer, maximum=self.stream_bytes, too_large=too_large)
+            stream = _Stream(peer, maximum=self.stream_bytes, too_large=too_large, still=still)
             whole = False
             try:
                 reader = pa.ipc.open_stream(pa.PythonFile(stream, mode="r"))

@@ -32,6 +32,7 @@ from huitong.gateway.resolve import Resolution, named_datasets, resolve
 from huitong.gateway.reveal import Still, officer_as_user, sealed, statement_of, with_identifiers
 from huitong.gateway.rewrite import rewrite
 from huitong.gateway.rewrite.apart import FOUND, Comparison, too_close
+from huitong.gateway.running import RunningUse, RunningUses, Watched
 from huitong.gateway.telling import Rounding, shipped_rounding, told
 from huitong.gateway.verify import SecondParser, verify
 from huitong.model.catalog import Dataset, Snapshot
@@ -166,6 +167,9 @@ class Interruptible(Protocol):
     def run_while(self, query: GovernedQuery, still: Callable[[], None], /) -> pa.Table:
         """As `Engine.run`; what `still` raises ends its work and is raised."""
 
+    def stream_while(self, query: GovernedQuery, still: Callable[[], None], /) -> Iterator[pa.RecordBatch]:
+        """As `Engine.stream`; what `still` raises ends its work and is raised."""
+
 
 class Record(Protocol):
     """The ledger, as far as uses go."""
@@ -269,6 +273,10 @@ class _Use:
     """What was told to the same question before: then it spends nothing."""
     noise_drawn: bool = False
     """Whether noise was drawn, so that what it spends is spent."""
+    gone: Callable[[], bool] = lambda: False
+    """Whether whoever asked waits no more."""
+    watched: Watched | None = None
+    """Says that it runs, and whether somebody cancelled it; None: nobody can."""
 
 
 LOOK_AGAIN_SECONDS = 1.0
@@ -303,12 +311,13 @@ class Outflow:
         maximum = self._use.maximum_rows
         limits = replace(self._limits, maximum_rows=maximum + 1)
         rows, looked = 0, time.monotonic()
-        for batch in self._gateway.engine.stream(self.plan.governed(self.query, limits, stream=True)):
+        for batch in self._gateway.stream_of(self._use, self.plan.governed(self.query, limits, stream=True)):
             rows += batch.num_rows
             if rows > maximum:
                 raise Refused(self._use.short or Reason("extract-too-many-rows", {"rows": maximum}))
             if time.monotonic() - looked >= LOOK_AGAIN_SECONDS:
                 self._gateway.refuse_if_ended(self._request, self.plan, self._use.actor, grant=self._grant)
+                self._gateway.refuse_if_stopped(self._use)
                 looked = time.monotonic()
             yield gate_batch(batch)
         self._rows = rows
@@ -377,6 +386,7 @@ class Gateway:
         watch: Watches | None = None,
         grouped: GroupedRecord | None = None,
         budgets: Budgets | None = None,
+        running: RunningUses | None = None,
     ) -> None:
         """`limits.maximum_rows` is what a person may receive; the engine is asked for one row more, to know whether rows are
         left. `statement_key` salts the hash of a statement in the ledger and, by a key of its own, the noise of totals, which are rounded
@@ -384,7 +394,7 @@ class Gateway:
         `leases` keeps the files of a query while it runs; None: nobody removes any. `scheme` is the grading scheme in force;
         `sandbox_level` and `barrier` say what the storage rule of a dataset of so many rows asks of engine and rewriter. Without
         `subjects`, `quotas`, `watch` or `budgets` grants that need them are refused. `grouped` writes entries in place of
-        `ledger` and `uses`; None: each by itself."""
+        `ledger` and `uses`; None: each by itself. `running` shows the uses that run and lets them be cancelled; None: none is."""
         self._catalogue = catalogue
         self._grants = grants
         self._divisions = divisions
@@ -410,17 +420,19 @@ class Gateway:
         self._subjects = subjects or NoSubjects()
         self._quotas = quotas
         self._budgets = budgets
+        self._running = running
         self._noised = term_limits().noised
         self._caps = caps or read_caps()
         self._plans = PlanCache(self._caps.cached_plans)
         self._in_flight = InFlight(self._caps.queries_of_an_office, self._caps.queries_at_once)
 
-    def answer(self, request: QueryRequest, *, actor: Actor) -> Answer:
-        """Run the statement for the purpose under the grants of the actor's office.
+    def answer(self, request: QueryRequest, *, actor: Actor, gone: Callable[[], bool] = lambda: False) -> Answer:
+        """Run the statement for the purpose under the grants of the actor's office. `gone` says whether whoever asked waits no more:
+        then the engine stops, as it does when the use is cancelled.
 
         Raises Refused (the rules say no: all reasons, `.query` set) or Unavailable (the ledger or the engine cannot serve)."""
         query = new_query_number()
-        with self._in_flight.one_of(actor.office, query), self._use(query, request, actor, door=Door.QUERY) as use:
+        with self._in_flight.one_of(actor.office, query), self._use(query, request, actor, door=Door.QUERY, gone=gone) as use:
             maximum = use.maximum_rows
             if use.plan.noising is not None:
                 table = self._with_noise(use)
@@ -435,10 +447,28 @@ class Gateway:
         return Answer(query=query, table=passed.table, receipt=receipt, notices=notices)
 
     def _run(self, use: _Use, query: GovernedQuery) -> pa.Table:
-        """What the engine gives. It stops within about a second of the end of a grant that carries the use, where it can be stopped."""
+        """What the engine gives. It stops within about a second of the end of a grant that carries the use, of its being cancelled, or
+        of the departure of who asked, where it can be stopped."""
         if isinstance(self._engine, Interruptible):
-            return self._engine.run_while(query, lambda: self._refuse_if_ended(use.plan, use.actor))
+            return self._engine.run_while(query, lambda: self._look_again(use))
         return self._engine.run(query)
+
+    def stream_of(self, use: _Use, query: GovernedQuery) -> Iterator[pa.RecordBatch]:
+        """The same batch by batch."""
+        if isinstance(self._engine, Interruptible):
+            return self._engine.stream_while(query, lambda: self._look_again(use))
+        return self._engine.stream(query)
+
+    def _look_again(self, use: _Use) -> None:
+        self._refuse_if_ended(use.plan, use.actor)
+        self.refuse_if_stopped(use)
+
+    def refuse_if_stopped(self, use: _Use) -> None:
+        """Raise Refused if somebody cancelled the use, or whoever asked waits no more."""
+        if use.gone():
+            raise Refused.because("query-caller-gone", query=use.query)
+        if use.watched is not None:
+            use.watched.look()
 
     def _governed(self, use: _Use, maximum_rows: int) -> GovernedQuery:
         """One row more than may leave, to know whether rows are left."""
@@ -697,6 +727,7 @@ class Gateway:
         door: Door = Door.QUERY,
         uses: int = 1,
         prepare: Callable[[Plan], Mapping[str, Any]] | None = None,
+        gone: Callable[[], bool] = lambda: False,
     ) -> Iterator[_Use]:
         """One use from its plan and intent to its outcome: the block runs between them and settles it, or it has failed. `about` is what
         the intent says besides.
@@ -716,7 +747,7 @@ class Gateway:
                 except Refused as refusal:
                     self._refuse(query, request, actor, refusal.reasons, [part.dataset for part in plan.datasets])
             wanted = (self._limits.maximum_rows if maximum_rows is None else maximum_rows) if exactly is None else exactly
-            use = _Use(query=query, actor=actor, plan=plan, began=time.monotonic(), entries=[], maximum_rows=wanted)
+            use = _Use(query=query, actor=actor, plan=plan, began=time.monotonic(), entries=[], maximum_rows=wanted, gone=gone)
             self._reserve(use, request, seconds or self._limits.seconds, kind, whole=exactly is not None, uses=uses)
             self._spend(use, request)
             told = {**(about or {}), "door": door.value, **self._intent(query, request, actor, plan)}
@@ -728,13 +759,16 @@ class Gateway:
                 self._release(use)
                 self._unspend(use, use.epsilon or 0)
                 raise
+            if self._running is not None:
+                use.watched = self._running.watched(_running(use, request, door))
+                lease.callback(use.watched.close)
             try:
                 yield use
             except BaseException as failure:
                 self._count_failed(use, failure)
                 back = self._free_again(use, failure)
                 if not use.settled:
-                    self._end(use, {"failure": _failure_code(failure)})
+                    self._end(use, _failed(failure))
                 self._unspend(use, back)
                 raise _without_engine_words(failure, query) from None
 
@@ -1166,8 +1200,29 @@ def _not_begun(failure: BaseException) -> bool:
     return isinstance(failure, Unavailable) and failure.reasons[0].code != "engine-crashed"
 
 
-def _failure_code(failure: BaseException) -> str:
-    return failure.reasons[0].code if isinstance(failure, HuitongError) else "query-failed"
+def _failed(failure: BaseException) -> dict[str, Any]:
+    """What the outcome says of a use that failed: why, and who cancelled it."""
+    if isinstance(failure, KeyboardInterrupt):  # whoever asked sits at the terminal of this process
+        return {"failure": "query-caller-gone"}
+    if not isinstance(failure, HuitongError):
+        return {"failure": "query-failed"}
+    reason = failure.reasons[0]
+    cancelled = {"cancelled_by": reason.parameters["by"]} if reason.code == "query-cancelled" else {}
+    return {"failure": reason.code, **cancelled}
+
+
+def _running(use: _Use, request: QueryRequest, door: Door) -> RunningUse:
+    """The use as it is shown while it runs."""
+    return RunningUse(
+        query=use.query,
+        person=use.actor.person,
+        post=use.actor.post,
+        office=use.actor.office,
+        purpose=request.purpose,
+        datasets=tuple(part.dataset for part in use.plan.datasets),
+        door=door.value,
+        since=use.entries[0].at,
+    )
 
 
 def _without_engine_words(failure: BaseException, query: str) -> BaseException:

@@ -17,6 +17,7 @@ from huitong.delivery.extract import ExtractActions
 from huitong.delivery.record import RecordActions
 from huitong.errors import NotFound
 from huitong.gateway.answer import Gateway, Uses
+from huitong.gateway.running import RunningUses
 from huitong.intake.actions import IntakeActions
 from huitong.intake.credentials import CredentialActions
 from huitong.intake.planned import PlanActions
@@ -71,6 +72,7 @@ class Doors:
     reports: QualityStore
     grading: GradingScheme
     gateway: Gateway
+    running: RunningUses
     quotas: Quotas
     budgets: Budgets
     extracts: ExtractActions
@@ -234,6 +236,7 @@ def doors_of(platform: Platform, stores: Any, *, accounts: "Accounts", clock: Ca
         reports=stores.quality,
         grading=platform.grading,
         gateway=platform.gateway,
+        running=platform.running,
         quotas=platform.quotas,
         budgets=platform.budgets,
         extracts=platform.extracts,

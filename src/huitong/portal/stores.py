@@ -26,6 +26,7 @@ from huitong.catalog.tree import parents_first
 from huitong.delivery.ports import DeliveryStore
 from huitong.errors import Conflict, InputInvalid, LedgerBroken, NotFound, Reason
 from huitong.gateway.answer import Uses
+from huitong.gateway.running import RunningStore
 from huitong.intake.plans import LoadPlan, LoadRun, RunState
 from huitong.intake.ports import LoadStore
 from huitong.ledger.cross_check import KeptCase, KeptGrant, KeptRequest, KeptSnapshot, Records
@@ -90,6 +91,7 @@ from huitong.portal.rows import (
     version_row,
     wish_to_json,
 )
+from huitong.portal.running_store import DjangoRunningStore
 from huitong.portal.sharing import models as sharing
 from huitong.portal.use_index import DjangoUseIndex
 from huitong.portal.working_days import DjangoCalendarStore
@@ -1165,6 +1167,7 @@ class Stores:
         self.ledger: LedgerStore = DjangoLedgerStore(using)
         self.groups: GroupStore = DjangoGroupStore(using)
         self.uses: Uses = DjangoUses(using)
+        self.running: RunningStore = DjangoRunningStore(using)
         self.use_index: UseIndex = DjangoUseIndex(using)
         self.records: Records = DjangoRecords(using)
         self.standings: StandingStore = prospects.DjangoStandings(using)

@@ -23,6 +23,7 @@ from huitong.errors import Refused, Unavailable
 from huitong.gateway import Gateway
 from huitong.gateway.differencing import Audit, Watch
 from huitong.gateway.questions import KeptQuestion, Question
+from huitong.gateway.running import RunningUses
 from huitong.gateway.telling import Rounding
 from huitong.gateway.verify import SecondParser
 from huitong.masks.pseudonym import group_key, token
@@ -59,6 +60,7 @@ from huitong.testing import (
     MemoryNoticeBoard,
     MemoryQuestionStore,
     MemoryQuotaStore,
+    MemoryRunningStore,
     MemorySubjectLists,
     MemoryTransactions,
 )
@@ -359,7 +361,10 @@ class World:
     second_parser: SecondParser = statement_names
     """What reads governed SQL besides the gateway."""
 
+    running_store: MemoryRunningStore = field(default_factory=MemoryRunningStore)
+
     def __post_init__(self) -> None:
+        self.running = RunningUses(self.running_store, self.clock)
         for described, rows in ((PERSON, PEOPLE), (COMPANY, COMPANIES), (WEATHER, HOURS), (HIDDEN, [{"v": "CANARY-hidden"}])):
             self.load(described, rows)
         self.engine = LocalEngine(self.lake)
@@ -399,6 +404,7 @@ class World:
             rounding=self.rounding,
             budgets=self.budgets,
             watch=Unwatched() if self.audit is None else self.watch(self.audit),
+            running=self.running,
         )
 
     def watch(self, audit: Audit) -> Watch:

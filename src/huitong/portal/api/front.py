@@ -11,9 +11,11 @@ import io
 import logging
 import re
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -33,6 +35,9 @@ LOOK_SECONDS = 1.0
 """Between two looks whether a file that waits for a slow client may still leave."""
 
 Headers = list[tuple[str, str]]
+GONE = "huitong.gone"
+"""In the environment of a query: asks whether its client has left. No header can pose as it."""
+_QUERIES = re.compile(r"/api/v[0-9]+/query")
 _SNAPSHOTS = re.compile(r"/api/v[0-9]+/datasets/[^/]+/snapshots")
 Answer = tuple[int, Headers, "bytes | Download"]
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -256,7 +261,8 @@ class Front:
         try:
             body = await self._body(environ, protocol, hold)
             environ["wsgi.input"] = io.BytesIO(body)
-            return await self._in_thread(environ, loop)
+            with _noticing_departure(environ, protocol, loop):
+                return await self._in_thread(environ, loop)
         finally:
             self._held -= held
 
@@ -330,6 +336,26 @@ class Front:
                 close()
         status, headers = begun.result(0)
         return status, [(name.lower(), value) for name, value in headers], body
+
+
+@contextmanager
+def _noticing_departure(environ: dict[str, Any], protocol: Any, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Let a call that may keep an engine busy ask whether its client has left."""
+    if _QUERIES.fullmatch(environ["PATH_INFO"]) is None:
+        yield
+        return
+    left = threading.Event()
+
+    async def wait() -> None:
+        await protocol.client_disconnect()
+        left.set()
+
+    environ[GONE] = left.is_set
+    waiting = loop.create_task(wait())
+    try:
+        yield
+    finally:
+        waiting.cancel()
 
 
 def _letting_go(what: Callable[[], Any]) -> Any:

@@ -78,6 +78,7 @@ MANNERS: Mapping[str, Manner] = {
             "sharing_refuse",
             "sharing_withdraw",
             "sharing_revoke",
+            "use_cancel",
             "waiting_ask_supplement",
             "waiting_supplement",
             "waiting_prolong",

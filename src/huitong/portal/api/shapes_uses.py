@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from huitong.gateway.running import RunningUse
 from huitong.ledger.uses import UseOfData
 from huitong.model.ledger import Checkpoint, KeptStamp
 from huitong.portal.api.shapes import office_reference
@@ -32,6 +33,12 @@ def lines(found: Sequence[UseOfData]) -> list[dict[str, Any]]:
         }
         for line in found
     ]
+
+
+def running(found: Sequence[RunningUse]) -> list[dict[str, Any]]:
+    """Uses that run now."""
+    offices = _offices(use.office for use in found)
+    return [{**vars(use), "using_office": offices[use.office], "datasets": list(use.datasets)} for use in found]
 
 
 def totals(found: Sequence[UseTotal]) -> list[dict[str, Any]]:

@@ -62,6 +62,26 @@ class UsesOfDataOut(Page):
     uses: list[UseOfDataOut]
 
 
+class RunningUseOut(Schema):
+    """A use that runs now; its statement is not told."""
+
+    query: str = Field(description="Number of the use")
+    since: datetime
+    using_office: OfficeReference
+    person: str
+    post: str
+    purpose: str
+    datasets: list[str]
+    door: str = Field(description="`query`, `extract` or `reidentification`")
+    cancelled_by: str | None = Field(description="The person who cancelled it: it is about to stop")
+
+
+class RunningUsesOut(Page):
+    """Uses that run now, the longest running first."""
+
+    uses: list[RunningUseOut]
+
+
 class UseTotalOut(Schema):
     """Uses of a dataset by an office that ended in a month."""
 

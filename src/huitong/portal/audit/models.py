@@ -188,6 +188,27 @@ class UseLine(models.Model):
         return f"{self.query}: {self.dataset}"
 
 
+class RunningUse(models.Model):
+    """A use that runs now, written down once its engine has worked for a second; no part of the ledger (`huitong.gateway.running`)."""
+
+    query = models.CharField(max_length=64, primary_key=True)
+    person = models.CharField(max_length=130)
+    post = models.CharField(max_length=130)
+    office = models.CharField(max_length=130)
+    purpose = models.CharField(max_length=130)
+    datasets = models.JSONField()
+    door = models.CharField(max_length=16)
+    since = models.DateTimeField()
+    seen_at = models.DateTimeField()
+    cancelled_by = models.CharField(max_length=130, null=True)
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["office", "since"], name="running_use_office")]
+
+    def __str__(self) -> str:
+        return self.query
+
+
 class KeyedAnswer(models.Model):
     """The key of a call that changes something, and the answer it got: a repeat of the call gets the same and changes nothing.
 

@@ -7,14 +7,16 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import Router
 
 from huitong.model.query import QueryRequest
-from huitong.portal.api import shapes
+from huitong.portal.api import shapes, shapes_uses
 from huitong.portal.api.auth import READ, USE, actor
 from huitong.portal.api.forms import signed_in
+from huitong.portal.api.front import GONE
 from huitong.portal.api.language import language_of
-from huitong.portal.api.parameters import Id
+from huitong.portal.api.parameters import Id, Limit, Offset
 from huitong.portal.api.results import ARROW, CSV, PARQUET, form_of, response_of
 from huitong.portal.api.schemas import QueryIn, QueryOut, Receipt, WhyOut
 from huitong.portal.api.schemas_terms import epsilon_of
+from huitong.portal.api.use_schemas import RunningUseOut, RunningUsesOut
 from huitong.portal.doors import doors
 
 router = Router(tags=["Use and proof"], auth=READ)
@@ -45,9 +47,10 @@ def _asked(body: QueryIn) -> QueryRequest:
 
 @router.post("/query", response=QueryOut, auth=USE, openapi_extra=FORMS)
 def query(request: HttpRequest, body: QueryIn) -> HttpResponse:
-    """Run one SELECT under the grants of your office, for a stated purpose. The answer's form follows `Accept`."""
+    """Run one SELECT under the grants of your office, for a stated purpose. The answer's form follows `Accept`. A query whose caller
+    hangs up is stopped."""
     form = form_of(request)
-    answer = doors().gateway.answer(_asked(body), actor=actor(request))
+    answer = doors().gateway.answer(_asked(body), actor=actor(request), gone=request.META.get(GONE, lambda: False))
     return response_of(answer, request, form=form)
 
 
@@ -56,6 +59,22 @@ def why(request: HttpRequest, body: QueryIn) -> Any:
     """What would happen to this statement and on which grounds; nothing is run."""
     explanation = doors().gateway.why(_asked(body), actor=actor(request))
     return shapes.why(explanation, language_of(request))
+
+
+@router.get("/queries/running", response=RunningUsesOut, openapi_extra=signed_in())
+def running(request: HttpRequest, limit: Limit = 50, offset: Offset = 0) -> Any:
+    """Uses of your office that have run for a second or more and run now, the longest running first: for a data officer all, else your
+    own. Statements are not told."""
+    found = doors().running.running(by=actor(request))
+    lines = shapes_uses.running(found[offset : offset + limit])
+    return shapes.page(lines, name="uses", total=len(found), limit=limit, offset=offset)
+
+
+@router.post("/queries/{query_id}/cancel", response=RunningUseOut, auth=USE, openapi_extra=signed_in(404, 409))
+def cancel(request: HttpRequest, query_id: Id) -> Any:
+    """Stop a use of your office that runs: your own or, as data officer, anybody's. It ends within a second or two; its outcome in the
+    ledger says who cancelled it, and it counts as a use that failed."""
+    return shapes_uses.running([doors().running.cancel(query_id, by=actor(request))])[0]
 
 
 @router.get("/queries/{query_id}/receipt", response=Receipt, openapi_extra=signed_in(404))
