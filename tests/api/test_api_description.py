@@ -17,6 +17,7 @@ OPEN = {
         "ledger/keys",
         "ledger/consistency",
         "ledger/cosignatures",
+        "ledger/stamps",
         "catalog.ttl",
         "catalog.jsonld",
         "extracts/{extract_id}/download",

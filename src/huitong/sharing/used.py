@@ -15,6 +15,8 @@ from huitong.model.party import Actor, Office, Role
 from huitong.sharing.deadline import end_of_day, local_day
 from huitong.sharing.ports import DivisionTree
 
+EARLIEST_DAY = date(1970, 1, 1)
+"""No use ended before it: a first day before it leaves nothing out."""
 OFFICES_AT_ONCE = 500
 
 
@@ -110,7 +112,7 @@ class UsesOfData:
         if since is not None and until is not None and until < since:
             raise InputInvalid.because("uses-days-turned", since=since.isoformat(), until=until.isoformat())
         return UsesWanted(
-            since=None if since is None else self._midnight(since),
+            since=None if since is None or since < EARLIEST_DAY else self._midnight(since),
             until=None if until is None else end_of_day(until, self._time_zone),
         )
 

@@ -10,7 +10,8 @@ import pytest
 from tests.portal.examples import ANALYST, CIVIL, MEDICAL, NOON, PROVINCE, Example, credit_code
 
 from huitong.errors import Conflict, HuitongError, InputInvalid, NotFound, NotSignedIn, Refused
-from huitong.keystore import FileKeyStore
+from huitong.keystore import LEDGER_LITERALS, FileKeyStore
+from huitong.ledger.literals import Literals
 from huitong.ledger.log import Ledger
 from huitong.model.ledger import EntryKind
 from huitong.model.party import Role
@@ -36,12 +37,20 @@ def clock() -> MemoryClock:
 def accounts(example: Example, tmp_path: Path, clock: MemoryClock) -> Accounts:
     keys = FileKeyStore(tmp_path / "keys")
     keys.create()
-    ledger = Ledger(example.stores.ledger, keys, clock, origin="huitong.example/test", alarm_seconds=10, stop_seconds=300)
+    literals = Literals(example.stores.ledger, lambda: keys.secret_or_made(LEDGER_LITERALS))
+    times = {"alarm_seconds": 10, "stop_seconds": 300}
+    ledger = Ledger(example.stores.ledger, keys, clock, origin="huitong.example/test", literals=literals, **times)
     return Accounts(stores=example.stores, ledger=ledger, keystore=keys, clock=clock)
 
 
 def entries(accounts: Accounts) -> list[tuple[EntryKind, dict]]:
     return [(promise.kind, json.loads(promise.payload)["body"]) for promise in accounts.stores.ledger.pending(100)]
+
+
+def meant(accounts: Accounts, sealed: dict[str, str]) -> str:
+    """The words of which an entry holds the salted hash."""
+    assert set(sealed) == {"sealed"}
+    return accounts.ledger.literals.show(sealed["sealed"]).text
 
 
 def code_of(act: Callable[[], object], error: type[HuitongError]) -> str:

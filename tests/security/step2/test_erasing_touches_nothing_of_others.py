@@ -13,6 +13,7 @@ from huitong.intake.load import LoadOptions
 from huitong.lake.subject_lists import SubjectLists
 from huitong.lake.tables import SECONDS
 from huitong.model.catalog import Dataset, Snapshot
+from huitong.model.pseudonym import KeyEpoch
 
 OTHERS = replace(DATASET, id="medical.insured", provider=STRANGER.office, collector=STRANGER.office, items=DATASET.items[:1])
 
@@ -64,7 +65,7 @@ def test_a_build_that_does_not_end_is_told_and_the_erasure_can_be_repeated(place
     own = place.load(range(3))
     place.side_tables.build("court:case", DATASET, "resident", own)
     monkeypatch.setitem(SECONDS, "side_table_waits", 0.1)  # type: ignore[attr-defined]
-    with place.side_tables._table("court:case").writing(wait=0):
+    with place.side_tables._table(KeyEpoch("court:case")).writing(wait=0):
         with pytest.raises(Conflict) as caught:
             erase(place, 1)
         assert caught.value.reasons[0].code == "pseudonym-build-running"
