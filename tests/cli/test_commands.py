@@ -204,6 +204,32 @@ def test_a_query_writes_the_exact_bytes_csv_or_parquet(huitong_: Run, tmp_path: 
     assert json.loads((tmp_path / "receipt.json").read_text("utf-8"))["format"] == "huitong-receipt/1"
 
 
+RUNNING = {
+    "query": "q-1", "since": "2026-12-01T14:22:00Z", "using_office": {"id": "gz-education", "title": {"zh": "教育", "en": "Education"}},
+    "person": "wen", "post": "wen@gz-education", "purpose": "education", "datasets": ["civil.shelter"], "door": "query",
+    "cancelled_by": None,
+}  # fmt: skip
+
+
+def test_running_uses_are_listed_and_cancelled_in_both_languages(huitong_: Run, api: FakeApi) -> None:
+    api.answers[("GET", "queries/running")] = says({"uses": [RUNNING], "total": 1, "limit": 20, "offset": 0})
+    api.answers[("POST", "queries/q-1/cancel")] = says({**RUNNING, "cancelled_by": "wen"})
+    code, out, err = huitong_("use", "running")
+    assert code == 0, err
+    assert {"q-1", "wen", "civil.shelter", "Cancelled"} <= set(out.split())
+    assert "取消人" in huitong_("use", "running", "--lang", "zh-Hans")[1]
+    code, out, err = huitong_("use", "cancel", "q-1", "--format", "json")
+    assert (code, json.loads(out)["cancelled_by"]) == (0, "wen"), err
+    assert api.requests[-1].headers["Idempotency-Key"]
+
+
+def test_a_cancelled_query_is_told_without_advice_about_rights(huitong_: Run, api: FakeApi) -> None:
+    told = ("query-cancelled", "Query q-1 was cancelled by wen.")
+    api.answers[("POST", "query")] = lambda _: problem("refused", 403, told, query="q-1")
+    code, _, err = huitong_("query", "SELECT 1", "--purpose", "p")
+    assert (code, err) == (6, "Refused: (query q-1)\n  - Query q-1 was cancelled by wen.\n")
+
+
 def test_an_unknown_ending_is_told_before_anything_runs(huitong_: Run, api: FakeApi) -> None:
     code, _, err = huitong_("query", "SELECT 1", "--purpose", "p", "--output", "r.xlsx")
     assert code == 3

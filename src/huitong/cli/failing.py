@@ -57,7 +57,8 @@ def tell(error: HuitongError, *, as_json: bool = False) -> None:
     for text in texts:
         click.echo(f"  - {printable(text)}", err=True)
     now = f"now-{cause.name.lower().replace('_', '-')}"
-    if words.has(now) and (cause is not Exit.REFUSED or getattr(error, "command", "") in USES_OF_DATA):
+    stopped = any(reason.code == "query-cancelled" for reason in error.reasons)
+    if words.has(now) and not stopped and (cause is not Exit.REFUSED or getattr(error, "command", "") in USES_OF_DATA):
         click.echo(words(now), err=True)
 
 
