@@ -158,6 +158,8 @@ class _Told:
     grants: dict[str, tuple[object, object]] = field(default_factory=dict)
     """Hash of the terms and state of each grant."""
     agreed: dict[str, _Agreed] = field(default_factory=dict)
+    first_requests: dict[str, object] = field(default_factory=dict)
+    """By which request each grant began: it keeps that one, whatever later ones extend it."""
     origins: dict[str, str] = field(default_factory=dict)
     """Of each grant that was moved to a successor, the one whose place it took."""
     successions: set[tuple[object, object]] = field(default_factory=set)
@@ -186,13 +188,14 @@ class _Told:
             elif kind in GRANTS_BEGIN:
                 self.grants[body["grant"]] = (body["terms_hash"], body["state"])
                 self.agreed[body["grant"]] = _agreed(body)
+                self.first_requests[body["grant"]] = body.get("request")
                 if kind is EntryKind.GRANT_MOVED:
                     self.origins[body["grant"]] = body["moved_from"]
             elif kind is EntryKind.OFFICE_SUCCEEDED:
                 self.successions.add((body["succeeded"], body["successor"]))
             elif kind is EntryKind.GRANT_EXTENDED:
                 self.grants[body["grant"]] = (body["terms_hash"], self.grants[body["grant"]][1])
-                self.agreed[body["grant"]] = _agreed(body)
+                self.agreed[body["grant"]] = _agreed({**body, "request": self.first_requests[body["grant"]]})
             elif kind in GRANT_STATES:
                 self.grants[body["grant"]] = (body["terms_hash"], GRANT_STATES[kind])
             elif kind in REQUEST_STATES:

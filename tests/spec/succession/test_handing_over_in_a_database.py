@@ -81,6 +81,18 @@ def test_an_office_hands_over_and_the_audit_agrees(world: World) -> None:
     assert world.audit() == []
 
 
+def test_a_grant_that_was_extended_and_then_handed_over_is_no_alarm(world: World) -> None:
+    """Its second version names another request than its first: the successor's grant keeps the first."""
+    granted = world.sharing.grant_of(world.sharing.approve(world.submit(until=NOON.date() + timedelta(days=20)).id, by=REVIEWER))
+    world.clock.advance(hours=1)
+    more = world.sharing.extend(granted.id, by=ANALYST, until=date(2027, 6, 30))
+    world.sharing.approve(more.id, by=REVIEWER)
+    assert world.stores.sharing.grant(granted.id).version == 2
+    world.clock.advance(hours=1)
+    world.succession.succeed_office(MEDICAL.id, HEALTH.id, on=NOON.date(), words="黔编〔2026〕18号", by=OPERATOR)
+    assert world.audit() == []
+
+
 def test_the_providing_office_hands_over_its_datasets(world: World) -> None:
     world.sharing.approve(world.submit().id, by=REVIEWER)
     world.clock.advance(hours=1)
