@@ -248,7 +248,7 @@ def test_when_all_processes_are_taken_a_query_waits_and_then_is_told(engine: Eng
     for thread in threads:
         thread.start()
     assert wait_until(lambda: engine.client.status()["running"] == 2)
-    error = refusal(lambda: engine.run("SELECT 1"))
+    error = refusal(lambda: engine.run(ENDLESS))
     assert isinstance(error, Unavailable)
     assert error.reasons[0].code == "engine-busy"
     for thread in threads:

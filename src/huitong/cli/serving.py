@@ -106,8 +106,10 @@ class Process:
     def start(self) -> None:
         self._end_group()
         with os.fdopen(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
+            # one session for all parts: the kernel shares the processor out by sessions first, and a query that stands back is to do so
+            # behind the web processes too
             self.process = Popen(
-                self.arguments, stdin=PIPE, stdout=log, stderr=log, env=self.environment, start_new_session=True, close_fds=True
+                self.arguments, stdin=PIPE, stdout=log, stderr=log, env=self.environment, process_group=0, close_fds=True
             )
 
     def running(self) -> bool:

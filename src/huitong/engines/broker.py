@@ -47,7 +47,7 @@ class BrokerSettings:
     socket: Path
     lake: Path
     processes: int = 2
-    """Queries that run at once."""
+    """Queries that run at once. While all of them are long ones, one further place is open for others."""
     memory_megabytes: int = 2048
     """Most memory of one query, whatever it asks for."""
     temporary: Path | None = None
@@ -62,7 +62,7 @@ class BrokerSettings:
     waiting_seconds: float = 10.0
     """Longest wait for a free process."""
     connections: int = 256
-    kill_after_seconds: float = 1.0
+    kill_after_seconds: float = 0.75
     """How long after its limit a query that does not obey the interrupt is killed."""
     minimum_level: int = 0
     """Refuse to serve below this sandbox level."""
@@ -90,6 +90,10 @@ class NotSafeError(Exception):
         self.passed = tuple(passed)
 
 
+_LOOK_SECONDS = 0.05
+"""Shortest pause between two looks at the processor time of a query."""
+
+
 class _Peer:
     """One client's connection: reading its request, waiting, or being answered by a child."""
 
@@ -99,17 +103,22 @@ class _Peer:
         self.since = time.monotonic()
         self.query: GovernedQuery | None = None
         self.child: _Child | None = None
+        self.long = False
 
 
 @dataclass
 class _Child:
     pid: int
     query: GovernedQuery
+    begun: float
+    look_at: float
     kill_at: float
     busy: mmap.mmap
     temporary: Path
     late: bool = False
     unwanted: bool = False
+    moved: bool = False
+    """Ended only to begin again later: it turned out to be long in the place that is for others."""
 
 
 class Broker:
@@ -281,7 +290,7 @@ class Broker:
 
     def _next_moment(self) -> float | None:
         now = time.monotonic()
-        moments = [peer.child.kill_at for peer in self._children.values() if peer.child]
+        moments = [peer.child.kill_at if peer.long else peer.child.look_at for peer in self._children.values() if peer.child]
         moments += [peer.since + self._settings.waiting_seconds for peer in self._peers.values() if peer.child is None]
         return max(0.0, min(moments) - now) + 0.001 if moments else None
 
@@ -351,18 +360,26 @@ class Broker:
         return {**self.found["sandbox"], "level": self._settings.cluster_level, "cluster": str(cluster.address)}
 
     def _tell_status(self, peer: _Peer) -> None:
-        counts = {"running": len(self._children), "waiting": len(self._waiting), "served": self._served}
+        counts = {"running": len(self._children), "long": self._long(), "waiting": len(self._waiting), "served": self._served}
         status = {**self.sandbox, "probes": self.found["probes"], **counts}
         self._say(peer, frames.frame(frames.DATA, json.dumps(status).encode()) + frames.end_frame(rows=0, cut=False))
         self._drop(peer)
 
     def _start_waiting(self) -> None:
-        while self._waiting and len(self._children) < self._settings.processes:
-            peer = self._waiting.popleft()
+        while (peer := next(filter(self._may_start, self._waiting), None)) is not None:
+            self._waiting.remove(peer)
             try:
                 self._start(peer)
             except OSError:  # no memory for a process, no room for its folder
                 self._refuse(peer, Reason("engine-busy", {"query": peer.query.query if peer.query else ""}))
+
+    def _may_start(self, peer: _Peer) -> bool:
+        """Whether there is a place. One beyond the others opens while all of them are taken by long queries, for one not known to be."""
+        places, running = self._settings.processes, len(self._children)
+        return running < places or (running == places == self._long() and not peer.long)
+
+    def _long(self) -> int:
+        return sum(peer.long for peer in self._children.values())
 
     def _start(self, peer: _Peer) -> None:
         query = peer.query
@@ -378,8 +395,12 @@ class Broker:
             raise
         if pid == 0:
             process.run(query, peer=peer.connection, busy=memoryview(busy), temporary=temporary, around=self._around, parent=parent)
-        kill_at = time.monotonic() + query.limits.seconds + self._settings.kill_after_seconds
-        peer.child = _Child(pid, query, kill_at, busy, temporary)
+        now = time.monotonic()
+        kill_at = now + query.limits.seconds + self._settings.kill_after_seconds
+        first_look = min(now + frames.LONG_SECONDS / query.limits.threads, kill_at)
+        peer.child = _Child(pid, query, now, first_look, kill_at, busy, temporary)
+        if peer.long:
+            sandbox.stand_back(pid)
         self._children[pid] = peer
         self._served += 1
 
@@ -403,7 +424,16 @@ class Broker:
                 continue
             child = peer.child
             shutil.rmtree(child.temporary, ignore_errors=True)
-            if not child.unwanted:
+            if child.moved and not child.unwanted and status != 0:
+                peer.child = None
+                if child.busy[1] == 0:  # nobody has heard of it: it can begin again
+                    self._served -= 1
+                    self._waiting.append(peer)
+                elif child.busy[0] == 0:
+                    self._refuse(peer, Reason("engine-busy", {"query": child.query.query}))
+                else:
+                    self._drop(peer)
+            elif not child.unwanted:
                 if status != 0 and child.busy[0] == 0:  # died between frames: there is room for a last word
                     self._say(peer, frames.error_frame(process.reason_of_death(child.query, late=child.late)))
                 peer.child = None
@@ -413,6 +443,8 @@ class Broker:
     def _watch_clock(self) -> None:
         now = time.monotonic()
         for pid, peer in self._children.items():
+            if peer.child and not peer.long and now >= peer.child.look_at:
+                self._look_whether_long(peer, peer.child, now)
             if peer.child and now >= peer.child.kill_at:
                 peer.child.late, peer.child.kill_at = True, now + 60
                 os.kill(pid, signal.SIGKILL)
@@ -423,6 +455,19 @@ class Broker:
                 else:
                     self._waiting.remove(peer)
                     self._refuse(peer, Reason("engine-busy", {"query": peer.query.query}))
+
+    def _look_whether_long(self, peer: _Peer, child: _Child, now: float) -> None:
+        """A long query stands back from now on. If all places are with long ones already it gives back the one for others."""
+        left = frames.LONG_SECONDS - sandbox.processor_seconds(child.pid)
+        if left > 0 and now < child.begun + frames.LONG_BY_CLOCK_SECONDS:
+            child.look_at = min(now + max(left / child.query.limits.threads, _LOOK_SECONDS), child.kill_at)
+            return
+        peer.long = True
+        if self._long() > self._settings.processes:
+            child.moved = True
+            os.kill(child.pid, signal.SIGKILL)
+        else:
+            sandbox.stand_back(child.pid)
 
     def _refuse(self, peer: _Peer, reason: Reason) -> None:
         self._say(peer, frames.error_frame(reason))
@@ -555,7 +600,9 @@ def start(settings: BrokerSettings) -> BrokerHandle:
         "OMP_NUM_THREADS": "1",
         "ARROW_DEFAULT_MEMORY_POOL": "system",
     }
-    started = Popen(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=environment, start_new_session=True)
+    # A group of its own keeps the terminal's signals away. Not a session: the kernel would share the processor out by sessions first, and
+    # a query that stands back would do so only behind other queries, not behind the web processes.
+    started = Popen(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=environment, process_group=0)
     assert started.stdout is not None
     line = started.stdout.readline()
     said = json.loads(line) if line else {}

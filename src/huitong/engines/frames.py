@@ -28,6 +28,11 @@ RESULT_BYTES: int = _LIMITS["result_bytes"]
 STREAM_BYTES: int = _LIMITS["stream_bytes"]
 """The same of an answer that is taken away piece by piece."""
 
+LONG_SECONDS: float = _LIMITS["long_milliseconds"] / 1000
+"""A query that has used so much processor time stands back behind the others,"""
+LONG_BY_CLOCK_SECONDS: float = _LIMITS["long_by_clock_milliseconds"] / 1000
+"""and so does one that has run so long."""
+
 
 class MalformedError(Exception):
     """The bytes do not follow this file."""

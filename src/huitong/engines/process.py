@@ -66,7 +66,8 @@ class ResultTooLargeError(Exception):
 
 
 class FrameWriter(io.RawIOBase):
-    """Turns what Arrow writes into data frames on a socket. `busy` is a shared byte: 1 while a frame is half written.
+    """Turns what Arrow writes into data frames on a socket. `busy` holds two shared bytes: 1 while a frame is half written, and 1 once
+    anything was.
 
     Once more than `maximum` bytes were to be written it takes no data any more; what would exceed it is not begun."""
 
@@ -86,7 +87,7 @@ class FrameWriter(io.RawIOBase):
             raise ResultTooLargeError
         for start in range(0, len(view), frames.FRAME_BYTES):
             piece = view[start : start + frames.FRAME_BYTES]
-            self._busy[0] = 1
+            self._busy[0] = self._busy[1] = 1
             self._send(frames.FRAME_HEAD.pack(frames.DATA, len(piece)))
             self._send(piece)
             self._busy[0] = 0
@@ -94,7 +95,7 @@ class FrameWriter(io.RawIOBase):
 
     def whole(self, frame: bytes) -> None:
         """Send one finished frame."""
-        self._busy[0] = 1
+        self._busy[0] = self._busy[1] = 1
         self._send(frame)
         self._busy[0] = 0
 
