@@ -75,7 +75,8 @@ OTHERWISE_FOR_AN_ORDINARY_ACCOUNT = {
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     home = tmp_path_factory.mktemp("opened")
     make_lake(home)
-    for folder in (home, *home.parents[:2]):
+    made = tmp_path_factory.getbasetemp()  # below a folder of its own for each worker, if there are several
+    for folder in (home, made, *(one for one in made.parents if one.name.startswith("pytest-"))):
         folder.chmod(0o755)
     (home / "keys").mkdir()
     (home / "keys" / "ledger.key").write_text("key", "utf-8")

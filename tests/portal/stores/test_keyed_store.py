@@ -18,6 +18,8 @@ from huitong.delivery.keyed import KeyedStore, PostgresqlKeyedStore, SqliteKeyed
 from huitong.errors import Unavailable
 from huitong.model.records import CopyName
 
+pytestmark = pytest.mark.slow
+
 COPY = CopyName("civil.person", 3, "r" + "a" * 16)
 OTHER = CopyName("civil.person", 4, "r" + "a" * 16)
 ROWS = [(b"1", 0, b"one"), (b"2", 0, b"two"), (b"2", 1, b"two again"), ("钥".encode(), 0, "值".encode())]

@@ -28,6 +28,8 @@ from huitong.sharing.actions import SharingActions
 from huitong.sharing.succession import SuccessionActions
 from huitong.testing import MemorySideTables
 
+pytestmark = pytest.mark.slow
+
 RESIDENT, NAME = "520102199003078515", "canary-赵敏"
 WEAKER = ("resident_id",)
 """A condition tells of its item, so that a reviewer agrees to it expressly."""

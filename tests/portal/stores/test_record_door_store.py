@@ -11,6 +11,8 @@ from huitong.errors import Reason
 from huitong.model.records import CopyState, RecordDoor
 from huitong.testing import MemoryStores
 
+pytestmark = pytest.mark.slow
+
 DOOR = RecordDoor("civil.household", True, NOON, "liu.wei")
 READY = replace(
     DOOR, version=3, shape="r1", state=CopyState.READY, rows=5_000_000_000, rows_expected=5_000_000_001, rows_without_key=1,

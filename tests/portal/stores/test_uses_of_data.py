@@ -22,6 +22,8 @@ from huitong.portal.audit import models as audit
 from huitong.portal.stores import Stores
 from huitong.sharing.used import UsesOfData, UsesSide, UsesWanted
 
+pytestmark = pytest.mark.slow
+
 START = datetime(2026, 3, 30, 2, tzinfo=UTC)
 OFFICER = replace(REVIEWER, roles=frozenset({Role.DATA_OFFICER}))
 REGULATOR = Actor("zhao", "赵", "zhao@bureau", "bureau", PROVINCE, frozenset({Role.REGULATOR}))

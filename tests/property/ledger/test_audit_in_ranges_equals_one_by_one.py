@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.ledger.ledger_kit import Instance, SqliteLedgerStore
 
 from huitong.ledger.audit import audit
 from huitong.ledger.ranges import sound_until
+
+pytestmark = pytest.mark.slow
 
 MOST = 40
 

@@ -11,7 +11,7 @@ from tests.spec.governed.governed_world import ANALYST, CLEAR, HIDE, NANMING, NO
 
 from huitong.model.catalog import Dataset, Grade, Sharing
 from huitong.model.party import Actor, Role
-from huitong.model.policy import Comparator, Comparison, Decision, Grant, GrantState, Mode, Quota, QuotaPeriod
+from huitong.model.policy import Comparator, Comparison, Decision, Grant, GrantState, Mode, NoisedTerms, Quota, QuotaPeriod
 from huitong.policy.compiled import PARTS_OF_A_PROCESS, Carried, Decider, Rights, evidence_of
 from huitong.policy.decide import decide
 from huitong.policy.schemes import scheme, scheme_ids
@@ -55,6 +55,7 @@ def grants(draw: st.DrawFn) -> Sequence[Grant]:
         more = {
             "mode": mode,
             "k": 5 if mode is Mode.AGGREGATE_ONLY else None,
+            "noised": NoisedTerms(1_000_000, 2_000_000, 1) if mode is Mode.NOISED else None,
             "condition": draw(st.sampled_from(((), (), (Comparison("note", Comparator.IN, ("x",)),)))),
             "quota": draw(st.sampled_from((None, None, Quota(QuotaPeriod.DAY, calls=9)))),
         }

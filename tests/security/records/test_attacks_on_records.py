@@ -12,6 +12,8 @@ from tests.spec.governed.governed_world import CLEAR, NANMING, PEOPLE, PERSON, P
 from huitong.model.policy import Quota, QuotaPeriod
 from huitong.model.records import copies_of
 
+pytestmark = pytest.mark.slow
+
 PIDS = [row["pid"] for row in PEOPLE if row["pid"] is not None]
 
 

@@ -10,6 +10,8 @@ from tests.spec.governed.governed_world import COMPANIES, PEOPLE, World
 from huitong.gateway.resolve import Resolution
 from huitong.gateway.rewrite.untold import Untold
 
+pytestmark = pytest.mark.slow
+
 P, F = "civil.person", "tax.company"
 TELLING = [
     f"SELECT pid FROM {P}",

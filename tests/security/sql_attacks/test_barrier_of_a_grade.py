@@ -13,6 +13,8 @@ from huitong.errors import HuitongError
 from huitong.model.catalog import Grade
 from huitong.policy.grading import storage_rule
 
+pytestmark = pytest.mark.slow
+
 HIDDEN = ("salary", "weight", "phone", "diagnosis")
 MASKS = {"pid": CLEAR, "name": SURNAME_ONLY, "born": YEAR, "gender": CLEAR} | dict.fromkeys(HIDDEN, HIDE)
 RAW: list[Mapping[str, Any]] = [

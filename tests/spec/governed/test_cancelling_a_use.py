@@ -15,6 +15,8 @@ from huitong.model.party import Role
 from huitong.model.policy import Quota, QuotaPeriod
 from huitong.model.query import EngineLimits, GovernedQuery, QueryRequest
 
+pytestmark = pytest.mark.slow
+
 NAMES = "SELECT name FROM civil.person"
 COLLEAGUE = replace(ANALYST, person="wu.min", post="analyst-2")
 OFFICER = replace(ANALYST, person="he.fang", post="officer-1", roles=frozenset((Role.DATA_OFFICER,)))

@@ -14,6 +14,8 @@ from huitong.model.policy import Mode, NoisedTerms, Terms, ValueBounds
 from huitong.model.query import QueryRequest
 from huitong.sharing.noised import account_of_grant, account_of_office
 
+pytestmark = pytest.mark.slow
+
 EPSILON = 1_000_000
 """One, in millionths."""
 ITEMS = {"pid": PSEUDONYM, "name": CLEAR, "gender": CLEAR, "division": CLEAR, "salary": CLEAR, "weight": CLEAR}

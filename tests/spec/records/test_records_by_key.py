@@ -28,6 +28,8 @@ from huitong.model.catalog import Item, ItemType
 from huitong.model.ledger import EntryKind
 from huitong.model.policy import Comparator, Comparison, Mode, Quota, QuotaPeriod
 
+pytestmark = pytest.mark.slow
+
 ZHANG, WANG, LI = "990102199001011230", "990102198505052341", "990102200012313452"
 OUTSIDE = "990103197003034563"
 """A person of another county."""
