@@ -13,7 +13,6 @@ import contextlib
 import http.client
 import json
 import os
-import signal
 import sqlite3
 import statistics
 import subprocess
@@ -27,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.revocation import BASIS, PURPOSE, UNTIL, Served, _free_port, _wait_until_ready
+from bench._serving import BASIS, PURPOSE, UNTIL, Served, entry, free_port, make_instance, public_item, serving, stop
 
 ROWS, QUICK_ROWS = 2_000_000, 50_000
 ROUNDS, QUICK_ROUNDS = 60, 5
@@ -103,93 +102,24 @@ def write_sqlite(folder: Path) -> Path:
     return file
 
 
-def make(home: Path, folder: Path) -> None:
-    """An instance with both datasets loaded; tokens on standard output. Runs in a process of its own."""
-    os.environ["HUITONG_HOME"] = str(home)
-    from huitong.cli.inside import open_inside
-    from huitong.cli.instance import _office, make_instance
-    from huitong.keystore import FileKeyStore
-    from huitong.model.party import Role
-    from huitong.settings import read_settings
+def make(home: Path) -> None:
+    """An instance with both datasets loaded from the Parquet files beside it. Runs in a process of its own."""
 
-    settings = read_settings(home=home)
-    make_instance(settings, operator="shi", operator_name="shi", office=_office("operations", "运维/Operations", "520000000000", None))
-    inside = open_inside(settings)
-    from huitong.portal.accounts.actions import Accounts, NewPerson, instance_operator
-    from huitong.portal.wiring import wall_clock
+    def fill(inside: Any, officer: Any) -> None:
+        for table in TABLES:
+            inside.platform.catalog.publish(_entry(table), by=officer)
+            inside.platform.intake.load(f"civil.{table}", home.parent / f"{table}.parquet", by=officer)
 
-    by = instance_operator("shi")
-    accounts = Accounts(inside.stores, inside.ledger, FileKeyStore(settings.keys), wall_clock)
-    offices = [_office("gz-civil", "民政/Civil", "520100000000", None), _office("gz-education", "教育/Education", "520200000000", None)]
-    accounts.register_offices(offices, by=by)
-    people = [
-        NewPerson("min", "min", "gz-civil", frozenset({Role.DATA_OFFICER, Role.REVIEWER})),
-        NewPerson("wen", "wen", "gz-education", frozenset({Role.ANALYST})),
-    ]
-    accounts.register_people(people, by=by)
-    (officer,), (analyst,) = inside.stores.parties.actors_of("min"), inside.stores.parties.actors_of("wen")
-    for table in TABLES:
-        inside.platform.catalog.publish(_entry(table), by=officer)
-        inside.platform.intake.load(f"civil.{table}", folder / f"{table}.parquet", by=officer)
-    tokens = {actor.person: accounts.issue_token(actor.post, by=by).text for actor in (officer, analyst)}
-    inside.platform.sequencer.fold_all()
-    print(json.dumps(tokens))
+    make_instance(home, fill)
 
 
 def _entry(table: str) -> Any:
-    from huitong.model.catalog import Dataset, Grade, Item, ItemType, Openness, Sharing, UpdateCycle
-    from huitong.model.text import BilingualText
+    from huitong.model.catalog import ItemType
 
-    kind_of = {name: ItemType.INTEGER if name in NUMBERS else ItemType.TEXT for name in TABLES[table]}
-    return Dataset(
-        id=f"civil.{table}",
-        title=BilingualText(zh="合成登记", en="Synthetic register"),
-        abstract=BilingualText(zh="合成登记。", en="Synthetic register."),
-        classification="3-06-0001/000001",
-        provider="gz-civil",
-        collector="gz-civil",
-        sharing=Sharing.UNCONDITIONAL,
-        sharing_basis="Regulation of Guizhou Province, article 21",
-        sharing_condition=None,
-        openness=Openness.NOT_OPEN,
-        update_cycle=UpdateCycle.MONTHLY,
-        items=tuple(Item(name, BilingualText(zh=name, en=name), kind, Grade.PUBLIC) for name, kind in kind_of.items()),
-        source="Synthetic",
-    )
+    return entry(f"civil.{table}", [public_item(name, ItemType.INTEGER if name in NUMBERS else None) for name in TABLES[table]])
 
 
 # --- the two servers ------------------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def served(folder: Path, *, make_new: bool = True) -> Iterator[Served]:
-    """A served instance with grants over both datasets."""
-    home, log = folder / "instance", folder / "log"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HUITONG_")}
-    environment |= {"HUITONG_HOME": str(home), "HUITONG_PROFILE": str(folder / "profile.toml")}
-    kept = folder / "tokens.json"
-    if make_new:
-        made = subprocess.run(
-            [sys.executable, "-m", "bench.http", "--make", str(home), "--folder", str(folder)],
-            env=environment, capture_output=True, text=True, check=False, timeout=1800,
-        )  # fmt: skip
-        assert made.returncode == 0, made.stderr
-        kept.write_text(made.stdout.strip().splitlines()[-1], "utf-8")
-    port = _free_port()
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "huitong.cli", "serve", "--operator", "shi", "--port", str(port), "--web", "1"],
-            env=environment, stdout=output, stderr=output, start_new_session=True,
-        )  # fmt: skip
-    try:
-        found = Served(port, json.loads(kept.read_text("utf-8")))
-        _wait_until_ready(found, server, log)
-        if make_new:
-            for table, items in TABLES.items():
-                grant(found, f"civil.{table}", items)
-        yield found
-    finally:
-        _stop(server)
 
 
 def grant(server: Served, dataset: str, items: Sequence[str]) -> None:
@@ -203,7 +133,7 @@ def grant(server: Served, dataset: str, items: Sequence[str]) -> None:
 @contextlib.contextmanager
 def datasette(file: Path, log: Path) -> Iterator[int]:
     """A Datasette process over the file; its port."""
-    port = _free_port()
+    port = free_port()
     limits = {"sql_time_limit_ms": 600_000, "max_returned_rows": 100_000}
     settings = [part for name, value in limits.items() for part in ("--setting", name, str(value))]
     with log.open("wb") as output:
@@ -222,16 +152,7 @@ def datasette(file: Path, log: Path) -> Iterator[int]:
             time.sleep(0.1)
         yield port
     finally:
-        _stop(process)
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(30)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        stop(process)
 
 
 # --- asking ---------------------------------------------------------------------------------------------------------------------------
@@ -299,7 +220,10 @@ def run(*, quick: bool, folder: Path | None = None, rounds: int | None = None) -
         if fresh:
             write_rows(place, rows)
             write_sqlite(place)
-        server = ending.enter_context(served(place, make_new=fresh))
+        server = ending.enter_context(serving(place, ["bench.http"], web=1))
+        if fresh:
+            for table, items in TABLES.items():
+                grant(server, f"civil.{table}", items)
         port = ending.enter_context(datasette(place / "small.db", place / "datasette.log"))
         ours = ending.enter_context(server.connection())
         theirs = ending.enter_context(contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=600)))
@@ -356,7 +280,7 @@ def main() -> None:
     parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.make:
-        make(arguments.make, arguments.folder)
+        make(arguments.make)
         return
     if arguments.folder:
         arguments.folder.mkdir(parents=True, exist_ok=True)

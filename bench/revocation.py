@@ -16,11 +16,8 @@ import http.client
 import json
 import os
 import secrets
-import signal
 import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -29,11 +26,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench._serving import BASIS, PURPOSE, UNTIL, Served, entry, make_instance, public_item, serving
+
 WEB = 4
 ROUNDS, QUICK_ROUNDS = 20, 2
 REFUSED_WITHIN, CUT_WITHIN = 1.0, 5.0
-PURPOSE, BASIS = "education", "Compulsory Education Law, article 44"
-UNTIL = "2099-12-31"
 SMALL, LARGE = "civil.shelter", "civil.visit"
 
 
@@ -41,145 +38,29 @@ SMALL, LARGE = "civil.shelter", "civil.visit"
 
 
 def make(home: Path, rows: int) -> None:
-    """An instance with an office that gives and one that asks, a small and a large entry without condition; tokens on standard
-    output. Runs in a process of its own."""
-    os.environ["HUITONG_HOME"] = str(home)
-    from huitong.cli.inside import open_inside
-    from huitong.cli.instance import _office, make_instance
-    from huitong.keystore import FileKeyStore
-    from huitong.model.party import Role
-    from huitong.settings import read_settings
+    """An instance with a small and a large entry without condition. Runs in a process of its own."""
 
-    settings = read_settings(home=home)
-    make_instance(settings, operator="shi", operator_name="shi", office=_office("operations", "运维/Operations", "520000000000", None))
-    inside = open_inside(settings)
-    from huitong.portal.accounts.actions import Accounts, NewPerson, instance_operator
-    from huitong.portal.wiring import wall_clock
+    def fill(inside: Any, officer: Any) -> None:
+        for name, count in ((SMALL, 1_000), (LARGE, rows)):
+            inside.platform.catalog.publish(entry(name, [public_item("shelter"), public_item("place")]), by=officer)
+            file = home / "rows.csv"
+            with file.open("w", encoding="utf-8") as out:
+                out.write("shelter,place\n")
+                out.writelines(f"s{number:09d},{secrets.token_hex(40)}\n" for number in range(count))
+            inside.platform.intake.load(name, file, by=officer)
+            file.unlink()
 
-    by = instance_operator("shi")
-    accounts = Accounts(inside.stores, inside.ledger, FileKeyStore(settings.keys), wall_clock)
-    offices = [_office("gz-civil", "民政/Civil", "520100000000", None), _office("gz-education", "教育/Education", "520200000000", None)]
-    accounts.register_offices(offices, by=by)
-    people = [
-        NewPerson("min", "min", "gz-civil", frozenset({Role.DATA_OFFICER, Role.REVIEWER})),
-        NewPerson("wen", "wen", "gz-education", frozenset({Role.ANALYST})),
-    ]
-    accounts.register_people(people, by=by)
-    (officer,), (analyst,) = inside.stores.parties.actors_of("min"), inside.stores.parties.actors_of("wen")
-    for name, count in ((SMALL, 1_000), (LARGE, rows)):
-        inside.platform.catalog.publish(_entry(name), by=officer)
-        file = home / "rows.csv"
-        with file.open("w", encoding="utf-8") as out:
-            out.write("shelter,place\n")
-            out.writelines(f"s{number:09d},{secrets.token_hex(40)}\n" for number in range(count))
-        inside.platform.intake.load(name, file, by=officer)
-        file.unlink()
-    tokens = {actor.person: accounts.issue_token(actor.post, by=by).text for actor in (officer, analyst)}
-    inside.platform.sequencer.fold_all()
-    print(json.dumps(tokens))
-
-
-def _entry(name: str) -> Any:
-    from huitong.model.catalog import Dataset, Grade, Item, ItemType, Openness, Sharing, UpdateCycle
-    from huitong.model.text import BilingualText
-
-    return Dataset(
-        id=name,
-        title=BilingualText(zh="避难场所", en="Shelters"),
-        abstract=BilingualText(zh="避难场所。", en="Shelters."),
-        classification="3-06-0001/000001",
-        provider="gz-civil",
-        collector="gz-civil",
-        sharing=Sharing.UNCONDITIONAL,
-        sharing_basis="Regulation of Guizhou Province, article 21",
-        sharing_condition=None,
-        openness=Openness.NOT_OPEN,
-        update_cycle=UpdateCycle.MONTHLY,
-        items=tuple(
-            Item(item, BilingualText(zh=item, en=item), ItemType.TEXT, Grade.PUBLIC) for item in ("shelter", "place")
-        ),
-        source="Synthetic",
-    )
-
-
-@dataclass(frozen=True)
-class Served:
-    """A running server and how to talk to it."""
-
-    port: int
-    tokens: Mapping[str, str]
-
-    @contextlib.contextmanager
-    def connection(self) -> Iterator[http.client.HTTPConnection]:
-        """One connection; it stays with the process that accepted it."""
-        made = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        with contextlib.closing(made):
-            made.connect()
-            yield made
-
-    def call(
-        self, connection: http.client.HTTPConnection, method: str, path: str, body: Any = None, *, person: str = "wen"
-    ) -> tuple[int, Any]:
-        """The status and the JSON of an answer."""
-        headers = {"Authorization": f"Bearer {self.tokens[person]}", "Accept": "application/json", "Content-Type": "application/json"}
-        connection.request(method, f"/api/v1/{path}", None if body is None else json.dumps(body), headers)
-        answer = connection.getresponse()
-        text = answer.read()
-        return answer.status, json.loads(text) if text else None
-
-
-def served(*, rows: int, web: int = WEB) -> contextlib.AbstractContextManager[Served]:
-    """An instance that is made, served and gone afterwards."""
-    return serving("bench.revocation", rows=rows, web=web)
+    make_instance(home, fill)
 
 
 @contextlib.contextmanager
-def serving(maker: str, *, rows: int, web: int) -> Iterator[Served]:
-    """The same of another benchmark, whose module makes the instance with `--make`."""
-    with tempfile.TemporaryDirectory(prefix="huitong-revocation-") as folder:
-        home, log = Path(folder) / "i", Path(folder) / "log"
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("HUITONG_")}
-        environment |= {"HUITONG_HOME": str(home), "HUITONG_PROFILE": str(Path(folder) / "profile.toml")}
-        made = subprocess.run(
-            [sys.executable, "-m", maker, "--make", str(home), "--rows", str(rows)],
-            env=environment, capture_output=True, text=True, check=False, timeout=900,
-        )  # fmt: skip
-        assert made.returncode == 0, made.stderr
-        tokens = json.loads(made.stdout.strip().splitlines()[-1])
-        port = _free_port()
-        with log.open("wb") as output:
-            server = subprocess.Popen(
-                [sys.executable, "-m", "huitong.cli", "serve", "--operator", "shi", "--port", str(port), "--web", str(web)],
-                env=environment, stdout=output, stderr=output, start_new_session=True,
-            )  # fmt: skip
-        try:
-            found = Served(port, tokens)
-            _wait_until_ready(found, server, log)
-            yield found
-        finally:
-            server.send_signal(signal.SIGTERM)
-            try:
-                server.wait(30)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-def _wait_until_ready(server: Served, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    end = time.monotonic() + 120
-    while time.monotonic() < end:
-        assert process.poll() is None, log.read_text("utf-8", "replace")
-        with contextlib.suppress(OSError, http.client.HTTPException), server.connection() as connection:
-            if server.call(connection, "GET", "whoami")[0] == 200:
-                return
-        time.sleep(0.2)
-    raise AssertionError(log.read_text("utf-8", "replace"))
+def served(*, rows: int, web: int = WEB) -> Iterator[Served]:
+    """An instance that is made, served and gone afterwards."""
+    with (
+        tempfile.TemporaryDirectory(prefix="huitong-revocation-") as folder,
+        serving(Path(folder), ["bench.revocation", "--rows", str(rows)], web=web) as server,
+    ):
+        yield server
 
 
 # --- which process answers ------------------------------------------------------------------------------------------------------------

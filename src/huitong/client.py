@@ -994,8 +994,6 @@ class Client:
         """Size, pending entries and age of the oldest of them."""
         return self._json("GET", "ledger/status")
 
-    # --- inside ---------------------------------------------------------------------------------------------------------
-
     def stamps(self, *, limit: int = 50, offset: int = 0) -> JSON:
         """Time stamps of checkpoints (RFC 3161), the newest checkpoint first; needs no token."""
         return self._json("GET", "ledger/stamps", query={"limit": limit, "offset": offset})
@@ -1038,6 +1036,8 @@ class Client:
             {"as": as_, "dataset": dataset, "office": office, "grant": grant, "end": end, "since": since, "until": until}
         )
         return self._json("GET", "ledger/uses/totals", query={**query, "limit": limit, "offset": offset})
+
+    # --- inside ---------------------------------------------------------------------------------------------------------
 
     def _result(self, response: httpx.Response) -> QueryResult:
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip()

@@ -174,57 +174,34 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         time_zone=settings.time_zone,
         floors=partial(floor_faults, scheme=grading),
     )
+    verbs: dict[str, Any] = {
+        "catalog": stores.catalog,
+        "parties": stores.parties,
+        "sharing": stores.sharing,
+        "transactions": stores.transactions,
+        "epoch": stores.epoch,
+        "ledger": ledger,
+        "divisions": divisions,
+        "clock": clock,
+        "time_zone": settings.time_zone,
+    }
+    with_pseudonyms: dict[str, Any] = {**verbs, "side_tables": side_tables, "notices": stores.notices, "pseudonym_epochs": epochs}
     sharing = SharingActions(
-        catalog=stores.catalog,
-        parties=stores.parties,
-        sharing=stores.sharing,
-        transactions=stores.transactions,
-        epoch=stores.epoch,
-        ledger=ledger,
-        divisions=divisions,
-        side_tables=side_tables,
-        clock=clock,
-        time_zone=settings.time_zone,
+        **with_pseudonyms,
         calendar=InstanceCalendar(stores.calendar),
         grading=grading,
         roll=stores.parties,
         delegates=stores.sharing,
         regulators=stores.parties,
         lists=subject_lists,
-        notices=stores.notices,
-        pseudonym_epochs=epochs,
     )
-    pseudonyms = PseudonymActions(
-        catalog=stores.catalog,
-        parties=stores.parties,
-        sharing=stores.sharing,
-        transactions=stores.transactions,
-        epoch=stores.epoch,
-        ledger=ledger,
-        divisions=divisions,
-        side_tables=side_tables,
-        clock=clock,
-        time_zone=settings.time_zone,
-        notices=stores.notices,
-        pseudonym_epochs=epochs,
-        make_key=lambda number: keystore.secret_or_made(pseudonym_key(number)),
-    )
+    pseudonyms = PseudonymActions(**with_pseudonyms, make_key=lambda number: keystore.secret_or_made(pseudonym_key(number)))
 
     def grade_of(dataset: Dataset, rows: int | None) -> Grade:
         sources = lineage_of(dataset, stores.catalog)
         return effective_grade(dataset, sources=sources, rows=rows, scheme=grading).grade
 
-    succession = SuccessionActions(
-        catalog=stores.catalog,
-        parties=stores.parties,
-        sharing=stores.sharing,
-        divisions=stores.divisions,
-        transactions=stores.transactions,
-        epoch=stores.epoch,
-        ledger=ledger,
-        clock=clock,
-        time_zone=settings.time_zone,
-    )
+    succession = SuccessionActions(**verbs)
     record_limits = read_record_limits()
     keyed = open_keyed_store(
         database_url=settings.database_url, folder=settings.records, open_copies=record_limits.open_copies
@@ -301,19 +278,8 @@ def open(settings: Settings, stores: Stores, clock: Clock) -> Platform:  # noqa:
         barrier=lambda dataset, rows: storage_rule(grade_of(dataset, rows), scheme=grading).barrier,
     )
     reidentification = ReidentificationActions(
-        catalog=stores.catalog,
-        parties=stores.parties,
-        sharing=stores.sharing,
-        transactions=stores.transactions,
-        epoch=stores.epoch,
-        ledger=ledger,
-        divisions=divisions,
-        side_tables=side_tables,
-        clock=clock,
-        time_zone=settings.time_zone,
+        **with_pseudonyms,
         grading=grading,
-        notices=stores.notices,
-        pseudonym_epochs=epochs,
         cases=stores.reidentifications,
         tokens=stores.reidentifications,
         revealer=gateway,
