@@ -64,6 +64,7 @@ class _Reader:
             return self.query(node.this, names)
         if not isinstance(node, exp.Select | exp.SetOperation):
             raise NotConfinedError
+        _check_cut(node)
         names = self._common(node, names)
         if isinstance(node, exp.Select):
             outputs = self._select(node, names)
@@ -205,6 +206,17 @@ class _Reader:
                 return here.sources[node.table][node.name]
             here = here.outer
         raise NotConfinedError
+
+
+def _check_cut(node: exp.Expr) -> None:
+    """Rows are cut by plain numbers, and made distinct by all that is shown: no expression hides in either."""
+    distinct = node.args.get("distinct")
+    if isinstance(distinct, exp.Expr) and _given(distinct):
+        raise NotConfinedError
+    for name in ("limit", "offset"):
+        cut = node.args.get(name)
+        if cut is not None and (set(_given(cut)) != {"expression"} or not isinstance(cut.expression, exp.Literal)):
+            raise NotConfinedError
 
 
 def _given(node: exp.Expr) -> list[str]:

@@ -5,10 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.spec.governed.governed_world import COMPANIES, PEOPLE, World
+from tests.spec.governed.governed_world import ANALYST, COMPANIES, PEOPLE, World
 
+from huitong.gateway.confined import NotConfinedError, check_confined
 from huitong.gateway.resolve import Resolution
 from huitong.gateway.rewrite.untold import Untold
+from huitong.model.query import QueryRequest
 
 pytestmark = pytest.mark.slow
 
@@ -157,3 +159,22 @@ def test_two_linkage_groups_never_meet_on_identifiers(world: World) -> None:
 def test_a_statement_that_never_tells_waits_for_the_side_table_too(world: World) -> None:
     world.files = lambda *_: ()  # type: ignore[method-assign]
     assert world.codes(f"SELECT count(DISTINCT pid) FROM {P}") == {"pseudonym-not-ready"}
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        "DISTINCT ON (substr(a.pid, 1, 6)) 1 AS x FROM t AS a",
+        "1 AS x FROM t AS a LIMIT (SELECT length(max(b.pid)) FROM t AS b)",
+        "1 AS x FROM t AS a OFFSET length('x')",
+    ],
+)
+def test_no_identifier_hides_where_rows_are_cut(world: World, cut: str) -> None:
+    """Such statements are refused long before; were they not, the proof does not pass over them."""
+    request = QueryRequest(f"SELECT count(DISTINCT pid) AS n FROM {P}", "poverty-relief")
+    plan = world.gateway.planned(request, actor=ANALYST, maximum_rows=10)
+    assert plan.untold
+    inner = plan.sql.partition("FROM (")[2].rpartition(') AS "s1"')[0]
+    check_confined(replace(plan, sql=f"WITH t AS ({inner}) SELECT count(DISTINCT a.pid) AS x FROM t AS a LIMIT 9"))
+    with pytest.raises(NotConfinedError):
+        check_confined(replace(plan, sql=f"WITH t AS ({inner}) SELECT {cut}"))
