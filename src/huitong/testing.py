@@ -729,6 +729,10 @@ class MemoryLedgerStore(_Store):
         """The instant of the oldest pending promise."""
         return min((promise.at for promise in self._pending.values()), default=None)
 
+    def instants(self) -> tuple[datetime | None, datetime | None]:
+        """Both."""
+        return self.last_instant(), self.oldest_pending()
+
     def fold(self, promises: Sequence[Promise], nodes: Sequence[tuple[int, int, bytes]], checkpoint: Checkpoint) -> None:
         """Move promises into the tree; all or nothing."""
         with self._transactions.atomic():

@@ -49,6 +49,9 @@ class LedgerStore(ReceiptStore, KeyChangeStore, LiteralStore, StampStore, Protoc
     def oldest_pending(self) -> datetime | None:
         """The earliest `at` of the pending entries."""
 
+    def instants(self) -> tuple[datetime | None, datetime | None]:
+        """`last_instant` and `oldest_pending`, read at once."""
+
     def fold(self, promises: Sequence[Promise], nodes: Sequence[tuple[int, int, bytes]], checkpoint: Checkpoint) -> None:
         """In one transaction: the entries leave pending and take the next places, nodes (level, index, hash) and checkpoint
         are kept. Fails and changes nothing if the tree no longer has `checkpoint.size - len(promises)` entries."""
@@ -219,7 +222,7 @@ class Ledger:
         # The key is read first: a new one is seen only after its change, so nothing that it signs is dated before.
         key = self._keys.now()
         # The last instant is read before the clock: another process may append in between, and that is no fault of this clock.
-        last = self._store.last_instant()
+        last, oldest = self._store.instants()
         now = self._clock()
         instant = now if at is None else at
         if instant > now:
@@ -227,7 +230,7 @@ class Ledger:
         if last is not None and instant < last:
             raise Unavailable.because("ledger-clock-behind", last=instant_text(last), now=instant_text(instant))
         begins_use = any(kind is EntryKind.USE_INTENT for kind, _ in entries)
-        stalled = self._why_stalled(now) if begins_use else None
+        stalled = self._why_stalled(oldest, now) if begins_use else None
         answers: list[Promise | HuitongError] = []
         for kind, body in entries:
             if stalled is not None and kind is EntryKind.USE_INTENT:
@@ -348,9 +351,8 @@ class Ledger:
             return literal_digest(text, secrets.token_hex(SALT_BYTES))
         return self._literals.keep(text, at=self._clock())
 
-    def _why_stalled(self, now: datetime) -> Reason | None:
-        """Why no new use is taken now, if none is."""
-        oldest = self._store.oldest_pending()
+    def _why_stalled(self, oldest: datetime | None, now: datetime) -> Reason | None:
+        """Why no new use is taken now, if none is; `oldest` is the instant of the oldest pending entry."""
         if oldest is None or now - oldest <= self._stop:
             return None
         waited, limit = int((now - oldest).total_seconds()), int(self._stop.total_seconds())

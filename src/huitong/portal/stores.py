@@ -52,6 +52,7 @@ from huitong.portal.ledger_reading import DatabaseTreeReader
 from huitong.portal.notices.board import DjangoNoticeBoard
 from huitong.portal.notices.ports import NoticeStore
 from huitong.portal.notices.store import DjangoNoticeStore
+from huitong.portal.putting import ENTRY, NODE, PENDING, USE, USE_ENTRY, found_among, put_all
 from huitong.portal.question_stores import DjangoQuestionStore
 from huitong.portal.quota_stores import DjangoQuotaStore, DjangoSubjectUses
 from huitong.portal.reidentification_store import DjangoReidentificationStore, kept_cases
@@ -111,17 +112,15 @@ PUT_AT_ONCE = 300
 """Entries of one statement."""
 WORTH_TIDYING = 256
 """Entries put in since the search index was last tidied, from which a worker does it."""
-USE_INSERTED = "INSERT INTO audit_use (query, person, post, office_id, at) VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
-USE_ENTRY_INSERTED = "INSERT INTO audit_useentry (use_id, position, entry) VALUES (%s, %s, %s)"
-ENTRY_INSERTED = (
-    'INSERT INTO audit_entry ("index", entry, kind, at, payload, key_id, signature) VALUES (%s, %s, %s, %s, %s, %s, %s)'
+ENTRIES_KNOWN = "SELECT entry FROM audit_entry WHERE entry {} LIMIT 1"
+ENTRIES_OF_USES = "SELECT query, entry FROM audit_use LEFT JOIN audit_useentry ON use_id = query WHERE query {} ORDER BY position"
+INSTANTS = (
+    "SELECT (SELECT MAX(at) FROM audit_pending), (SELECT MAX(at) FROM audit_entry), (SELECT MIN(at) FROM audit_pending)"
 )
-NODE_INSERTED = 'INSERT INTO audit_node (level, "index", hash) VALUES (%s, %s, %s)'
 NODES_WANTED = (
     'SELECT node.level, node."index", node.hash FROM (VALUES {}) AS wanted'
     ' JOIN audit_node AS node ON node.level = wanted.column1 AND node."index" = wanted.column2'
 )
-PENDING_INSERTED = "INSERT INTO audit_pending (entry, kind, at, payload, key_id, signature) VALUES (%s, %s, %s, %s, %s, %s)"
 EDITION_OF_DIVISIONS = "divisions-edition"
 SEQUENCER_LOCK = 0x6875_6974_6F6E_67
 """Key of PostgreSQL's advisory lock of the sequencer: the letters of the product."""
@@ -676,21 +675,13 @@ class DjangoLedgerStore:
 
     def add_all_pending(self, promises: Sequence[Promise]) -> None:
         """Keep promises in this order, inside the caller's transaction. Raises Conflict `entry-exists`."""
-        known = f"SELECT entry FROM audit_entry WHERE entry IN ({_marks(promises)}) LIMIT 1"  # noqa: S608 - places alone
-        for (twice,) in _found(self.using, known, [promise.entry for promise in promises]):
+        for (twice,) in found_among(self.using, ENTRIES_KNOWN, [promise.entry for promise in promises]):
             raise Conflict.because("entry-exists", entry=twice)
-        connection = connections[self.using]
-        adapted = connection.ops.adapt_datetimefield_value
-        rows = [
-            (one.entry, one.kind.value, adapted(one.at), one.payload, one.key_id, one.signature) for one in promises
-        ]
-        with connection.cursor() as cursor:  # a quarter of the work that rows of the ORM would be
-            cursor.executemany(PENDING_INSERTED, rows)
+        put_all(self.using, PENDING, (_values_of(one) for one in promises))
 
     def last_instant(self) -> datetime | None:
         """The latest `at` of all entries, pending and folded."""
-        instants = _found(self.using, "SELECT (SELECT MAX(at) FROM audit_pending), (SELECT MAX(at) FROM audit_entry)")[0]
-        return max((_instant(instant) for instant in instants if instant is not None), default=None)
+        return self.instants()[0]
 
     def pending(self, limit: int) -> Sequence[Promise]:
         """The oldest pending promises, in order of writing."""
@@ -698,8 +689,13 @@ class DjangoLedgerStore:
 
     def oldest_pending(self) -> datetime | None:
         """The instant of the oldest pending promise."""
-        ((oldest,),) = _found(self.using, "SELECT MIN(at) FROM audit_pending")
-        return None if oldest is None else _instant(oldest)
+        return self.instants()[1]
+
+    def instants(self) -> tuple[datetime | None, datetime | None]:
+        """The latest of all entries, and the oldest of the pending ones."""
+        found = (None if instant is None else _instant(instant) for instant in _found(self.using, INSTANTS)[0])
+        latest_pending, latest_folded, oldest = found
+        return max((instant for instant in (latest_pending, latest_folded) if instant is not None), default=None), oldest
 
     def fold(self, promises: Sequence[Promise], nodes: Sequence[tuple[int, int, bytes]], checkpoint: Checkpoint) -> None:
         """Move promises into the tree at the next indexes, with its new nodes and the checkpoint, in one transaction.
@@ -713,14 +709,8 @@ class DjangoLedgerStore:
                 removed, _ = audit.Pending.objects.using(self.using).filter(entry__in=ids).delete() if ids else (0, {})
                 if size != start or removed != len(promises):
                     raise Conflict.because("ledger-moved", size=size)
-                adapted = connections[self.using].ops.adapt_datetimefield_value
-                entries = [
-                    (start + place, one.entry, one.kind.value, adapted(one.at), one.payload, one.key_id, one.signature)
-                    for place, one in enumerate(promises)
-                ]
-                with connections[self.using].cursor() as cursor:  # a quarter of the work that rows of the ORM would be
-                    cursor.executemany(ENTRY_INSERTED, entries)
-                    cursor.executemany(NODE_INSERTED, nodes)
+                put_all(self.using, ENTRY, ((start + place, *_values_of(one)) for place, one in enumerate(promises)))
+                put_all(self.using, NODE, nodes)
                 DjangoUseIndex(self.using).add([(start + place, promise) for place, promise in enumerate(promises)])
                 audit.Checkpoint(
                     size=checkpoint.size, origin=checkpoint.origin, root=checkpoint.root, at=checkpoint.at, note=checkpoint.note
@@ -913,22 +903,22 @@ class DjangoUses:
 
     def remember_all(self, uses: Sequence[tuple[UseOfEntry, Sequence[str], datetime]]) -> None:
         """The same for several, in three statements inside the caller's transaction."""
-        connection = connections[self.using]
-        adapted = connection.ops.adapt_datetimefield_value
-        known: defaultdict[str, list[str]] = defaultdict(list)
-        kept = f"SELECT use_id, entry FROM audit_useentry WHERE use_id IN ({_marks(uses)}) ORDER BY position"  # noqa: S608
-        for query, entry in _found(self.using, kept, [use.query for use, _, _ in uses]):
-            known[query].append(entry)
+        known: dict[str, list[str]] = {}
+        for query, entry in found_among(self.using, ENTRIES_OF_USES, [use.query for use, _, _ in uses]):
+            known.setdefault(query, []).extend([] if entry is None else [entry])
+        begun: list[tuple[str, str, str, str, datetime]] = []
         rows: list[tuple[str, int, str]] = []
-        for use, entries, _ in uses:
+        for use, entries, at in uses:
+            if use.query not in known:
+                known[use.query] = []
+                begun.append((use.query, use.person, use.post, use.office, at))
             before = known[use.query]
             for entry in entries:
                 if entry not in before:
                     rows.append((use.query, len(before), entry))
                     before.append(entry)
-        with connection.cursor() as cursor:  # a quarter of the work that rows of the ORM would be
-            cursor.executemany(USE_INSERTED, [(one.query, one.person, one.post, one.office, adapted(at)) for one, _, at in uses])
-            cursor.executemany(USE_ENTRY_INSERTED, rows)
+        put_all(self.using, USE, begun)
+        put_all(self.using, USE_ENTRY, rows)
 
     def entries_of(self, query: str) -> Sequence[str]:
         """The entries of the query, in order."""
@@ -1211,9 +1201,9 @@ def _found(using: str, statement: str, values: Sequence[Any] = ()) -> list[tuple
         return list(cursor.fetchall())
 
 
-def _marks(values: Sequence[object]) -> str:
-    """So many places for values in a statement."""
-    return ", ".join(["%s"] * len(values))
+def _values_of(promise: Promise) -> tuple[str, str, datetime, bytes, str, bytes]:
+    """Of the columns of `PENDING`."""
+    return promise.entry, promise.kind.value, promise.at, promise.payload, promise.key_id, promise.signature
 
 
 def _instant(kept: datetime | str) -> datetime:

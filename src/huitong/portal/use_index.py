@@ -17,6 +17,7 @@ from huitong.ledger.uses import OF_USES, UseEnd, UseOfData, uses_of_data
 from huitong.model.ledger import Promise
 from huitong.portal.audit import models as audit
 from huitong.portal.catalog import models as catalog
+from huitong.portal.putting import USE_LINE, put_all
 from huitong.portal.rows import promise_of
 from huitong.sharing.used import UsesWanted, UseTotal
 
@@ -85,7 +86,8 @@ class DjangoUseIndex:
 
     def add(self, entries: Sequence[tuple[int, Promise]]) -> None:
         """Keep the lines of the uses that ended with these entries of the tree, inside the caller's transaction: that of their fold."""
-        _add(entries, audit.Entry.objects.using(self.using), self._rows())
+        lines = _lines_of(entries, audit.Entry.objects.using(self.using))
+        put_all(self.using, USE_LINE, ([columns[name] for name in USE_LINE.types] for columns in map(columns_of, lines)))
 
     def rebuild(
         self, lock: Callable[[], AbstractContextManager[bool]], progress: Callable[[int, int], None] | None = None
@@ -132,18 +134,19 @@ def fill(tree: QuerySet[Any], lines: QuerySet[Any], progress: Callable[[int, int
     size = 0 if last is None else last + 1
     for first in range(0, size, READ_AT_ONCE):
         rows = tree.filter(index__gte=first, index__lt=first + READ_AT_ONCE, kind__in=[kind.value for kind in OF_USES])
-        _add([(row.index, promise_of(row)) for row in rows.order_by("index")], tree, lines)
+        made = _lines_of([(row.index, promise_of(row)) for row in rows.order_by("index")], tree)
+        lines.bulk_create([lines.model(**columns_of(line)) for line in made], batch_size=PUT_AT_ONCE)
         if progress is not None:
             progress(min(first + READ_AT_ONCE, size), size)
 
 
-def _add(entries: Sequence[tuple[int, Promise]], tree: QuerySet[Any], lines: QuerySet[Any]) -> None:
+def _lines_of(entries: Sequence[tuple[int, Promise]], tree: QuerySet[Any]) -> list[UseOfData]:
     def intents(names: Collection[str]) -> Mapping[str, Promise]:
         listed = sorted(names)
         parts = (listed[start : start + PUT_AT_ONCE] for start in range(0, len(listed), PUT_AT_ONCE))
         return {row.entry: promise_of(row) for part in parts for row in tree.filter(entry__in=part)}
 
-    lines.bulk_create([lines.model(**columns_of(line)) for line in uses_of_data(entries, intents)], batch_size=PUT_AT_ONCE)
+    return uses_of_data(entries, intents)
 
 
 def _is_text(value: str | None) -> bool:

@@ -77,6 +77,9 @@ class SqliteLedgerStore:
         row = self.database.execute("SELECT at FROM entry WHERE place IS NULL ORDER BY number LIMIT 1").fetchone()
         return _instant(row[0]) if row else None
 
+    def instants(self) -> tuple[datetime | None, datetime | None]:
+        return self.last_instant(), self.oldest_pending()
+
     def fold(self, promises: Sequence[Promise], nodes: Sequence[tuple[int, int, bytes]], checkpoint: Checkpoint) -> None:
         self.between("before the transaction")
         with self.atomic():
