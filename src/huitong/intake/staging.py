@@ -26,7 +26,7 @@ from huitong.intake.loads import LoadOptions, Reject
 from huitong.intake.values import REASONS, reader_of_text, straight, suspects
 from huitong.lake.rejects import RejectedRow, RejectWriter
 from huitong.lake.snapshots import SnapshotWriting, copy_to
-from huitong.lake.tables import COMPRESSION_LEVEL, ROW_GROUP_ROWS, open_writer
+from huitong.lake.tables import COMPRESSION_LEVEL, PACKED, ROW_GROUP_ROWS, open_writer
 from huitong.lake.types import arrow_schema, physical_columns
 from huitong.model.catalog import Dataset, Item, ItemType, Snapshot, SnapshotFile
 
@@ -296,8 +296,14 @@ class RowsWriter:
             for column in self._schema
             if not pa.types.is_floating(column.type) and _few_differ(first[column.name].slice(0, _DISTINCT_LOOK))
         ]
+        packed = {column.name: PACKED for column in self._schema if pa.types.is_integer(column.type) and column.name not in few}
         self._rows = parquet.ParquetWriter(
-            path, self._schema, compression="zstd", compression_level=COMPRESSION_LEVEL, use_dictionary=few or False
+            path,
+            self._schema,
+            compression="zstd",
+            compression_level=COMPRESSION_LEVEL,
+            use_dictionary=few or False,
+            column_encoding=packed or None,
         )
         if keys is not None:
             self._keys = parquet.ParquetWriter(keys, pa.schema([("h", pa.uint64())]), compression="none", use_dictionary=False)
@@ -446,7 +452,7 @@ def reject_keys(
                 f"SELECT * EXCLUDE (file_row_number) FROM read_parquet({quote_text(str(file.path))}, file_row_number=true) "
                 f"WHERE file_row_number NOT IN (SELECT n FROM wrong WHERE f = {f})"
             )
-            connection.execute(copy_to(left, new))
+            connection.execute(copy_to(left, new, dataset))
             new.replace(file.path)
             file.rows -= out
 
@@ -543,7 +549,7 @@ def merge(connection: Any, writing: SnapshotWriting, staged: Sequence[StagedFile
             continue
         if met < file.rows:
             target = writing.staging / f"left-{number:05}.parquet"
-            connection.execute(copy_to(f"SELECT {names} FROM {scan} ANTI JOIN arriving USING ({keys})", target))
+            connection.execute(copy_to(f"SELECT {names} FROM {scan} ANTI JOIN arriving USING ({keys})", target, dataset))
             left.append(BaseFile(target, file.rows - met, None))
         if file.shared is None:
             file.path.unlink()
@@ -572,7 +578,7 @@ def reshape(connection: Any, writing: SnapshotWriting, old: Mapping[str, ItemTyp
                 kind = dataset.item(name)
                 raise InputInvalid.because("change-not-possible", dataset=dataset.id, item=name, type=kind.type.value if kind else "-")
         target = writing.staging / f"base-{number:05}.parquet"
-        connection.execute(copy_to(f"SELECT {', '.join(shown)} FROM {scan}", target))
+        connection.execute(copy_to(f"SELECT {', '.join(shown)} FROM {scan}", target, dataset))
         made.append(BaseFile(target, file.rows, None))
     return tuple(made)
 

@@ -140,7 +140,7 @@ class Lake:
                     f"CAST({quote_name(name)} AS {kind}) AS {quote_name(name)}" for name, kind in physical_columns(dataset).items()
                 )
                 try:
-                    connection.execute(copy_to(f"SELECT {columns} FROM {origin}", writing.staging / "rows.parquet"))
+                    connection.execute(copy_to(f"SELECT {columns} FROM {origin}", writing.staging / "rows.parquet", dataset))
                 except Exception as error:
                     if type(error).__name__ in ("ConversionException", "InvalidInputException", "BinderException"):
                         raise InputInvalid.because("snapshot-value-unfit", dataset=dataset.id) from None
@@ -316,7 +316,7 @@ class Lake:
                 if found:
                     rows[path] = found
                     target = writing.staging / f"{place[path]}.new"
-                    connection.execute(copy_to(f"SELECT * FROM {scan} WHERE NOT ({named})", target))
+                    connection.execute(copy_to(f"SELECT * FROM {scan} WHERE NOT ({named})", target, dataset))
                     place[path] = writing.place(target)
         first = next((n for n, snapshot in enumerate(snapshots) if any(file.path in rows for file in snapshot.files)), len(snapshots))
         done = []
@@ -429,9 +429,12 @@ def _schema_of(file: Path) -> Schema:
     return schema_of_columns({column.name: item_type(column.type) for column in schema})
 
 
-def copy_to(select: str, path: Path) -> str:
-    """The statement that writes a SELECT to one Parquet file in the lake's form."""
-    form = f"FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {COMPRESSION_LEVEL}, ROW_GROUP_SIZE {ROW_GROUP_ROWS}"
+def copy_to(select: str, path: Path, dataset: Dataset) -> str:
+    """The statement that writes a SELECT of the dataset's items to one Parquet file in the lake's form (decision 0033).
+
+    Encodings of Parquet 2 pack integers by their differences, but split the bytes of measurements, which Apache Spark 4 does not read."""
+    version = "V1" if any(item.type is ItemType.DECIMAL for item in dataset.items) else "V2"
+    form = f"FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {COMPRESSION_LEVEL}, ROW_GROUP_SIZE {ROW_GROUP_ROWS}, PARQUET_VERSION {version}"
     return f"COPY ({select}) TO {quote_text(str(path))} ({form})"
 
 

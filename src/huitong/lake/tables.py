@@ -40,6 +40,8 @@ ROW_GROUP_ROWS = 122_880
 
 COMPRESSION_LEVEL = 1
 """Of zstd: on tables of registers level 3 writes as many bytes and takes a third longer."""
+PACKED = "DELTA_BINARY_PACKED"
+"""Encoding of integers of which many differ: two million of them are added up in half the time and take fewer bytes (decision 0033)."""
 REMOVED = "huitong.removed"
 """Note of an entry that makes no version but says which are gone, as a JSON list."""
 REJECTS_NOTE = "huitong.rejects"
