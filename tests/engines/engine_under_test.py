@@ -27,8 +27,23 @@ class Engine:
         return self.client.run(self.query(sql, **more))
 
     def children(self) -> list[int]:
+        """The processes that have a query."""
         pid = self.handle.process.pid
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        while True:
+            ready = self.ready()
+            found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+            if ready == self.ready():  # else it became that of a query meanwhile, or another was made
+                return [child for child in found if child != ready]
+
+    def ready(self) -> int | None:
+        """The process that waits for its query."""
+        found: int | None = self.client.status()["ready"]
+        return found
+
+    def folders(self) -> list[Path]:
+        """The private folders that are there, but for that of the process that waits."""
+        found = [path for path in (self.home / "engine-tmp").iterdir() if path.is_dir()]
+        return found[1:] if self.ready() is not None else found
 
 
 def make_lake(home: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The engine broker: one unix socket, one loop, one forked and sandboxed process per query.
+"""The engine broker: one unix socket, one loop, one forked and sandboxed process per query, the next of which it keeps ready.
 
 Single-threaded on purpose: a process forked from it starts with no foreign thread and no foreign lock. Whatever a child does or a
 client sends, the broker goes on. It holds one unused database connection, for children to inherit, and never reads a row. It ends
@@ -62,6 +62,8 @@ class BrokerSettings:
     waiting_seconds: float = 10.0
     """Longest wait for a free process."""
     connections: int = 256
+    ready: int = 1
+    """1: a process is made ready before its query comes, while there is a free place; 0: each is made when its query is there."""
     kill_after_seconds: float = 0.75
     """How long after its limit a query that does not obey the interrupt is killed."""
     minimum_level: int = 0
@@ -90,6 +92,12 @@ class NotSafeError(Exception):
         self.passed = tuple(passed)
 
 
+_READY_AFTER_SECONDS = 0.1
+"""While queries run, the next process is made ready so long after the last of them began: short ones are not to be slowed down by it."""
+_PAUSE_SECONDS = 1.0
+"""After one could not be made or died, no other is tried for so long."""
+_HAND_OVER_SECONDS = 1.0
+"""Longest time to give a ready process its query."""
 _LOOK_SECONDS = 0.05
 """Shortest pause between two looks at the processor time of a query."""
 
@@ -117,8 +125,22 @@ class _Child:
     temporary: Path
     late: bool = False
     unwanted: bool = False
+    waited: bool = False
+    """It was there before its query: `busy[2]` says whether it got it."""
+    used: float = 0.0
+    """Processor seconds that it had used before its query came."""
     moved: bool = False
     """Ended only to begin again later: it turned out to be long in the place that is for others."""
+
+
+@dataclass
+class _Ready:
+    """A process that waits for its query."""
+
+    pid: int
+    channel: socket.socket
+    busy: mmap.mmap
+    temporary: Path
 
 
 class Broker:
@@ -131,6 +153,9 @@ class Broker:
         self._peers: dict[int, _Peer] = {}
         self._waiting: deque[_Peer] = deque()
         self._children: dict[int, _Peer] = {}
+        self._ready: _Ready | None = None
+        self._ready_at = 0.0
+        self._pause_until = 0.0
         self._around = process.Surroundings(
             lake=self._settings.lake,
             temporary_megabytes=settings.temporary_megabytes,
@@ -157,6 +182,10 @@ class Broker:
         self._listen()
         left = self._around.cluster is None and sandbox.leave_network(self._around.walls)
         self._around = replace(self._around, network_left=left)
+        if self._around.cluster is None:
+            exercise = self._temporary / "exercise.parquet"
+            process.write_exercise(exercise)
+            self._around = replace(self._around, exercise=exercise)
         gc.collect()
         gc.freeze()
         self.found = self._probe()
@@ -277,6 +306,7 @@ class Broker:
                 self._reap()
                 self._watch_clock()
                 self._start_waiting()
+                self._make_ready()
         finally:
             self._end()
 
@@ -292,6 +322,8 @@ class Broker:
         now = time.monotonic()
         moments = [peer.child.kill_at if peer.long else peer.child.look_at for peer in self._children.values() if peer.child]
         moments += [peer.since + self._settings.waiting_seconds for peer in self._peers.values() if peer.child is None]
+        if self._wants_ready():
+            moments.append(max(self._pause_until, self._ready_at if self._children else now))
         return max(0.0, min(moments) - now) + 0.001 if moments else None
 
     def _accept(self) -> None:
@@ -361,7 +393,8 @@ class Broker:
 
     def _tell_status(self, peer: _Peer) -> None:
         counts = {"running": len(self._children), "long": self._long(), "waiting": len(self._waiting), "served": self._served}
-        status = {**self.sandbox, "probes": self.found["probes"], **counts}
+        ready = None if self._ready is None else self._ready.pid
+        status = {**self.sandbox, "probes": self.found["probes"], **counts, "ready": ready}
         self._say(peer, frames.frame(frames.DATA, json.dumps(status).encode()) + frames.end_frame(rows=0, cut=False))
         self._drop(peer)
 
@@ -384,9 +417,23 @@ class Broker:
     def _start(self, peer: _Peer) -> None:
         query = peer.query
         assert query is not None
-        temporary = self._private_folder()
+        ready = self._handed_over(query, peer)
+        taken = ready or self._forked(query, peer)
+        now = time.monotonic()
+        kill_at = now + query.limits.seconds + self._settings.kill_after_seconds
+        first_look = min(now + frames.LONG_SECONDS / query.limits.threads, kill_at)
+        used = sandbox.processor_seconds(taken.pid)
+        peer.child = _Child(taken.pid, query, now, first_look, kill_at, taken.busy, taken.temporary, waited=ready is not None, used=used)
+        if peer.long:
+            sandbox.stand_back(taken.pid)
+        self._children[taken.pid] = peer
+        self._served += 1
+        self._ready_at = now + _READY_AFTER_SECONDS
+
+    def _forked(self, query: GovernedQuery, peer: _Peer) -> _Ready:
+        """A process made for this query. Raises OSError if there can be none."""
+        temporary, parent = self._private_folder(), os.getpid()
         busy = mmap.mmap(-1, mmap.PAGESIZE)
-        parent = os.getpid()
         try:
             pid = os.fork()
         except OSError:
@@ -395,14 +442,57 @@ class Broker:
             raise
         if pid == 0:
             process.run(query, peer=peer.connection, busy=memoryview(busy), temporary=temporary, around=self._around, parent=parent)
-        now = time.monotonic()
-        kill_at = now + query.limits.seconds + self._settings.kill_after_seconds
-        first_look = min(now + frames.LONG_SECONDS / query.limits.threads, kill_at)
-        peer.child = _Child(pid, query, now, first_look, kill_at, busy, temporary)
-        if peer.long:
-            sandbox.stand_back(pid)
-        self._children[pid] = peer
-        self._served += 1
+        return _Ready(pid, peer.connection, busy, temporary)
+
+    def _handed_over(self, query: GovernedQuery, peer: _Peer) -> _Ready | None:
+        """The process that stands ready, with this query given to it; None if there is none."""
+        ready, self._ready = self._ready, None
+        if ready is None:
+            return None
+        try:
+            process.hand_over(ready.channel, query, peer.connection)
+        except OSError:
+            self._put_away(ready)
+            return None
+        ready.channel.close()
+        return ready
+
+    def _wants_ready(self) -> bool:
+        """Whether a process should be made ready: there is a place for it, and nobody waits."""
+        wanted = self._settings.ready > 0 and self._around.cluster is None and self._ready is None
+        return wanted and not self._waiting and len(self._children) < self._settings.processes
+
+    def _make_ready(self) -> None:
+        """Make the next process before its query comes: what it does until then is most of the time of a small query."""
+        if not self._wants_ready() or time.monotonic() < max(self._pause_until, self._ready_at if self._children else 0.0):
+            return
+        temporary, parent = self._private_folder(), os.getpid()
+        busy = mmap.mmap(-1, mmap.PAGESIZE)
+        ours, theirs = socket.socketpair()
+        ours.settimeout(_HAND_OVER_SECONDS)
+        try:
+            pid = os.fork()
+        except OSError:  # no memory for it now
+            self._pause_until = time.monotonic() + _PAUSE_SECONDS
+            busy.close()
+            ours.close()
+            shutil.rmtree(temporary, ignore_errors=True)
+            return
+        finally:
+            if os.getpid() == parent:
+                theirs.close()
+        if pid == 0:
+            process.run_next(channel=theirs, busy=memoryview(busy), temporary=temporary, around=self._around, parent=parent)
+        self._ready = _Ready(pid, ours, busy, temporary)
+
+    def _put_away(self, ready: _Ready) -> None:
+        """End a process that got no query."""
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(ready.pid, signal.SIGKILL)
+            os.waitpid(ready.pid, 0)
+        ready.channel.close()
+        ready.busy.close()
+        shutil.rmtree(ready.temporary, ignore_errors=True)
 
     def _private_folder(self) -> Path:
         folder = Path(tempfile.mkdtemp(dir=self._temporary))
@@ -412,7 +502,7 @@ class Broker:
         return folder
 
     def _reap(self) -> None:
-        while self._children:
+        while self._children or self._ready is not None:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
@@ -420,11 +510,15 @@ class Broker:
             if pid == 0:
                 return
             peer = self._children.pop(pid, None)
+            if self._ready is not None and pid == self._ready.pid:  # it died before its query came
+                dead, self._ready, self._pause_until = self._ready, None, time.monotonic() + _PAUSE_SECONDS
+                self._put_away(dead)
             if peer is None or peer.child is None:
                 continue
             child = peer.child
             shutil.rmtree(child.temporary, ignore_errors=True)
-            if child.moved and not child.unwanted and status != 0:
+            lost = child.waited and child.busy[2] == 0 and not child.late
+            if (child.moved or lost) and not child.unwanted and status != 0:
                 peer.child = None
                 if child.busy[1] == 0:  # nobody has heard of it: it can begin again
                     self._served -= 1
@@ -458,7 +552,7 @@ class Broker:
 
     def _look_whether_long(self, peer: _Peer, child: _Child, now: float) -> None:
         """A long query stands back from now on. If all places are with long ones already it gives back the one for others."""
-        left = frames.LONG_SECONDS - sandbox.processor_seconds(child.pid)
+        left = frames.LONG_SECONDS - (sandbox.processor_seconds(child.pid) - child.used)
         if left > 0 and now < child.begun + frames.LONG_BY_CLOCK_SECONDS:
             child.look_at = min(now + max(left / child.query.limits.threads, _LOOK_SECONDS), child.kill_at)
             return
@@ -492,6 +586,8 @@ class Broker:
             peer.connection.close()
 
     def _end(self) -> None:
+        if self._ready is not None:
+            self._put_away(self._ready)
         for peer in list(self._peers.values()):
             self._drop(peer)
         for pid in list(self._children):

@@ -1,4 +1,4 @@
-"""The life of one engine process: from fork to exit, one governed query, nothing else.
+"""The life of one engine process: from fork to exit, one governed query, nothing else. It may be made before its query is there.
 
 Runs in a child that the broker forked. It writes the Arrow stream straight to the client's socket; the broker never sees a row.
 """
@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import stat
+import struct
 import sysconfig
 import threading
 import time
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pyarrow as pa
 import pyarrow.ipc
+import pyarrow.parquet as parquet
 
 from huitong.engines import duckdb, frames, probes, sandbox
 from huitong.errors import Reason
@@ -55,6 +57,8 @@ class Surroundings:
     """Most bytes of one result that is taken away piece by piece."""
     cluster: "Cluster | None" = None
     """Where queries run, if not here."""
+    exercise: Path | None = None
+    """A small Parquet file with `number` and `word`, that a process which waits for its query reads beforehand."""
 
     def bytes_of(self, query: GovernedQuery) -> int:
         """Most bytes of the result of this query."""
@@ -67,7 +71,7 @@ class ResultTooLargeError(Exception):
 
 class FrameWriter(io.RawIOBase):
     """Turns what Arrow writes into data frames on a socket. `busy` holds two shared bytes: 1 while a frame is half written, and 1 once
-    anything was.
+    anything was. A third says that a process which waited for its query has it.
 
     Once more than `maximum` bytes were to be written it takes no data any more; what would exceed it is not begun."""
 
@@ -107,10 +111,82 @@ class FrameWriter(io.RawIOBase):
 
 def run(query: GovernedQuery, *, peer: socket.socket, busy: memoryview, temporary: Path, around: Surroundings, parent: int) -> NoReturn:
     """Answer `query` on `peer` and exit. Exit status 0: the last frame was sent; 1: nothing more could be said."""
+    try:
+        _leave_parent(parent)
+    except BaseException:
+        os._exit(1)
+    _run(query, peer, busy, temporary, around, parent)
+
+
+def run_next(*, channel: socket.socket, busy: memoryview, temporary: Path, around: Surroundings, parent: int) -> NoReturn:
+    """Be ready before the query is there: come alone, get warm, wait on `channel` for a query and its client, then do as `run` does.
+
+    What it does before the query comes is the same whatever the query is, and nothing of anybody's."""
+    try:
+        _leave_parent(parent)
+        sandbox.close_all_but([channel.fileno()])
+        warm_up(around)
+        query, peer = _next_query(channel)
+        busy[2] = 1
+        channel.close()
+    except BaseException:
+        os._exit(1)
+    _run(query, peer, busy, temporary, around, parent)
+
+
+def warm_up(around: Surroundings) -> None:
+    """Use the connection once, on one thread, so that its code and memory are there when the query comes."""
+    if around.exercise is None:
+        return
+    connection, file = around.connection, duckdb.quote_text(str(around.exercise))
+    connection.execute(f"CREATE VIEW exercise AS SELECT * FROM read_parquet([{file}], hive_partitioning=false, union_by_name=false)")
+    for sql in _EXERCISES:
+        duckdb.stream(connection, sql).read_all()
+    connection.execute("DROP VIEW exercise")
+
+
+_EXERCISES = (
+    "SELECT word, count(*) AS n, sum(number) AS s, avg(number) AS a, min(number) AS l, max(word) AS m FROM exercise "
+    "WHERE number > 3 AND word <> 'w3' GROUP BY word ORDER BY word LIMIT 100",
+    "SELECT count(*) AS n FROM exercise AS x JOIN exercise AS y USING (word) WHERE x.number = 7",
+)
+
+
+def write_exercise(path: Path) -> None:
+    """The file that `warm_up` reads."""
+    numbers = range(2_048)
+    rows = pa.table({"number": pa.array(numbers), "word": [f"w{number % 50}" for number in numbers]})
+    parquet.write_table(rows, path, compression="zstd")
+
+
+def hand_over(channel: socket.socket, query: GovernedQuery, peer: socket.socket) -> None:
+    """Give a process that stands ready its query and the client's socket. Raises OSError if it is not there any more."""
+    body = json.dumps(frames.query_as_json(query)).encode()
+    socket.send_fds(channel, [_HEAD.pack(len(body))], [peer.fileno()])
+    channel.sendall(body)
+
+
+def _next_query(channel: socket.socket) -> tuple[GovernedQuery, socket.socket]:
+    head, descriptors, _, _ = socket.recv_fds(channel, _HEAD.size, 1)
+    if not head:  # whoever made it ready does not need it
+        os._exit(0)
+    (length,) = _HEAD.unpack(head)
+    body = bytearray()
+    while len(body) < length:
+        piece = channel.recv(length - len(body))
+        if not piece:
+            os._exit(1)
+        body += piece
+    return frames.query_of_json(json.loads(body)), socket.socket(fileno=descriptors[0])
+
+
+_HEAD = struct.Struct("!I")
+
+
+def _run(query: GovernedQuery, peer: socket.socket, busy: memoryview, temporary: Path, around: Surroundings, parent: int) -> NoReturn:
     status = 1
     try:
         started = time.monotonic()
-        _leave_parent(parent)
         writer = FrameWriter(peer, busy, started + query.limits.seconds, maximum=around.bytes_of(query))
         try:
             _answer(query, writer, temporary, around, parent, peer)
@@ -270,6 +346,7 @@ def probe(*, out: int, temporary: Path, around: Surroundings, targets: probes.Ta
     status = 1
     try:
         _leave_parent(parent)
+        warm_up(around)
         opened = [_open_planned(around.lake, file) for table in query.tables for file in table.files]
         folder = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         report = enter(around, query, files=opened, folder=folder, keep=[*opened, folder, out], parent=parent)

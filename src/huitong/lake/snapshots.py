@@ -434,7 +434,8 @@ def copy_to(select: str, path: Path, dataset: Dataset) -> str:
 
     Encodings of Parquet 2 pack integers by their differences, but split the bytes of measurements, which Apache Spark 4 does not read."""
     version = "V1" if any(item.type is ItemType.DECIMAL for item in dataset.items) else "V2"
-    form = f"FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {COMPRESSION_LEVEL}, ROW_GROUP_SIZE {ROW_GROUP_ROWS}, PARQUET_VERSION {version}"
+    form = f"FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {COMPRESSION_LEVEL}, ROW_GROUP_SIZE {ROW_GROUP_ROWS}"
+    form = f"{form}, PARQUET_VERSION {version}"
     return f"COPY ({select}) TO {quote_text(str(path))} ({form})"
 
 
