@@ -933,6 +933,7 @@ class Gateway:
             # A rule changed while this was planned: what was read before and after it may not fit, as tokens of two key epochs do not.
             asked: Any = {"maximum_rows": maximum_rows, "grant": grant, "piecemeal": piecemeal}
             return self._plan(query, request, actor, anew=anew, **asked)
+        plan = replace(plan, epoch=epoch)
         if len(plan.sql) <= self._caps.cached_characters:
             self._plans.put(key, plan)
         return plan
@@ -947,7 +948,11 @@ class Gateway:
     def _refuse_if_ended(self, plan: Plan, actor: Actor) -> None:
         """A grant that ended while the engine ran gives no rows: what was begun under it does not leave after it."""
         at = self._clock()
-        held = {grant.id: grant for grant in self._grants.grants_of_office(actor.office, tuple(part.dataset for part in plan.datasets))}
+        if self._epoch.policy_epoch() == plan.epoch:  # the grants are those of the plan: the clock alone can have ended them
+            held = {part.grant.id: part.grant for part in plan.datasets}
+        else:
+            grants = self._grants.grants_of_office(actor.office, tuple(part.dataset for part in plan.datasets))
+            held = {grant.id: grant for grant in grants}
         ended = [part for part in plan.datasets if part.grant.id not in held or not held[part.grant.id].valid_at(at)]
         if ended:
             raise Refused(*(Reason("grant-ended-meanwhile", {"grant": part.grant.id, "dataset": part.dataset}) for part in ended))

@@ -59,6 +59,8 @@ class Plan:
     """Of a statement under a grant of noised totals: what is done with its numbers. Its rows must not leave."""
     epsilon: int = 0
     """What such a statement asks to spend, in millionths."""
+    epoch: int | None = None
+    """The policy epoch that it was made under: while that is the number, no grant has changed since."""
     untold: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """Where an identifier is read in the place of its token, because the statement never tells it: table and column of every identifier
     behind a pseudonym, also of those that are joined with side tables, and its linkage group. The verifier proves that none is told."""

@@ -134,6 +134,7 @@ def test_rows_that_do_not_leave_because_the_grant_ended_do_not_count(world: Worl
 
     def revoked_meanwhile(query: Any) -> Any:
         world.grants[0] = replace(grant, state=GrantState.REVOKED, revoked_at=NOW)
+        world.epoch += 1
         return run(query)
 
     world.engine.run = revoked_meanwhile  # type: ignore[method-assign]

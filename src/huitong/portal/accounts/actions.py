@@ -1,11 +1,13 @@
 """Who may sign in, in which posts, with which tokens. A change is one transaction with its ledger entry and policy epoch."""
 
+import threading
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hmac import compare_digest
 
 from django.contrib.auth.hashers import check_password, make_password
+from django.db import connections
 from django.db.models import Q
 
 from huitong.catalog.succession import still_closed
@@ -46,9 +48,34 @@ from huitong.portal.stores import DjangoPartyStore
 __all__ = ["Accounts", "EntryLog", "NewPerson", "instance_operator"]
 
 
+class TokenRows:
+    """Tokens that were read under the policy epoch of now, at most so many as `KEPT`."""
+
+    KEPT = 4_096
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._epoch: int | None = None
+        self._rows: dict[str, Token] = {}
+
+    def get(self, epoch: int, prefix: str) -> Token | None:
+        """The token as it was read under this epoch."""
+        with self._lock:
+            return self._rows.get(prefix) if epoch == self._epoch else None
+
+    def keep(self, epoch: int, prefix: str, row: Token) -> None:
+        """Remember it. The epoch was read before the row: if it grows meanwhile, the row is forgotten at the next look."""
+        with self._lock:
+            if epoch != self._epoch or len(self._rows) >= self.KEPT:
+                self._epoch, self._rows = epoch, {}
+            self._rows[prefix] = row
+
+
 @dataclass(frozen=True)
 class Accounts(People, Staff):
     """The verbs of offices, passwords and tokens, with those of people, staff mode and second factors, over an instance's stores."""
+
+    token_rows: TokenRows = field(default_factory=TokenRows, compare=False, repr=False)
 
     def register_offices(self, offices: Collection[Office], *, by: Actor) -> int:
         """Add offices or change those that are there; how many were new or other than before. An operator's act."""
@@ -217,9 +244,7 @@ class Accounts(People, Staff):
 
         Raises NotSignedIn: `token-unknown` (malformed, unknown or wrong, all alike), `token-revoked`, `token-expired`,
         `token-post-ended`, `token-without-keeper`; Refused `token-scope-missing` if it was not issued for `scope`."""
-        prefix = prefix_of(text)
-        rows = self._rows(Token).select_related("post__account__keeper", "post__office").prefetch_related("post__roles")
-        row = rows.filter(prefix=prefix).first() if prefix else None
+        row = self._token_row(prefix_of(text))
         if row is None or not compare_digest(bytes(row.digest), self._digest(text)):
             raise NotSignedIn.because("token-unknown")
         now = self.clock()
@@ -236,7 +261,22 @@ class Accounts(People, Staff):
         if row.last_used_at is None or now - row.last_used_at >= self.rules.last_used_step:
             stale = Q(last_used_at=None) | Q(last_used_at__lt=now)
             self._rows(Token).filter(stale, prefix=row.prefix).update(last_used_at=now)
+            row.last_used_at = now
         return self.in_force(actor_of(row.post))
+
+    def _token_row(self, prefix: str | None) -> Token | None:
+        """The token with its post, account, office and roles. Each change of these bumps the policy epoch: while it is the same number
+        they are not read anew."""
+        if not prefix:
+            return None
+        epoch = self.stores.epoch.current()
+        row = self.token_rows.get(epoch, prefix)
+        if row is None:
+            rows = self._rows(Token).select_related("post__account__keeper", "post__office").prefetch_related("post__roles")
+            row = rows.filter(prefix=prefix).first()
+            if row is not None and not connections[self.stores.using].in_atomic_block:  # what a transaction sees may be undone
+                self.token_rows.keep(epoch, prefix, row)
+        return row
 
     def scopes_of_token(self, text: str) -> frozenset[Scope]:
         """What a token was issued for; nothing for a text that is none."""
