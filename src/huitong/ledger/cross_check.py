@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from hashlib import sha256
 from itertools import islice
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from huitong.ledger.log import LedgerStore
 from huitong.ledger.uses import OF_USES, UseOfData, uses_of_data
 from huitong.model.ledger import EntryKind, Promise
 from huitong.model.policy import epsilon_text
+from huitong.model.pseudonym import FIRST, KeyEpoch
 
 READ_AT_ONCE = 1000
 """Entries of one read."""
@@ -99,6 +101,9 @@ class Records(Protocol):
     def budgets(self) -> Iterable[tuple[str, int]]:
         """Every account of noised totals, with what was spent."""
 
+    def key_epochs(self) -> Iterable[KeyEpoch]:
+        """Every key epoch of a linkage group that was noted."""
+
     def uses_without_entry(self, limit: int) -> Sequence[tuple[str, str]]:
         """Queries with an entry of theirs that is neither pending nor folded; the entry is empty if a query has none at all."""
 
@@ -124,6 +129,11 @@ CASE_STATES = {
     EntryKind.REIDENTIFICATION_REVOKED: "revoked",
     EntryKind.REIDENTIFICATION_ENDED: "ended",
 }
+TELLING = {
+    *GRANTS_BEGIN, *GRANT_STATES, *REQUEST_STATES, *CASE_STATES, EntryKind.GRANT_EXTENDED, EntryKind.OFFICE_SUCCEEDED,
+    EntryKind.SNAPSHOT_TAKEN, EntryKind.USE_INTENT, EntryKind.PSEUDONYMS_RENEWED,
+}  # fmt: skip
+"""Entries of which something stands in a table too."""
 
 
 def cross_check(store: LedgerStore, records: Records) -> tuple[Reason, ...]:
@@ -171,13 +181,15 @@ class _Told:
     spent: dict[str, tuple[tuple[str, ...], int]] = field(default_factory=dict)
     """Of each use of noised totals the accounts and what it spends: by its outcome, or, as long as there is none, by its intent."""
 
+    epochs: dict[tuple[str, int], tuple[int, datetime | None]] = field(default_factory=dict)
+    """Of each key epoch, by linkage group and number, its key and when it began; a group's first one is told by what renewed it."""
+
     def take(self, promise: Promise) -> None:
         """One more entry; one that cannot be read is the audit's to name."""
         kind = promise.kind
         if kind in (EntryKind.USE_INTENT, EntryKind.USE_OUTCOME) and b'"epsilon":' in promise.payload:
             self._take_spending(kind, promise)
-        others = (EntryKind.GRANT_EXTENDED, EntryKind.OFFICE_SUCCEEDED, EntryKind.SNAPSHOT_TAKEN, EntryKind.USE_INTENT)
-        if kind not in (*GRANTS_BEGIN, *GRANT_STATES, *REQUEST_STATES, *CASE_STATES, *others):
+        if kind not in TELLING:
             return
         if kind is EntryKind.USE_INTENT and b'"reidentification":{' not in promise.payload:
             return
@@ -193,6 +205,10 @@ class _Told:
                     self.origins[body["grant"]] = body["moved_from"]
             elif kind is EntryKind.OFFICE_SUCCEEDED:
                 self.successions.add((body["succeeded"], body["successor"]))
+            elif kind is EntryKind.PSEUDONYMS_RENEWED:
+                group = body["linkage_group"]
+                self.epochs.setdefault((group, body["before"]), (body["before_key"], None))
+                self.epochs[group, body["number"]] = (body["key"], promise.at)
             elif kind is EntryKind.GRANT_EXTENDED:
                 self.grants[body["grant"]] = (body["terms_hash"], self.grants[body["grant"]][1])
                 self.agreed[body["grant"]] = _agreed({**body, "request": self.first_requests[body["grant"]]})
@@ -241,6 +257,7 @@ def _differences(store: LedgerStore, records: Records) -> list[Reason]:
     requests = {request.id: request for request in records.requests()}
     snapshots = {(snapshot.dataset, snapshot.version): snapshot for snapshot in records.snapshots()}
     cases = {case.id: case for case in records.reidentifications()}
+    epochs = {(epoch.linkage_group, epoch.number): epoch for epoch in records.key_epochs()}
     lines = _Lines(iter(records.uses_of_data()))
     told = _told(store, lines)
     budgets = dict(records.budgets())  # they grow before the ledger tells of it, so they are read after it
@@ -264,6 +281,7 @@ def _differences(store: LedgerStore, records: Records) -> list[Reason]:
     faults += [Reason("audit-case-missing", {"reidentification": case}) for case in told.cases if case not in cases]
     faults += _of_budgets(budgets, told)
     faults += _of_moves(told)
+    faults += _of_epochs(epochs, told)
     faults += [Reason("audit-grant-missing", {"grant": grant}) for grant in told.grants if grant not in grants]
     faults += [Reason("audit-request-missing", {"request": request}) for request in told.requests if request not in requests]
     for key in told.snapshots:
@@ -319,6 +337,22 @@ def _of_budgets(budgets: Mapping[str, int], told: _Told) -> list[Reason]:
         for account, amount in sorted(recorded.items())
         if budgets.get(account, 0) < amount
     ]
+
+
+def _of_epochs(epochs: Mapping[tuple[str, int], KeyEpoch], told: _Told) -> list[Reason]:
+    """The first epoch of a group is noted when its first grant becomes active, and no entry tells of it before its renewal; its key is one
+    that was there. Every later one has an entry."""
+    newest = max((key for key, _ in told.epochs.values()), default=FIRST)
+    faults = []
+    for (group, number), epoch in epochs.items():
+        about: dict[str, str | int] = {"group": group, "number": number}
+        if (group, number) in told.epochs:
+            if told.epochs[group, number] != (epoch.key, epoch.began_at):
+                faults.append(Reason("audit-key-epoch-altered", about))
+        elif number != FIRST or epoch.key > newest or epoch.began_at is not None:
+            faults.append(Reason("audit-key-epoch-unrecorded", about))
+    lost = [key for key in told.epochs if key not in epochs]
+    return [*faults, *(Reason("audit-key-epoch-missing", {"group": group, "number": number}) for group, number in lost)]
 
 
 def _of_moves(told: _Told) -> list[Reason]:

@@ -38,6 +38,7 @@ from huitong.model.catalog import Dataset, Snapshot
 from huitong.model.ledger import Checkpoint, EntryKind, KeptCosignature, KeptStamp, KeyChange, Promise, UseOfEntry
 from huitong.model.party import Actor, Division, DivisionLevel, Office, Role
 from huitong.model.policy import Grant, GrantEvent, GrantEventKind, GrantState, beginning_of
+from huitong.model.pseudonym import KeyEpoch
 from huitong.model.quality import GradingSuggestion, QualityReport, SuggestionState
 from huitong.model.sharing import OPEN_STATES, Delegation, Request, RequestEvent, RequestEventKind, RequestState
 from huitong.portal.accounts import models as parties
@@ -1008,6 +1009,10 @@ class DjangoRecords:
     def budgets(self) -> Iterator[tuple[str, int]]:
         """Every account of noised totals, with what was spent."""
         yield from sharing.NoisedBudget.objects.using(self.using).values_list("account", "spent").iterator()
+
+    def key_epochs(self) -> Iterator[KeyEpoch]:
+        """Every key epoch that was noted."""
+        yield from DjangoEpochStore(self.using).epochs()
 
     def uses_without_entry(self, limit: int) -> Sequence[tuple[str, str]]:
         """Queries whose entries are gone: from the ledger, or from the list of their entries.

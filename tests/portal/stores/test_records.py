@@ -1,7 +1,7 @@
 """What was changed or removed by hand in the database is found: by the audit against the ledger, and before the next use."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,8 +17,11 @@ from huitong.ledger.log import Ledger
 from huitong.ledger.sequencer import Sequencer
 from huitong.model.ledger import EntryKind
 from huitong.model.policy import Grant, GrantState
+from huitong.model.pseudonym import RenewalCause
 from huitong.portal.stores import Stores
 from huitong.sharing.actions import SharingActions
+from huitong.sharing.parts import SharingParts
+from huitong.sharing.pseudonyms import PseudonymActions
 from huitong.testing import MemorySideTables
 
 ORIGIN = "huitong.example/test"
@@ -36,6 +39,7 @@ class House:
     ledger: Ledger
     sequencer: Sequencer
     sharing: SharingActions
+    pseudonyms: PseudonymActions
 
     def granted(self) -> Grant:
         """A request, agreed to, and prepared."""
@@ -92,10 +96,13 @@ def house(example: Example, tmp_path: Path) -> House:
         ledger=ledger,
         divisions=stores.divisions,
         side_tables=MemorySideTables(),
+        pseudonym_epochs=stores.pseudonym_epochs,
         clock=wall_clock,
         time_zone="Asia/Shanghai",
     )
-    return House(stores, ledger, Sequencer(stores.ledger, keystore, wall_clock, origin=ORIGIN), sharing)
+    parts = {field.name: getattr(sharing, field.name) for field in fields(SharingParts)}
+    pseudonyms = PseudonymActions(**parts, make_key=lambda number: None)
+    return House(stores, ledger, Sequencer(stores.ledger, keystore, wall_clock, origin=ORIGIN), sharing, pseudonyms)
 
 
 @pytest.fixture
@@ -138,6 +145,43 @@ CHANGES = [
 def test_a_table_changed_by_hand_is_named(lived: House, statement: str, expected: list[str]) -> None:
     lived.by_hand(statement)
     assert lived.codes() == expected
+
+
+@pytest.fixture
+def renewed(lived: House) -> House:
+    """A linkage group whose tokens were renewed once, under a second key."""
+    lived.pseudonyms.renew(lived.pseudonyms.groups()[0].epoch.linkage_group, by={"by": "shi"}, cause=RenewalCause.TOKENS_LEAKED, key=2)
+    return lived
+
+
+def test_key_epochs_of_pseudonyms_are_those_that_the_ledger_tells(renewed: House) -> None:
+    assert renewed.codes() == [], "before it is folded"
+    renewed.sequencer.fold_all()
+    assert renewed.codes() == []
+    assert len(renewed.stores.pseudonym_epochs.epochs()) == 2
+
+
+EPOCHS_CHANGED = [
+    ("UPDATE sharing_keyepoch SET key = 1 WHERE number = 2", ["audit-key-epoch-altered"]),
+    ("UPDATE sharing_keyepoch SET began_at = '2026-01-01 00:00:00+00:00' WHERE number = 2", ["audit-key-epoch-altered"]),
+    ("UPDATE sharing_keyepoch SET key = 2 WHERE number = 1", ["audit-key-epoch-altered"]),
+    ("UPDATE sharing_keyepoch SET number = 3 WHERE number = 2", ["audit-key-epoch-unrecorded", "audit-key-epoch-missing"]),
+    ("DELETE FROM sharing_keyepoch WHERE number = 2", ["audit-key-epoch-missing"]),
+    ("DELETE FROM sharing_keyepoch", ["audit-key-epoch-missing"] * 2),
+    (
+        "INSERT INTO sharing_keyepoch (linkage_group, number, key, began_at) SELECT linkage_group, 3, 2, began_at FROM sharing_keyepoch"
+        " WHERE number = 2",
+        ["audit-key-epoch-unrecorded"],
+    ),
+    ("INSERT INTO sharing_keyepoch (linkage_group, number, key) VALUES ('another', 1, 3)", ["audit-key-epoch-unrecorded"]),
+    ("INSERT INTO sharing_keyepoch (linkage_group, number, key) VALUES ('another', 1, 2)", []),
+]
+
+
+@pytest.mark.parametrize(("statement", "expected"), EPOCHS_CHANGED)
+def test_a_key_epoch_changed_by_hand_is_named(renewed: House, statement: str, expected: list[str]) -> None:
+    renewed.by_hand(statement)
+    assert renewed.codes() == expected
 
 
 def test_an_end_of_the_ledger_cut_off_whole_leaves_records_without_entries(house: House) -> None:
@@ -189,6 +233,7 @@ def test_what_changes_between_two_looks_is_no_finding(lived: House) -> None:
 
         requests, snapshots, uses_without_entry = really.requests, really.snapshots, really.uses_without_entry
         reidentifications, uses_of_data, budgets = really.reidentifications, really.uses_of_data, really.budgets
+        key_epochs = really.key_epochs
 
         def grants(self) -> object:
             kept = list(really.grants())

@@ -19,6 +19,7 @@ from huitong.model.codes import credit_code_check_character
 from huitong.model.ledger import EntryKind
 from huitong.model.party import Actor, Division, DivisionLevel, Office, Role
 from huitong.model.policy import Grant
+from huitong.model.pseudonym import KeyEpoch
 from huitong.model.sharing import Request
 from huitong.model.text import BilingualText
 from huitong.sharing.actions import SharingActions
@@ -216,6 +217,9 @@ class Kept:
         return []
 
     def budgets(self) -> Iterator[tuple[str, int]]:
+        return iter(())
+
+    def key_epochs(self) -> Iterator[KeyEpoch]:
         return iter(())
 
     def uses_without_entry(self, limit: int) -> list[tuple[str, str]]:
