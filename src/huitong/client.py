@@ -15,12 +15,15 @@ sent once more with the same key, and the server acts once whatever became of th
 would be a use of its own.
 """
 
+import contextlib
 import hashlib
+import io
+import json
 import os
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -51,6 +54,7 @@ DOWNLOAD_ATTEMPTS: Final = 7
 """How often a download that gets no further is begun again; the pauses between are half a minute in all."""
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
+NDJSON: Final = "application/x-ndjson"
 PARQUET: Final = "application/vnd.apache.parquet"
 CSV: Final = "text/csv"
 KINDS: Final[Mapping[str, str]] = {
@@ -65,8 +69,8 @@ KINDS: Final[Mapping[str, str]] = {
     ".xls": "application/vnd.ms-excel",
     ".xlsb": "application/vnd.ms-excel.sheet.binary.macroenabled.12",
     ".ods": "application/vnd.oasis.opendocument.spreadsheet",
-    ".jsonl": "application/x-ndjson",
-    ".ndjson": "application/x-ndjson",
+    ".jsonl": NDJSON,
+    ".ndjson": NDJSON,
     ".json": "application/json",
 }
 """Media types of table files by their ending; what is inside decides, not the type."""
@@ -95,6 +99,8 @@ _CLASS_OF_STATUS: Final[Mapping[int, type[HuitongError]]] = {
 
 STILL_RUNNING: Final = "idempotency-running"
 """What the server says to a repeat while the first call still runs."""
+OUTCOME_SECONDS: Final = 3.0
+"""How long the ledger is asked what became of a streamed answer that broke off; the server writes it as soon as it sees that."""
 PAUSE_SECONDS: Final = 0.25
 """Before a call is sent again."""
 
@@ -151,6 +157,162 @@ class QueryResult:
     def save(self, path: Path | str) -> None:
         """Write the exact bytes to `path` (Arrow IPC stream, by custom `.arrow` or `.arrows`)."""
         Path(path).write_bytes(self.content)
+
+
+class StreamedAnswer:
+    """An answer whose rows come as the server finds them. They are taken once: as Arrow record batches, or as the bytes that were sent.
+
+        with client.stream(sql, purpose="education") as answer:
+            for batch in answer:
+                ...
+
+    That the last one was given means that they are all, and that they are what the outcome in the ledger says. Else the iteration raises:
+    what came until then is not the whole answer. Leaving the block early stops the query; rows that have come count as used."""
+
+    def __init__(self, client: "Client", response: httpx.Response) -> None:
+        self._client = client
+        self._response = response
+        self._form = response.headers.get("Content-Type", "").partition(";")[0].strip()
+        self._taken = False
+        self.query: str = response.headers.get("Huitong-Query", "")
+        """Number of the query."""
+        notices = response.headers.get("Huitong-Notices", "")
+        self.notices: tuple[str, ...] = tuple(unquote(sentence.strip()) for sentence in notices.split(",") if sentence.strip())
+        """Sentences that the person should read."""
+        self.rows: int | None = None
+        """How many rows there are, once all have come."""
+        self.result_hash: str | None = None
+        """The SHA-256, in hex, of the bytes that came, once all have: what the receipt says too."""
+
+    def __enter__(self) -> "StreamedAnswer":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __iter__(self) -> "Iterator[pyarrow.RecordBatch]":
+        return self.batches()
+
+    def close(self) -> None:
+        """Hang up; a query that still runs stops."""
+        with contextlib.suppress(httpx.HTTPError, HuitongError):
+            self._response.close()
+
+    def receipt(self, *, wait_seconds: float = 0.0) -> JSON:
+        """The receipt of this use; complete once the last row has come."""
+        return self._client.receipt(self.query, wait_seconds=wait_seconds)
+
+    def batches(self) -> "Iterator[pyarrow.RecordBatch]":
+        """The rows as `pyarrow.RecordBatch`, at least one batch (needs pyarrow, and a stream in the form Arrow)."""
+        import pyarrow.ipc
+
+        source = _Pieces(self.pieces())
+        try:
+            reader = pyarrow.ipc.open_stream(pyarrow.PythonFile(source, mode="r"))
+            any_rows = False
+            for batch in reader:
+                any_rows = True
+                yield batch
+            source.drain()
+            if not any_rows:
+                yield pyarrow.RecordBatch.from_pylist([], schema=reader.schema)
+        except pyarrow.ArrowInvalid:
+            source.drain()  # raises why the bytes ended too early, if they did
+            raise _spoken(InputInvalid.because("client-stream-differs", query=self.query), self._client.language) from None
+
+    def pieces(self) -> Iterator[bytes]:
+        """The bytes of all rows as they come, in the form that was asked for; of NDJSON without the line that ends it."""
+        if self._taken:
+            raise ValueError("the rows of a streamed answer are taken once")
+        self._taken = True
+        digest, lines, last = hashlib.sha256(), 0, b""
+        try:
+            for piece in self._response.iter_bytes():
+                whole = piece
+                if self._form == NDJSON:  # the last line is held back until it is known whether another comes
+                    last += piece
+                    end = last.rfind(b"\n", 0, len(last) - 1) + 1
+                    whole, last = last[:end], last[end:]
+                    lines += whole.count(b"\n")
+                digest.update(whole)
+                if whole:
+                    yield whole
+        except (httpx.TransportError, httpx.StreamError, HuitongError):
+            raise self._broken(lines) from None
+        self._check_end(digest.hexdigest(), last, lines)
+
+    def _check_end(self, found: str, last: bytes, lines: int) -> None:
+        """Raise unless these are all rows."""
+        if self._form == NDJSON:
+            try:
+                told = json.loads(last)["huitong"]
+            except (ValueError, KeyError, TypeError):
+                raise self._broken(lines) from None
+            if (problem := told.get("problem")) is not None:
+                answer = httpx.Response(int(problem["status"]), json=problem)
+                raise error_of(answer, server=self._client.url, language=self._client.language)
+        else:
+            told = self._outcome() or {}
+            if "failure" in told:
+                raise self._broken(int(told.get("rows", 0)), str(told["failure"]))
+        if told.get("result_hash") != found:
+            raise _spoken(InputInvalid.because("client-stream-differs", query=self.query), self._client.language)
+        self.rows, self.result_hash = int(told["rows"]), found
+
+    def _broken(self, rows: int, failure: str | None = None) -> HuitongError:
+        if failure is None:
+            told = self._outcome() or {}
+            rows, failure = int(told.get("rows", rows)), str(told.get("failure", "-"))
+        return _spoken(Refused.because("client-stream-broken", query=self.query, rows=rows, failure=failure), self._client.language)
+
+    def _outcome(self) -> JSON | None:
+        """What the ledger says became of the use."""
+        until = time.monotonic() + OUTCOME_SECONDS
+        while True:
+            with contextlib.suppress(Unavailable, NotFound):
+                for entry in self._client.receipt(self.query)["entries"]:
+                    told = json.loads(entry["payload"])
+                    if told["kind"] == "use-outcome":
+                        found: JSON = told["body"]
+                        return found
+            if time.monotonic() >= until:
+                return None
+            time.sleep(PAUSE_SECONDS)
+
+
+class _Pieces(io.RawIOBase):
+    """Bytes that come in pieces, as a file."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Up to `size` bytes, fewer only at the end."""
+        wanted = 1 << 62 if size is None or size < 0 else size
+        parts = []
+        while wanted > 0:
+            if not self._rest:
+                self._rest = next(self._pieces, b"")
+                if not self._rest:
+                    break
+            part, self._rest = self._rest[:wanted], self._rest[wanted:]
+            wanted -= len(part)
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def readinto(self, target: Any) -> int:
+        got = self.read(len(target))
+        target[: len(got)] = got
+        return len(got)
+
+    def drain(self) -> None:
+        """To the end, which raises if it is none."""
+        for _ in self._pieces:
+            pass
 
 
 @dataclass(frozen=True)
@@ -827,6 +989,26 @@ class Client:
         decimal, says what the answer may spend of its budget. The server stops a query whose caller hangs up, as Ctrl-C does."""
         body = _without_none({"sql": sql, "purpose": purpose, "epsilon": epsilon})
         return self._result(self._send("POST", "query", json=body, headers={"Accept": ARROW}))
+
+    def stream(self, sql: str, *, purpose: str, epsilon: str | None = None, form: str = ARROW) -> StreamedAnswer:
+        """The same for more rows than one answer holds: they come one after the other. `form` is `application/vnd.apache.arrow.stream`,
+        `application/x-ndjson` or `text/csv`. Totals, which are few, come at once. Close the answer, or use it as a context."""
+        body = {**_without_none({"sql": sql, "purpose": purpose, "epsilon": epsilon}), "stream": True}
+        request = self._http.build_request("POST", "query", json=body, headers={"Accept": form})
+        try:
+            response = self._http.send(request, stream=True)
+            if not response.is_success:
+                response.read()
+        except httpx.TimeoutException:
+            raise _spoken(Unavailable.because("client-server-silent", server=self.url), self.language) from None
+        except httpx.TransportError:
+            raise _spoken(Unavailable.because("client-server-unreachable", server=self.url), self.language) from None
+        if not response.is_success:
+            raise error_of(response, server=self.url, language=self.language)
+        if response.headers.get("Content-Type", "").partition(";")[0].strip() != form:
+            response.close()
+            raise _spoken(ServerFailed.because("client-answer-unreadable", server=self.url), self.language)
+        return StreamedAnswer(self, response)
 
     def running_uses(self, *, limit: int = 50, offset: int = 0) -> JSON:
         """Uses of one's office that have run for a second or more and run now: for a data officer all, else one's own."""

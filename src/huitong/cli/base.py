@@ -113,9 +113,11 @@ def common_options() -> list[click.Parameter]:
 class Command(click.Command):
     """A command whose help is `cli-command-*`, `cli-option-*` and `cli-example-*` of the words."""
 
-    def __init__(self, *arguments: Any, path: str = "", **settings: Any) -> None:
+    def __init__(self, *arguments: Any, path: str = "", writes_itself: str = "", **settings: Any) -> None:
+        """`writes_itself` is the option with which the command writes the file of `--output` itself, for it is too large to be held."""
         super().__init__(*arguments, **settings)
         self.path = path
+        self.writes_itself = writes_itself
         taken = {name for parameter in self.params for name in parameter.opts}
         self.params.extend(option for option in common_options() if taken.isdisjoint(option.opts))
 
@@ -125,7 +127,7 @@ class Command(click.Command):
         said = surroundings()
         try:
             said.check()
-            if said.output is None:
+            if said.output is None or (self.writes_itself and ctx.params.get(self.writes_itself)):
                 return super().invoke(ctx)
             with _into(said.output):
                 return super().invoke(ctx)

@@ -88,7 +88,7 @@ class InProcess(httpx.BaseTransport):
         if request.url.path.endswith(("/query", "/extracts")):
             self.start_engine()
         response = self._inner.handle_request(request)
-        if request.method != "GET":
+        if request.method != "GET" and "Huitong-Maximum-Rows" not in response.headers:  # else its rows are still to come
             response.read()
             self._background()
         return response

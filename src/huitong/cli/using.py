@@ -1,8 +1,10 @@
 """Using data: a governed query, and what would happen to one. Clients of the API."""
 
+import os
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
@@ -23,7 +25,9 @@ from huitong.cli.output import (
     shown_to_programs,
     table_bytes,
 )
+from huitong.cli.progress import bytes_so_far
 from huitong.cli.sharing import limit, offset
+from huitong.client import ARROW, CSV, NDJSON
 from huitong.errors import InputInvalid
 
 RECEIPT_WAIT_SECONDS = 5.0
@@ -37,13 +41,17 @@ def statement(written: str) -> str:
     return sys.stdin.read() if written == "-" else written
 
 
-@command("query")
+@command("query", writes_itself="stream")
 @click.argument("sql")
 @purpose_option
 @epsilon_option
+@click.option("--stream", is_flag=True)
 @click.option("--receipt", "receipt_file", type=click.Path(dir_okay=False, path_type=Path))
-def query(sql: str, purpose: str, epsilon: str | None, receipt_file: Path | None) -> None:
+def query(sql: str, purpose: str, epsilon: str | None, stream: bool, receipt_file: Path | None) -> None:
     """Run one SELECT; the result goes to standard output or a file, the receipt to a file."""
+    if stream:
+        stream_rows(statement(sql), purpose, epsilon, receipt_file)
+        return
     with open_client() as client:
         result = client.query(statement(sql), purpose=purpose, epsilon=epsilon)
         table = result.arrow()
@@ -55,6 +63,53 @@ def query(sql: str, purpose: str, epsilon: str | None, receipt_file: Path | None
             write_json(receipt_file, receipt)
             remark(words("receipt-written", file=str(receipt_file)))
         remark(words("query-done", query=result.query, rows=table.num_rows))
+
+
+STREAM_FORMS = {"table": NDJSON, "json": NDJSON, "csv": CSV, "arrow": ARROW}
+"""What is asked of the server for a form of the command line; a table for eyes would be as wide as its last row."""
+
+
+def stream_rows(sql: str, purpose: str, epsilon: str | None, receipt_file: Path | None) -> None:
+    """The rows as they come, on standard output or into a file that appears when it is whole."""
+    said = surroundings()
+    form = STREAM_FORMS.get(said.format)
+    if form is None:
+        raise InputInvalid.because("cli-stream-form", format=said.format)
+    with open_client() as client, client.stream(sql, purpose=purpose, epsilon=epsilon, form=form) as answer:
+        with bytes_so_far(words("title-bytes")) as progress:
+            if said.output is None:
+                _pour(answer.pieces(), sys.stdout.buffer, progress)
+            else:
+                _pour_into(said.output, answer.pieces(), progress)
+        for notice in answer.notices:
+            remark(notice)
+        if receipt_file:
+            write_json(receipt_file, answer.receipt(wait_seconds=RECEIPT_WAIT_SECONDS))
+            remark(words("receipt-written", file=str(receipt_file)))
+        remark(words("query-done", query=answer.query, rows=answer.rows or 0))
+
+
+def _pour(pieces: Iterator[bytes], sink: BinaryIO, progress: Callable[[int], None]) -> None:
+    done = 0
+    for piece in pieces:
+        sink.write(piece)
+        done += len(piece)
+        progress(done)
+    sink.flush()
+
+
+def _pour_into(file: Path, pieces: Iterator[bytes], progress: Callable[[int], None]) -> None:
+    new = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as sink:
+            _pour(pieces, sink, progress)
+            os.fsync(sink.fileno())
+        new.replace(file)
+    except OSError:
+        raise InputInvalid.because("cli-file-unwritable", file=str(file)) from None
+    finally:
+        new.unlink(missing_ok=True)
+    remark(words("written", file=str(file)))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -11,15 +11,15 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, tzinfo
 from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
-from huitong.errors import Conflict, HuitongError, InputInvalid, LedgerBroken, NotFound, Reason, Refused, Unavailable
+from huitong.errors import Conflict, HuitongError, InputInvalid, LedgerBroken, NotFound, NotSignedIn, Reason, Refused, Unavailable
 from huitong.gateway.aggregates import faults_of_totals
 from huitong.gateway.differencing import compared_items, shipped_audit
 from huitong.gateway.gate import duration_bucket, gate, gate_batch, result_hash
@@ -33,6 +33,7 @@ from huitong.gateway.reveal import Still, officer_as_user, sealed, statement_of,
 from huitong.gateway.rewrite import rewrite
 from huitong.gateway.rewrite.apart import FOUND, Comparison, too_close
 from huitong.gateway.running import RunningUse, RunningUses, Watched
+from huitong.gateway.streams import StreamLimits, read_stream_limits
 from huitong.gateway.telling import Rounding, shipped_rounding, told
 from huitong.gateway.verify import SecondParser, verify
 from huitong.model.catalog import Dataset, Snapshot
@@ -110,8 +111,11 @@ class Quotas(Protocol):
     def settle(self, *, query: str, grant: Grant, rows: int, at: datetime) -> None:
         """It tells so many rows. Raises Refused if these must not leave any more."""
 
+    def told(self, *, query: str, grant: Grant, rows: int, at: datetime) -> None:
+        """So many of the rows that were reserved are about to leave, and count from now on. Raises Refused if they must not any more."""
+
     def release(self, *, query: str, grant: Grant, at: datetime) -> None:
-        """It could not begin: nothing of it counts."""
+        """Nothing more of it counts."""
 
     def against_query(self, grant: Grant, *, at: datetime) -> tuple[Reason, ...]:
         """Why a query under the grant would be refused now. Reserves nothing."""
@@ -275,8 +279,12 @@ class _Use:
     """Whether noise was drawn, so that what it spends is spent."""
     gone: Callable[[], bool] = lambda: False
     """Whether whoever asked waits no more."""
+    still: Callable[[], None] = lambda: None
+    """Raises if whoever asked may not any more, whatever the grants say."""
     watched: Watched | None = None
     """Says that it runs, and whether somebody cancelled it; None: nobody can."""
+    left: int | None = None
+    """Of a use whose rows leave before its outcome is written: how many have. They are counted already. None: of any other use."""
 
 
 LOOK_AGAIN_SECONDS = 1.0
@@ -329,6 +337,76 @@ class Outflow:
         self._gateway.refuse_if_ended(self._request, self.plan, self._use.actor, grant=self._grant)
         self._gateway.settle(self._use, rows=self._rows, result_hash=result_hash)
         return self._rows
+
+
+class Leaving:
+    """A use whose rows leave at once, block by block. What has left stays left: it counts against quotas before it is handed over, and
+    the outcome says how much it was, however the use ends."""
+
+    def __init__(self, gateway: "Gateway", use: _Use, request: QueryRequest, limits: EngineLimits, most: StreamLimits) -> None:
+        self._gateway = gateway
+        self._use = use
+        self._request = request
+        self._limits = limits
+        self._most = most
+        self._looked = time.monotonic()
+        self._whole = False
+        use.left = 0
+
+    @property
+    def query(self) -> str:
+        """Number of the use."""
+        return self._use.query
+
+    @property
+    def notices(self) -> tuple[Reason, ...]:
+        """What the person should know before the first row."""
+        return self._use.plan.notices
+
+    @property
+    def maximum_rows(self) -> int:
+        """How many rows may leave at most: what is left of a quota, if that is less than the limit of streamed answers."""
+        return self._use.maximum_rows
+
+    @property
+    def rows(self) -> int:
+        """How many have left so far."""
+        return self._use.left or 0
+
+    def blocks(self) -> Generator[pa.RecordBatch]:
+        """The rows, in the order that the statement states and then of their values. At least one block, so that an empty result has its
+        items. A block counts as having left as soon as it is given.
+
+        Raises Refused as soon as the right to them has ended, their time is over, and where more rows would come than may leave."""
+        maximum = self._use.maximum_rows
+        limits = replace(self._limits, maximum_rows=maximum + 1)
+        with closing(self._gateway.stream_of(self._use, self._use.plan.governed(self.query, limits, stream=True))) as batches:
+            for batch in batches:
+                for block in self._most.blocks(gate_batch(batch)):
+                    if time.monotonic() - self._looked >= LOOK_AGAIN_SECONDS:
+                        self.look()
+                    if self.rows + block.num_rows > maximum:
+                        raise Refused(self._use.short or Reason("stream-too-many-rows", {"rows": maximum}))
+                    self._gateway.let_go(self._use, block.num_rows)
+                    yield block
+        self._whole = True
+
+    def look(self) -> None:
+        """Raise unless the rows may still leave: the right to them stands as when the use began, nobody cancelled it, whoever asked is
+        there, and its time is not over. To be called each second while no row is taken."""
+        self._looked = time.monotonic()
+        self._gateway.refuse_if_ended(self._request, self._use.plan, self._use.actor, grant=None)
+        self._gateway.refuse_if_stopped(self._use)
+        if time.monotonic() - self._use.began >= self._limits.seconds:
+            raise Refused.because("query-time-limit", query=self.query, seconds=f"{self._limits.seconds:g}")
+
+    def settle(self, *, result_hash: str) -> int:
+        """The last row was taken, and the bytes of all have this hash. Returns how many rows there are."""
+        if not self._whole:
+            raise Refused.because("query-failed", query=self.query)
+        self.look()
+        self._gateway.settle(self._use, rows=self.rows, result_hash=result_hash)
+        return self.rows
 
 
 class InFlight:
@@ -387,6 +465,7 @@ class Gateway:
         grouped: GroupedRecord | None = None,
         budgets: Budgets | None = None,
         running: RunningUses | None = None,
+        streams: StreamLimits | None = None,
     ) -> None:
         """`limits.maximum_rows` is what a person may receive; the engine is asked for one row more, to know whether rows are
         left. `statement_key` salts the hash of a statement in the ledger and, by a key of its own, the noise of totals, which are rounded
@@ -394,7 +473,8 @@ class Gateway:
         `leases` keeps the files of a query while it runs; None: nobody removes any. `scheme` is the grading scheme in force;
         `sandbox_level` and `barrier` say what the storage rule of a dataset of so many rows asks of engine and rewriter. Without
         `subjects`, `quotas`, `watch` or `budgets` grants that need them are refused. `grouped` writes entries in place of
-        `ledger` and `uses`; None: each by itself. `running` shows the uses that run and lets them be cancelled; None: none is."""
+        `ledger` and `uses`; None: each by itself. `running` shows the uses that run and lets them be cancelled; None: none is.
+        `streams` limits answers whose rows leave one after the other (None: as shipped)."""
         self._catalogue = catalogue
         self._grants = grants
         self._divisions = divisions
@@ -425,10 +505,20 @@ class Gateway:
         self._caps = caps or read_caps()
         self._plans = PlanCache(self._caps.cached_plans)
         self._in_flight = InFlight(self._caps.queries_of_an_office, self._caps.queries_at_once)
+        self._streams = streams or read_stream_limits()
+        self._streaming = InFlight(self._streams.of_an_office, self._streams.at_once)
 
-    def answer(self, request: QueryRequest, *, actor: Actor, gone: Callable[[], bool] = lambda: False) -> Answer:
+    def answer(
+        self,
+        request: QueryRequest,
+        *,
+        actor: Actor,
+        gone: Callable[[], bool] = lambda: False,
+        hashed: Callable[[pa.Table], str] = result_hash,
+    ) -> Answer:
         """Run the statement for the purpose under the grants of the actor's office. `gone` says whether whoever asked waits no more:
-        then the engine stops, as it does when the use is cancelled.
+        then the engine stops, as it does when the use is cancelled. `hashed` gives the hash of the bytes that leave, if these are not the
+        Arrow stream.
 
         Raises Refused (the rules say no: all reasons, `.query` set) or Unavailable (the ledger or the engine cannot serve)."""
         query = new_query_number()
@@ -439,7 +529,7 @@ class Gateway:
             else:
                 table = self._totals(use) if use.plan.telling else self._run(use, self._governed(use, maximum))
             passed = gate(table, maximum_rows=maximum, ordered=use.plan.ordered, cut=use.short)
-            digest = result_hash(passed.table)
+            digest = hashed(passed.table)
             self._refuse_if_ended(use.plan, actor)
             self.settle(use, rows=passed.table.num_rows, result_hash=digest)
             receipt = self._receipt(query, use.entries)
@@ -453,20 +543,22 @@ class Gateway:
             return self._engine.run_while(query, lambda: self._look_again(use))
         return self._engine.run(query)
 
-    def stream_of(self, use: _Use, query: GovernedQuery) -> Iterator[pa.RecordBatch]:
+    def stream_of(self, use: _Use, query: GovernedQuery) -> Generator[pa.RecordBatch]:
         """The same batch by batch."""
         if isinstance(self._engine, Interruptible):
-            return self._engine.stream_while(query, lambda: self._look_again(use))
-        return self._engine.stream(query)
+            yield from self._engine.stream_while(query, lambda: self._look_again(use))
+        else:
+            yield from self._engine.stream(query)
 
     def _look_again(self, use: _Use) -> None:
         self._refuse_if_ended(use.plan, use.actor)
         self.refuse_if_stopped(use)
 
     def refuse_if_stopped(self, use: _Use) -> None:
-        """Raise Refused if somebody cancelled the use, or whoever asked waits no more."""
+        """Raise Refused if somebody cancelled the use, or whoever asked waits no more or may not any more."""
         if use.gone():
             raise Refused.because("query-caller-gone", query=use.query)
+        use.still()
         if use.watched is not None:
             use.watched.look()
 
@@ -671,6 +763,51 @@ class Gateway:
             if not use.settled:
                 raise Refused.because("query-failed", query=query)
 
+    def tells_single_rows(self, request: QueryRequest, *, actor: Actor) -> bool:
+        """Whether `leaving` would let the rows of the statement leave: not under grants that give totals. Records nothing."""
+        return not _against_single_rows(self._consider(request, actor, self._clock()).decision)
+
+    @contextmanager
+    def leaving(
+        self,
+        request: QueryRequest,
+        *,
+        actor: Actor,
+        gone: Callable[[], bool] = lambda: False,
+        still: Callable[[], None] = lambda: None,
+    ) -> Iterator[Leaving]:
+        """The same use as `answer`, for more rows than one answer holds: they leave one block after the other while the block runs, which
+        ends with `settle`. One that ends without it has failed; what has left by then is counted and recorded all the same.
+
+        In which order the rows come follows from their values alone: after what the statement orders by they go by every column, else
+        the order in which rows are stored would pair the rows of two answers. `still` raises when whoever asked may not any more.
+        Raises Refused `rows-alone` for a grant that does not let single rows leave, and as `answer` does."""
+        query = new_query_number()
+        limits = replace(self._limits, seconds=float(self._streams.seconds), maximum_rows=self._streams.rows)
+        with (
+            self._streaming.one_of(actor.office, query),
+            self._use(
+                query,
+                request,
+                actor,
+                maximum_rows=limits.maximum_rows,
+                piecemeal=True,
+                in_full=True,
+                about={"streamed": True},
+                seconds=limits.seconds,
+                gone=gone,
+                still=still,
+            ) as use,
+        ):
+            yield Leaving(self, use, request, limits, self._streams)
+            if not use.settled:
+                raise Refused.because("query-failed", query=query)
+
+    @property
+    def streams(self) -> StreamLimits:
+        """How large an answer may be whose rows leave one after the other."""
+        return self._streams
+
     def planned(
         self, request: QueryRequest, *, actor: Actor, maximum_rows: int, grant: str | None = None
     ) -> Plan:
@@ -728,12 +865,14 @@ class Gateway:
         uses: int = 1,
         prepare: Callable[[Plan], Mapping[str, Any]] | None = None,
         gone: Callable[[], bool] = lambda: False,
+        still: Callable[[], None] = lambda: None,
+        in_full: bool = False,
     ) -> Iterator[_Use]:
         """One use from its plan and intent to its outcome: the block runs between them and settles it, or it has failed. `about` is what
         the intent says besides.
 
         What it may take of a quota is reserved before the intent is written. Of `exactly` so many rows a quota gives all or none."""
-        asked: Any = {"maximum_rows": maximum_rows, "grant": grant, "piecemeal": piecemeal}
+        asked: Any = {"maximum_rows": maximum_rows, "grant": grant, "piecemeal": piecemeal, "in_full": in_full}
         with ExitStack() as lease:
             plan = self._plan(query, request, actor, **asked)
             try:
@@ -748,6 +887,7 @@ class Gateway:
                     self._refuse(query, request, actor, refusal.reasons, [part.dataset for part in plan.datasets])
             wanted = (self._limits.maximum_rows if maximum_rows is None else maximum_rows) if exactly is None else exactly
             use = _Use(query=query, actor=actor, plan=plan, began=time.monotonic(), entries=[], maximum_rows=wanted, gone=gone)
+            use.still = still
             self._reserve(use, request, seconds or self._limits.seconds, kind, whole=exactly is not None, uses=uses)
             self._spend(use, request)
             told = {**(about or {}), "door": door.value, **self._intent(query, request, actor, plan)}
@@ -768,7 +908,7 @@ class Gateway:
                 self._count_failed(use, failure)
                 back = self._free_again(use, failure)
                 if not use.settled:
-                    self._end(use, _failed(failure))
+                    self._end(use, _failed(failure) if use.left is None else {**_failed(failure), "rows": use.left})
                 self._unspend(use, back)
                 raise _without_engine_words(failure, query) from None
 
@@ -809,9 +949,17 @@ class Gateway:
                 self._quotas.settle(query=use.query, grant=part.grant, rows=rows, at=self._clock())
         use.counted = True
 
+    def let_go(self, use: _Use, rows: int) -> None:
+        """So many rows leave now: they count from now on, whatever becomes of the use. Raises Refused if they must not."""
+        assert use.left is not None
+        if self._quotas is not None and rows:
+            for part in use.plan.datasets:
+                self._quotas.told(query=use.query, grant=part.grant, rows=rows, at=self._clock())
+        use.left += rows
+
     def _count_failed(self, use: _Use, failure: BaseException) -> None:
-        """A use that failed tells no rows, but it was a query or call; one for which a part could not serve counts not at all. One that
-        the engine died of counts: else a statement that makes it die would be free."""
+        """A use that failed tells no more rows than have left, but it was a query or call; one for which a part could not serve counts not
+        at all. One that the engine died of counts: else a statement that makes it die would be free."""
         if use.counted:
             return
         try:
@@ -835,8 +983,9 @@ class Gateway:
         return self._leases.reading({file for table in plan.tables for file in table.files})
 
     def settle(self, use: _Use, *, rows: int, result_hash: str) -> None:
-        """Count and write what came of the use; only after this may anything leave."""
-        self._count(use, rows)
+        """Count and write what came of the use. Only after this may anything leave, or, where rows left before and are counted, the word
+        that they are all."""
+        self._count(use, rows if use.left is None else 0)
         self._end(use, {"rows": rows, "result_hash": result_hash})
 
     def _end(self, use: _Use, found: Mapping[str, Any]) -> None:
@@ -900,13 +1049,14 @@ class Gateway:
         maximum_rows: int | None = None,
         grant: str | None = None,
         piecemeal: bool = False,
+        in_full: bool = False,
     ) -> Plan:
         """A verified plan, from the cache when nothing that it rests on has changed. Refusals are recorded here."""
         at = self._clock()
         text = hashlib.sha256(request.sql.encode("utf-8", "surrogatepass")).digest()
         maximum = self._limits.maximum_rows if maximum_rows is None else maximum_rows
         epoch = self._epoch.policy_epoch()
-        key = (text, request.purpose, actor.office, epoch, maximum, grant, piecemeal, request.epsilon)
+        key = (text, request.purpose, actor.office, epoch, maximum, grant, piecemeal, in_full, request.epsilon)
         kept = None if anew else self._plans.get(key)
         if kept is not None and fault_of_actor(actor) is None and self._still_holds(kept, at):
             return kept
@@ -917,7 +1067,7 @@ class Gateway:
             reasons = _against_single_rows(considered.decision)
         if not reasons and considered.resolution is not None:
             try:
-                plan = self._rewrite(considered, maximum_rows=maximum)
+                plan = self._rewrite(considered, maximum_rows=maximum, in_full=in_full)
                 if plan.noising is not None:
                     plan = replace(plan, epsilon=self._noised.question if request.epsilon is None else request.epsilon)
             except HuitongError as refusal:
@@ -931,7 +1081,7 @@ class Gateway:
         assert plan is not None
         if self._epoch.policy_epoch() != epoch:
             # A rule changed while this was planned: what was read before and after it may not fit, as tokens of two key epochs do not.
-            asked: Any = {"maximum_rows": maximum_rows, "grant": grant, "piecemeal": piecemeal}
+            asked: Any = {"maximum_rows": maximum_rows, "grant": grant, "piecemeal": piecemeal, "in_full": in_full}
             return self._plan(query, request, actor, anew=anew, **asked)
         plan = replace(plan, epoch=epoch)
         if len(plan.sql) <= self._caps.cached_characters:
@@ -1031,7 +1181,7 @@ class Gateway:
                     faults.append(Reason("grant-above-grade", {**about, "item": item.name, "grade": grade.code, "mode": mode}))
         return faults
 
-    def _rewrite(self, considered: _Considered, *, maximum_rows: int) -> Plan:
+    def _rewrite(self, considered: _Considered, *, maximum_rows: int, in_full: bool) -> Plan:
         """Governed SQL over random names, checked by a second parser."""
         assert considered.resolution is not None
         parts: dict[str, DatasetPlan] = {}
@@ -1054,6 +1204,7 @@ class Gateway:
             subject_files=self._subjects.files,
             maximum_rows=maximum_rows + 1,
             caps=self._caps,
+            in_full=in_full,
         )
         verify(plan, self._second_parser)
         return replace(plan, notices=plan.notices + considered.decision.notices + _notices_of_totals(plan, self._rounding))
@@ -1235,7 +1386,7 @@ def _without_engine_words(failure: BaseException, query: str) -> BaseException:
     if isinstance(failure, Refused):
         failure.query = query
         return failure
-    if isinstance(failure, Unavailable | InputInvalid | Conflict) or not isinstance(failure, Exception):
+    if isinstance(failure, Unavailable | InputInvalid | Conflict | NotSignedIn) or not isinstance(failure, Exception):
         return failure
     refusal = Refused.because("query-failed", query=query)
     if isinstance(refusal, Refused):

@@ -30,7 +30,7 @@ class UseEnd(StrEnum):
     REFUSED = "refused"
     """It did not begin."""
     FAILED = "failed"
-    """It began, and nothing was told."""
+    """It began and did not end well. Nothing was told, unless it says how many rows had left by then."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _lines(place: int, promise: Promise, told: Mapping[str, Any], begun: Mapping
             end=end,
             at=intent.at if intent is not None else promise.at,
             ended_at=promise.at,
-            rows=_number(told.get("rows")) if end is UseEnd.ANSWERED else None,
+            rows=None if end is UseEnd.REFUSED else _number(told.get("rows")),
             duration=_text(told.get("duration_bucket")) or None,
             items=_items(part.get("items")),
             reasons=tuple(_text(reason) for reason in reasons),

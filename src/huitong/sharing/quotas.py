@@ -154,8 +154,35 @@ class Quotas:
                 others = _less(before, held.amounts)
                 self._tell(grant, quota, others, _less(before, Amounts(held.amounts.rows - rows)), at)
 
+    def told(self, *, query: str, grant: Grant, rows: int, at: datetime) -> None:
+        """So many of the rows that were reserved are about to leave: they count from now on, and with the first of them the query or call,
+        even if the process dies. The rest stays reserved until the use is settled, then with what is told beyond this, or released.
+
+        Raises Refused `quota-used-up` if its time was over and meanwhile too little is left: then these rows must not leave."""
+        quota = grant.terms.quota
+        if quota is None:
+            return
+        with self.transactions.atomic():
+            self.store.lock(grant.id)
+            before = self.store.used(grant.id, since=self._since(quota, at), at=at)
+            held = self.store.take(query, grant.id, at=at)
+            if held is None:
+                left = _limits(quota).get("rows")
+                if left is not None and rows > left - before.rows:
+                    raise self._used_up(grant, quota, "rows", at)
+                self.store.add(grant.id, self._day(at), Amounts(rows))
+                self._tell(grant, quota, before, replace(before, rows=before.rows + rows), at)
+            elif rows > held.amounts.rows:
+                raise ValueError("a use tells more rows than were reserved for it")
+            else:
+                told = replace(held.amounts, rows=rows)
+                self.store.add(grant.id, held.day, told)
+                self.store.put(replace(held, amounts=Amounts(held.amounts.rows - rows)), at=at)
+                others = _less(before, held.amounts)
+                self._tell(grant, quota, others, _more(others, told), at)
+
     def release(self, *, query: str, grant: Grant, at: datetime) -> None:
-        """The use could not begin: nothing of it counts."""
+        """The use could not begin, or does not go on: nothing of it counts, or nothing more than what it told."""
         if grant.terms.quota is not None:
             with self.transactions.atomic():
                 self.store.lock(grant.id)
@@ -233,6 +260,10 @@ class Quotas:
 
 def _less(amounts: Amounts, other: Amounts) -> Amounts:
     return Amounts(amounts.rows - other.rows, amounts.queries - other.queries, amounts.calls - other.calls)
+
+
+def _more(amounts: Amounts, other: Amounts) -> Amounts:
+    return Amounts(amounts.rows + other.rows, amounts.queries + other.queries, amounts.calls + other.calls)
 
 
 _WHAT: Sequence[str] = ("rows", "queries", "calls")

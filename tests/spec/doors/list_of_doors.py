@@ -23,6 +23,8 @@ from huitong.cli.root import root
 from huitong.errors import HuitongError
 
 Rows = list[dict[str, Any]]
+TEXTS = frozenset(("pid", "name", "gender", "phone", "division", "diagnosis"))
+"""Items whose values are text: a form that tells no types could not say it."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,35 @@ def query_by_client(instance: Instance, wanted: Wanted) -> Outcome:
             return refused(reason.code for reason in error.reasons)
 
 
+def stream_over_http(media_type: str, read: Callable[[bytes], Rows]) -> Callable[[Instance, Wanted], Outcome]:
+    def use(instance: Instance, wanted: Wanted) -> Outcome:
+        body = {"sql": wanted.statement, "purpose": wanted.purpose, "stream": True}
+        response = instance.post("query", body, token=wanted.token, Accept=media_type)
+        content = b"".join(response.streaming_content) if response.streaming else response.content
+        return gave(read(content)) if response.status_code == 200 else refused(one["code"] for one in json.loads(content)["reasons"])
+
+    return use
+
+
+def read_ndjson(content: bytes) -> Rows:
+    *rows, end = (json.loads(line) for line in content.splitlines())
+    assert end["huitong"]["rows"] == len(rows)
+
+    def cell(name: str, value: Any) -> Any:
+        return from_text(value) if isinstance(value, str) and name not in TEXTS else value
+
+    return [{name: cell(name, value) for name, value in row.items()} for row in rows]
+
+
+def stream_by_client(instance: Instance, wanted: Wanted) -> Outcome:
+    with instance.client(wanted.token) as client:
+        try:
+            with client.stream(wanted.statement, purpose=wanted.purpose) as answer:
+                return gave([row for batch in answer for row in batch.to_pylist()])
+        except HuitongError as error:
+            return refused(reason.code for reason in error.reasons)
+
+
 # --- extracts -----------------------------------------------------------------------------------------------------------
 
 
@@ -185,6 +216,19 @@ def query_by_command(form: str, read: Callable[[bytes], Rows]) -> Callable[[Inst
     def use(instance: Instance, wanted: Wanted) -> Outcome:
         got = commanded(instance, wanted.token, "query", wanted.statement, "--purpose", wanted.purpose, "--format", form)
         return got if isinstance(got, Outcome) else gave(read(got))
+
+    return use
+
+
+def stream_by_command(ending: str, read: Callable[[bytes], Rows]) -> Callable[[Instance, Wanted], Outcome]:
+    def use(instance: Instance, wanted: Wanted) -> Outcome:
+        file = instance.home / f"streamed.{ending}"
+        file.unlink(missing_ok=True)
+        got = commanded(instance, wanted.token, "query", wanted.statement, "--purpose", wanted.purpose, "--stream", "--output", str(file))
+        if isinstance(got, Outcome):
+            assert not file.exists(), "a file appears whole or not at all"
+            return got
+        return gave(read(file.read_bytes()))
 
     return use
 
@@ -269,6 +313,11 @@ DOORS: Mapping[str, Callable[[Instance, Wanted], Outcome]] = {
     "query as Arrow": query_over_http("application/vnd.apache.arrow.stream", read_arrow),
     "query as Parquet": query_over_http("application/vnd.apache.parquet", read_parquet),
     "query by the Python client": query_by_client,
+    "streamed query as NDJSON": stream_over_http("application/x-ndjson", read_ndjson),
+    "streamed query as CSV": stream_over_http("text/csv", read_csv),
+    "streamed query as Arrow": stream_over_http("application/vnd.apache.arrow.stream", read_arrow),
+    "streamed query by the Python client": stream_by_client,
+    "streamed query by command as CSV": stream_by_command("csv", read_csv),
     "extract as Parquet": extract_over_http("parquet", read_parquet),
     "extract as CSV": extract_over_http("csv", read_csv),
     "extract as Arrow": extract_over_http("arrow", read_arrow),

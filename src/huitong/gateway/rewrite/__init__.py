@@ -34,8 +34,10 @@ def rewrite(
     subject_files: SubjectFiles,
     maximum_rows: int,
     caps: Caps,
+    in_full: bool = False,
 ) -> Plan:
-    """The plan of a statement without faults whose every dataset has a grant in `parts`. The tree of `resolution` is used up.
+    """The plan of a statement without faults whose every dataset has a grant in `parts`. The tree of `resolution` is used up. `in_full`
+    orders the rows by every output, after what the statement orders by.
 
     Raises Refused `rewrite-failed` rather than leave a dataset ungoverned."""
     grants = {name: part.grant for name, part in parts.items()}
@@ -58,7 +60,7 @@ def rewrite(
         elif part.grant.terms.mode is Mode.NOISED:
             tree, noising = count_for_noise(tree, use, part)
         use.node.replace(governed_subquery(use, part, physical, caps, untold=kept))
-    if kept.total_order:
+    if kept.total_order or in_full:
         _order_in_full(tree)
     if noising is None:
         _limit_rows(tree, maximum_rows)
@@ -90,7 +92,7 @@ def _order_in_full(tree: exp.Query) -> None:
     """After what the statement orders by, by every output: which rows a limit leaves then follows from their values alone."""
     order = tree.args.get("order") or exp.Order(expressions=[])
     placed = {int(key.this.this) for key in order.expressions if isinstance(key.this, exp.Literal) and not key.this.is_string}
-    for place in range(1, len(tree.expressions) + 1):
+    for place in range(1, len(tree.selects) + 1):  # of a set operation: those of its left side
         if place not in placed:
             order.append("expressions", exp.Ordered(this=exp.Literal.number(place)))
     tree.set("order", order)

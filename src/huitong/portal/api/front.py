@@ -23,11 +23,12 @@ from typing import Any
 from django.core.handlers.wsgi import WSGIRequest
 from django.db import close_old_connections
 
-from huitong.errors import HuitongError, InputInvalid, Unavailable
+from huitong.errors import HuitongError, InputInvalid, Refused, Unavailable
 from huitong.portal.api.downloads import Download
 from huitong.portal.api.limits import LIMITS, Limits
 from huitong.portal.api.problems import problem
 from huitong.portal.api.sockets import Connection
+from huitong.portal.api.streaming import ALL_ARRIVED, Streamed
 from huitong.portal.api.uploads import ENDINGS
 
 log = logging.getLogger("huitong.api")
@@ -39,7 +40,7 @@ GONE = "huitong.gone"
 """In the environment of a query: asks whether its client has left. No header can pose as it."""
 _QUERIES = re.compile(r"/api/v[0-9]+/query")
 _SNAPSHOTS = re.compile(r"/api/v[0-9]+/datasets/[^/]+/snapshots")
-Answer = tuple[int, Headers, "bytes | Download"]
+Answer = tuple[int, Headers, "bytes | Download | Streamed"]
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 """A WSGI application."""
 
@@ -153,6 +154,14 @@ def slow() -> HuitongError:
     return InputInvalid.because("body-slow")
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How slow a client may be: nothing at all for so long, and so many bytes per second over all."""
+
+    pause_seconds: float
+    bytes_per_second: int
+
+
 @dataclass
 class Front:
     """Serves a WSGI application behind granian's RSGI."""
@@ -166,6 +175,7 @@ class Front:
     _threads: ThreadPoolExecutor | None = None
     _upload_threads: ThreadPoolExecutor | None = None
     _download_threads: ThreadPoolExecutor | None = None
+    _stream_threads: ThreadPoolExecutor | None = None
     _tasks: set[Any] = field(default_factory=set)
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
@@ -179,8 +189,12 @@ class Front:
         if scope.proto != "http":
             return
         environ = environ_of(scope)
+        departure: list[Any] = []
         try:
-            status, headers, body = await self._answer(environ, protocol)
+            status, headers, body = await self._answer(environ, protocol, departure)
+            if isinstance(body, Streamed):
+                await self._stream(scope, protocol, status, headers, body)
+                return
             if isinstance(body, Download):
                 if self._sending >= self.limits.downloads:
                     await self._in_download_thread(body.close)
@@ -189,6 +203,9 @@ class Front:
                 return
         except HuitongError as error:
             status, headers, body = said_no(environ, error)
+        finally:
+            for waiting in departure:
+                waiting.cancel()
         protocol.response_bytes(status, headers, body)
 
     async def _send(self, scope: Any, protocol: Any, status: int, headers: Headers, download: Download) -> None:
@@ -197,6 +214,7 @@ class Front:
         Every end but the whole one breaks the connection off: a client that was promised so many bytes and got fewer knows it."""
         self._sending += 1
         connection = Connection.of(scope.client, scope.server, pace=self.limits.download_pace_bytes_per_second)
+        pace = Pace(self.limits.download_pause_seconds, self.limits.download_bytes_per_second)
         try:
             transport = protocol.response_stream(status, headers)
             given = 0
@@ -205,7 +223,7 @@ class Front:
                 given += len(piece)
                 # the last piece is waited for, so that what is noted as completed has arrived
                 ahead = 0 if given == download.bytes else self.limits.download_window_bytes
-                await self._until_arrived(connection, given - ahead, download)
+                await self._until_arrived(connection, given - ahead, partial(self._in_download_thread, download.look_or_end), pace)
         except HuitongError:
             connection.cut()
         except Exception as error:  # the client has left, or takes nothing
@@ -216,8 +234,94 @@ class Front:
             self._sending -= 1
             await self._in_download_thread(download.close)
 
-    async def _until_arrived(self, connection: Connection, wanted: int, download: Download) -> None:
-        """Wait until so many bytes have reached the client. Raises when the file may not leave any more, TimeoutError if it is too slow."""
+    async def _stream(self, scope: Any, protocol: Any, status: int, headers: Headers, stream: Streamed) -> None:
+        """Send rows as they come, never further ahead than the window, looking each second whether they may go on.
+
+        What fails before the first rows, if that is soon, is raised: no byte has left. Later it is said at the end, if the form has words
+        for it and the client reads them, or the connection is broken off."""
+        connection = Connection.of(scope.client, scope.server, pace=self.limits.download_pace_bytes_per_second)
+        try:
+            if stream.last_words(Unavailable.because("stream-cannot-be-cut")) is None and not connection.can_be_cut:
+                raise await self._in_stream_thread(partial(stream.fail, Unavailable.because("stream-cannot-be-cut")))
+            first = asyncio.ensure_future(self._in_stream_thread(stream.next_piece))
+            await asyncio.wait({first}, timeout=self.limits.stream_head_seconds)
+            if first.done():
+                first.result()  # raises what failed
+            transport = protocol.response_stream(status, headers)
+            await self._send_stream(transport, connection, stream, first)
+        finally:
+            connection.close()
+            await self._in_stream_thread(stream.close)
+
+    async def _send_stream(self, transport: Any, connection: Connection, stream: Streamed, first: "asyncio.Future[bytes | None]") -> None:
+        given, failure = 0, Refused.because("query-caller-gone", query=stream.query)
+        try:
+            piece = await first
+            while piece is not None:
+                if piece == ALL_ARRIVED:
+                    await self._until_arrived(connection, given, partial(self._in_stream_thread, stream.look), self._stream_pace)
+                for start in range(0, len(piece), self.limits.stream_piece_bytes):
+                    part = piece[start : start + self.limits.stream_piece_bytes]
+                    await self._give(transport, part, connection, stream)
+                    given += len(part)
+                    ahead = given - self.limits.download_window_bytes
+                    await self._until_arrived(connection, ahead, partial(self._in_stream_thread, stream.look), self._stream_pace)
+                piece = await self._in_stream_thread(stream.next_piece)
+            return
+        except HuitongError as ended:
+            words = stream.last_words(ended)
+            if words is not None and await self._said(transport, words, connection, given):
+                return
+        except TimeoutError:
+            failure = Refused.because("stream-not-taken", query=stream.query)
+        except Exception as error:  # the client has left
+            log.info("a streamed answer ended early: %s", type(error).__name__)
+        connection.cut()
+        await self._in_stream_thread(partial(stream.fail, failure))
+
+    @property
+    def _stream_pace(self) -> "Pace":
+        return Pace(self.limits.stream_pause_seconds, self.limits.stream_bytes_per_second)
+
+    async def _give(self, transport: Any, part: bytes, connection: Connection, stream: Streamed) -> None:
+        """Give the server a piece; it may wait for the client before it takes it."""
+        sending = asyncio.ensure_future(_awaited(transport.send_bytes(part)))
+        before, moved = connection.arrived(), time.monotonic()
+        try:
+            while not (await asyncio.wait({sending}, timeout=LOOK_SECONDS))[0]:
+                if connection.broken():
+                    raise ConnectionError
+                if (arrived := connection.arrived()) > before:
+                    before, moved = arrived, time.monotonic()
+                if time.monotonic() - moved > self.limits.stream_pause_seconds:
+                    raise TimeoutError
+                await self._in_stream_thread(stream.look)
+            sending.result()
+        finally:
+            sending.cancel()
+
+    async def _said(self, transport: Any, words: bytes, connection: Connection, given: int) -> bool:
+        """Whether the client has taken everything, with why nothing more comes, in the time that it has for that."""
+
+        async def say() -> None:
+            await transport.send_bytes(words)
+            while connection.arrived() < given + len(words) and not connection.broken():
+                await asyncio.sleep(0.02)
+
+        try:
+            await asyncio.wait_for(say(), self.limits.stream_last_words_seconds)
+        except Exception:  # it does not read, or has left
+            return False
+        return not connection.broken()
+
+    async def _in_stream_thread(self, what: Callable[[], Any]) -> Any:
+        if self._stream_threads is None:
+            self._stream_threads = ThreadPoolExecutor(self.limits.stream_threads, thread_name_prefix="stream")
+        return await asyncio.get_running_loop().run_in_executor(self._stream_threads, _letting_go, what)
+
+    async def _until_arrived(self, connection: Connection, wanted: int, look: Callable[[], Any], pace: "Pace") -> None:
+        """Wait until so many bytes have reached the client; `look` is called each second and raises when nothing may leave any more.
+        Raises TimeoutError if it is too slow."""
         begun = looked = moved = time.monotonic()
         pause, before = 0.002, connection.arrived()
         while (arrived := connection.arrived()) < wanted:
@@ -226,13 +330,13 @@ class Front:
                 raise ConnectionError
             if arrived > before:
                 before, moved = arrived, now
-            if now - moved > self.limits.download_pause_seconds:
+            if now - moved > pace.pause_seconds:
                 raise TimeoutError
-            if now - begun > self.limits.download_pause_seconds + wanted / self.limits.download_bytes_per_second:
+            if now - begun > pace.pause_seconds + wanted / pace.bytes_per_second:
                 raise TimeoutError
             if now - looked >= LOOK_SECONDS:
                 looked = now
-                await self._in_download_thread(download.look_or_end)
+                await look()
             await asyncio.sleep(pause)
             pause = min(0.05, pause * 2)
 
@@ -241,7 +345,7 @@ class Front:
             self._download_threads = ThreadPoolExecutor(self.limits.download_threads, thread_name_prefix="download")
         return await asyncio.get_running_loop().run_in_executor(self._download_threads, _letting_go, what)
 
-    async def _answer(self, environ: dict[str, Any], protocol: Any) -> Answer:
+    async def _answer(self, environ: dict[str, Any], protocol: Any, departure: list[Any]) -> Answer:
         loop = asyncio.get_running_loop()
         if "HTTP_TRANSFER_ENCODING" in environ:
             raise InputInvalid.because("body-length-missing")
@@ -261,8 +365,12 @@ class Front:
         try:
             body = await self._body(environ, protocol, hold)
             environ["wsgi.input"] = io.BytesIO(body)
-            with _noticing_departure(environ, protocol, loop):
-                return await self._in_thread(environ, loop)
+            with _noticing_departure(environ, protocol, loop) as waiting:
+                answer = await self._in_thread(environ, loop)
+                if isinstance(answer[2], Streamed):  # it is not over yet
+                    departure += waiting
+                    waiting.clear()
+                return answer
         finally:
             self._held -= held
 
@@ -325,7 +433,7 @@ class Front:
             begun.set_result((int(status.partition(" ")[0]), headers))
 
         answer = self.application(environ, start)
-        if isinstance(answer, Download):  # sent, and closed, bit by bit
+        if isinstance(answer, Download | Streamed):  # sent, and closed, bit by bit
             status, headers = begun.result(0)
             return status, [(name.lower(), value) for name, value in headers], answer
         try:
@@ -339,10 +447,11 @@ class Front:
 
 
 @contextmanager
-def _noticing_departure(environ: dict[str, Any], protocol: Any, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """Let a call that may keep an engine busy ask whether its client has left."""
+def _noticing_departure(environ: dict[str, Any], protocol: Any, loop: asyncio.AbstractEventLoop) -> Iterator[list[Any]]:
+    """Let a call that may keep an engine busy ask whether its client has left. What waits for that ends with the block, unless it is
+    taken out of the list."""
     if _QUERIES.fullmatch(environ["PATH_INFO"]) is None:
-        yield
+        yield []
         return
     left = threading.Event()
 
@@ -351,11 +460,17 @@ def _noticing_departure(environ: dict[str, Any], protocol: Any, loop: asyncio.Ab
         left.set()
 
     environ[GONE] = left.is_set
-    waiting = loop.create_task(wait())
+    waiting = [loop.create_task(wait())]
     try:
-        yield
+        yield waiting
     finally:
-        waiting.cancel()
+        for one in waiting:
+            one.cancel()
+
+
+async def _awaited(sending: Any) -> None:
+    """As a coroutine, of which a task can be made."""
+    await sending
 
 
 def _letting_go(what: Callable[[], Any]) -> Any:

@@ -30,6 +30,12 @@ class Limits:
     download_pause_seconds: int
     download_bytes_per_second: int
     download_pace_bytes_per_second: int
+    stream_threads: int
+    stream_head_seconds: float
+    stream_pause_seconds: int
+    stream_bytes_per_second: int
+    stream_last_words_seconds: float
+    stream_piece_bytes: int
     connections: int
     header_seconds: int
     problem_reasons: int

@@ -64,9 +64,24 @@ SPECIAL_STATUS = {
 def problem(request: HttpRequest, error: HuitongError, *, status: int | None = None) -> HttpResponse:
     """The answer that stands for an error, in the reader's language."""
     error = _with_closed_staff_mode(request, error)
+    language = language_of(request)
+    body = told_problem(error, language, status=status)
+    number = body["status"]
+    query = body.get("query")
+    response = HttpResponse(json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"), status=number, content_type=MEDIA_TYPE)
+    response["Content-Language"] = language
+    response["Cache-Control"] = "no-store"
+    if number == 401:
+        response["WWW-Authenticate"] = "Bearer"
+    if query:
+        response["Huitong-Query"] = query
+    return response
+
+
+def told_problem(error: HuitongError, language: str, *, status: int | None = None) -> dict[str, Any]:
+    """An error as an object of RFC 9457, in a language."""
     usual, kind = next(((status, name) for cls, status, name in KINDS if isinstance(error, cls)), (500, "failure"))
     number = status or SPECIAL_STATUS.get(error.reasons[0].code, usual)
-    language = language_of(request)
     told = error.reasons[: LIMITS.problem_reasons]
     texts = [sentence(reason, language) for reason in told]
     body: dict[str, Any] = {
@@ -85,14 +100,7 @@ def problem(request: HttpRequest, error: HuitongError, *, status: int | None = N
     query = getattr(error, "query", None)
     if query:
         body["query"] = query
-    response = HttpResponse(json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"), status=number, content_type=MEDIA_TYPE)
-    response["Content-Language"] = language
-    response["Cache-Control"] = "no-store"
-    if number == 401:
-        response["WWW-Authenticate"] = "Bearer"
-    if query:
-        response["Huitong-Query"] = query
-    return response
+    return body
 
 
 def _with_closed_staff_mode(request: HttpRequest, error: HuitongError) -> HuitongError:

@@ -78,7 +78,7 @@ def _parquet(table: Any) -> bytes:
 
 def _json(answer: Answer, language: str) -> bytes:
     table = answer.table
-    columns = [_json_column(table.column(position)) for position in range(table.num_columns)]
+    columns = json_columns(table)
     body = {
         "query": answer.query,
         "columns": [{"name": entry.name, "type": str(entry.type)} for entry in table.schema],
@@ -87,6 +87,11 @@ def _json(answer: Answer, language: str) -> bytes:
         "receipt": receipt_address(answer.query),
     }
     return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+
+
+def json_columns(table: Any) -> list[list[Any]]:
+    """The columns of a table, or of a batch of rows, as JSON has their values."""
+    return [_json_column(table.column(position)) for position in range(table.num_columns)]
 
 
 def _json_column(column: Any) -> list[Any]:
@@ -118,11 +123,21 @@ def json_value(value: Any) -> Any:
 
 
 def _csv(table: Any) -> Iterator[bytes]:
-    yield _lines([[_safe(name) for name in table.column_names]])
-    writers = [_cell_writer(entry.type) for entry in table.schema]
+    yield _lines([safe_names(table.schema)])
+    writers = cell_writers(table.schema)
     for batch in table.to_batches(max_chunksize=4096):
         columns = [[write(value) for value in column.to_pylist()] for write, column in zip(writers, batch.columns, strict=True)]
         yield _lines(zip(*columns, strict=True))
+
+
+def safe_names(schema: Any) -> list[str]:
+    """The names of the columns as the first line of a CSV."""
+    return [_safe(name) for name in schema.names]
+
+
+def cell_writers(schema: Any) -> list[Callable[[Any], str]]:
+    """What makes a cell of a CSV of a value of each column."""
+    return [_cell_writer(entry.type) for entry in schema]
 
 
 def _lines(rows: Any) -> bytes:

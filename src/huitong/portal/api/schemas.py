@@ -992,6 +992,16 @@ class QueryIn(Strict):
     )
 
 
+class AskIn(QueryIn):
+    """The same, to be run."""
+
+    stream: bool = Field(
+        False,
+        description="Whether the rows leave one block after the other as the engine finds them, many more than one answer holds; `Accept`"
+        " is then one of application/x-ndjson, application/vnd.apache.arrow.stream, text/csv",
+    )
+
+
 class ColumnOut(Schema):
     """A column of a result, with its Arrow type."""
 

@@ -34,6 +34,11 @@ class Connection:
         """That between `client` and `server` (each `address:port`); one that goes at `pace` if it cannot be found."""
         return cls(_find(_end(client), _end(server)), pace=pace)
 
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether it was found, so that `cut` ends it."""
+        return self._socket is not None
+
     def arrived(self) -> int:
         """Bytes that have reached the client's machine since this was made."""
         told = self._told()
