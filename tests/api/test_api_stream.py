@@ -1,5 +1,6 @@
 """Answers that stream over the API: the same rows as a whole answer, an end that half of one cannot have, and why one broke off."""
 
+import asyncio
 import csv
 import hashlib
 import io
@@ -12,10 +13,11 @@ import pytest
 from tests.api.conftest import Instance
 from tests.api.test_api_query import STATEMENT, granted
 
-from huitong.errors import HuitongError, NotSignedIn, Refused
+from huitong.errors import HuitongError, NotSignedIn, Refused, Unavailable
 from huitong.gateway import answer as answer_module
 from huitong.ledger.verify import verify_receipt
 from huitong.model.query import GovernedQuery
+from huitong.portal.api.front import Front
 
 __all__ = ["granted"]
 NDJSON, ARROW, CSV = "application/x-ndjson", "application/vnd.apache.arrow.stream", "text/csv"
@@ -227,3 +229,58 @@ def test_a_reader_learns_how_many_rows_there_can_be_at_most(granted: Instance) -
     response = granted.post("query", STREAM)
     assert int(response["Huitong-Maximum-Rows"]) == granted.doors.gateway.streams.rows
     body_of(response)
+
+
+def test_a_look_that_fails_ends_the_use_without_its_words(granted: Instance, monkeypatch: Any) -> None:
+    engine = with_engine(granted, Batches())
+    response = granted.post("query", STREAM, Accept=CSV)
+    assert response.next_piece()
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("database is locked: /srv/huitong/control.sqlite3")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(granted.doors.gateway, "refuse_if_ended", broken)
+        with pytest.raises(Refused) as caught:
+            response.look()
+    assert caught.value.reasons[0].code == "query-failed"
+    assert engine.closed
+    assert response.next_piece() is None
+    assert (last_outcome(granted, response)["failure"], last_outcome(granted, response)["rows"]) == ("query-failed", 2)
+
+
+class Nowhere:
+    """A connection that is none of this process: it cannot be broken off."""
+
+    client, server = "192.0.2.1:1234", "192.0.2.2:80"
+    given: bytes = b""
+    begun = False
+
+    def response_stream(self, status: int, headers: Any) -> "Nowhere":
+        self.begun = True
+        return self
+
+    async def send_bytes(self, piece: bytes) -> None:
+        self.given += piece
+
+
+def test_where_no_connection_can_be_broken_off_only_a_form_with_an_end_is_sent(granted: Instance) -> None:
+    for form in (CSV, ARROW):
+        peer, response = Nowhere(), granted.post("query", STREAM, Accept=form)
+        with pytest.raises(Unavailable) as caught:
+            asyncio.run(Front(lambda *_: [])._stream(peer, peer, 200, [], response))
+        assert caught.value.reasons[0].code == "stream-cannot-be-cut"
+        assert not peer.begun
+        assert last_outcome(granted, response)["failure"] == "stream-cannot-be-cut"
+    peer, response = Nowhere(), granted.post("query", STREAM)
+    asyncio.run(Front(lambda *_: [])._stream(peer, peer, 200, [], response))
+    assert json.loads(peer.given.splitlines()[-1])["huitong"]["rows"] == 2
+
+
+def test_what_fails_before_the_first_row_is_a_problem_with_its_own_status(granted: Instance) -> None:
+    granted.engine.failure = Unavailable.because("engine-busy", query="q-1")
+    peer, response = Nowhere(), granted.post("query", STREAM)
+    with pytest.raises(Unavailable) as caught:
+        asyncio.run(Front(lambda *_: [])._stream(peer, peer, 200, [], response))
+    assert caught.value.reasons[0].code == "engine-busy"
+    assert not peer.begun

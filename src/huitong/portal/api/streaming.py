@@ -188,14 +188,13 @@ class Streamed(StreamingHttpResponse):
         """Raise, and end the use, if it may not go on."""
         try:
             self._rows.look()
-        except HuitongError as failure:
+        except Exception as failure:
             raise self.fail(failure) from None
 
-    def fail(self, failure: HuitongError) -> HuitongError:
+    def fail(self, failure: Exception) -> HuitongError:
         """End the use for this reason; what to tell of it."""
-        if self._ended:
-            return failure
-        self._pieces.close()
+        if not self._ended:
+            self._pieces.close()
         return self._exit(failure)
 
     def last_words(self, failure: HuitongError) -> bytes | None:
