@@ -29,14 +29,17 @@ STATEMENTS: Mapping[str, str] = {
 }
 
 
-def _times(work: Callable[[], object], times: int) -> tuple[float, float, float]:
-    """p50 of this thread's processor time, p50 and p99 of the clock, in milliseconds. The first does not feel other processes."""
+def _times(work: Callable[[], object], times: int, every: list[float] | None = None) -> tuple[float, float, float]:
+    """p50 of this thread's processor time, p50 and p99 of the clock, in milliseconds. The first does not feel other processes. `every`
+    receives each processor time."""
     taken, computed = [], []
     for _ in range(times):
         began, began_computing = time.perf_counter(), time.thread_time()
         work()
         computed.append((time.thread_time() - began_computing) * 1000)
         taken.append((time.perf_counter() - began) * 1000)
+    if every is not None:
+        every += computed
     taken.sort()
     computed.sort()
     return computed[len(computed) // 2], taken[len(taken) // 2], taken[min(len(taken) - 1, int(len(taken) * 0.99))]
@@ -72,16 +75,18 @@ def run(*, quick: bool) -> dict[str, Any]:
         world.gateway = world.make_gateway()
         dialect = Dialect.get_or_raise("duckdb")
         mix: list[tuple[float, float, float]] = []
+        every: list[float] = []
         parsing = 0.0
         for name, sql in STATEMENTS.items():
             _times(_uncached(world, sql), 5)
-            found = _times(_uncached(world, sql), times)
+            found = _times(_uncached(world, sql), times, every)
             parsing += _times(lambda sql=sql: dialect.parse(sql), times)[0]  # type: ignore[misc]
             mix.append(found)
             measures[f"{name}: processor p50, clock p50 / p99 ms"] = {"value": "{:.2f}, {:.2f} / {:.2f}".format(*found)}
-        p50 = sum(entry[0] for entry in mix) / len(mix)
+        p50, mean = sorted(every)[len(every) // 2], sum(entry[0] for entry in mix) / len(mix)
         p99 = max(entry[2] for entry in mix)
-        measures["uncached p50 ms of processor time, mean of the mix"] = {"value": round(p50, 2), "target": "<= 3", "met": p50 <= 3}
+        measures["uncached p50 ms of processor time, of all statements"] = {"value": round(p50, 2), "target": "<= 3", "met": p50 <= 3}
+        measures["mean of the four p50s"] = {"value": round(mean, 2)}
         measures["uncached p99 ms by the clock, worst of the mix"] = {"value": round(p99, 2), "target": "<= 30", "met": p99 <= 30}
         request = QueryRequest(STATEMENTS["two parts and a join"], "poverty-relief")
         world.gateway._plan("q", request, ANALYST)

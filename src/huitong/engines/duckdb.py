@@ -42,12 +42,16 @@ class StatementNames:
 def statement_names(sql: str) -> StatementNames:
     """Parse, never bind or run. Raises InputInvalid `statement-not-one-select` for anything but one readable SELECT."""
     with _Parser.lock:
-        tree = json.loads(_Parser.connection().execute("SELECT json_serialize_sql(?)", [sql]).fetchone()[0])
+        tree = json.loads(_Parser.connection().execute(_SERIALISE, [sql]).fetchone()[0])
     if tree.get("error") or len(tree["statements"]) != 1:
         raise InputInvalid.because("statement-not-one-select")
     found = _Names()
     found.walk(tree["statements"][0], frozenset())
     return StatementNames(frozenset(found.tables), frozenset(found.functions), frozenset(found.table_functions))
+
+
+_SERIALISE = "SELECT json_serialize_sql(?, skip_null := true, skip_empty := true, skip_default := true)"
+"""What is left out names nothing."""
 
 
 def table_names(sql: str) -> frozenset[str]:

@@ -13,6 +13,7 @@ from importlib.resources import files
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ParseError, SqlglotError, TokenError
+from sqlglot.parsers.duckdb import DuckDBParser
 from sqlglot.tokenizer_core import Token, TokenType
 
 from huitong.errors import Reason, Refused
@@ -35,6 +36,7 @@ class Caps:
     depth: int
     nodes: int
     datasets: int
+    steps_back: int
     text_literal_characters: int
     division_list: int
     columns: int
@@ -73,13 +75,30 @@ def parse(sql: str, caps: Caps) -> exp.Query:
         raise Refused.because("statement-not-understood") from None
 
 
+class _Parser(DuckDBParser):
+    """The parser of the dialect, which goes back and tries another way only so often.
+
+    For some statements it would try every combination: twenty joins before their conditions, forty `DATE(` in each other. It would hold
+    the process longer than anybody waits, and no other request would get on."""
+
+    may_step_back = 0
+
+    def _retreat(self, index: int) -> None:
+        self.may_step_back -= abs(int(self._index) - index)
+        if self.may_step_back < 0:
+            raise Refused.because("statement-too-involved")
+        super()._retreat(index)
+
+
 def _parse(sql: str, caps: Caps) -> exp.Query:
     dialect = Dialect.get_or_raise("duckdb")
     if not sql.strip():
         raise Refused.because("statement-empty")
     tokens = dialect.tokenize(sql)
     _check_tokens(tokens, sql, caps)
-    trees = [tree for tree in dialect.parser().parse(tokens, sql) if tree is not None]
+    parser = _Parser(dialect=dialect)
+    parser.may_step_back = caps.steps_back
+    trees = [tree for tree in parser.parse(tokens, sql) if tree is not None]
     if len(trees) != 1:
         raise Refused.because("statement-not-one", statements=len(trees))
     tree = trees[0]
