@@ -151,15 +151,6 @@ def read_ndjson(content: bytes) -> Rows:
     return [{name: cell(name, value) for name, value in row.items()} for row in rows]
 
 
-def stream_by_client(instance: Instance, wanted: Wanted) -> Outcome:
-    with instance.client(wanted.token) as client:
-        try:
-            with client.stream(wanted.statement, purpose=wanted.purpose) as answer:
-                return gave([row for batch in answer for row in batch.to_pylist()])
-        except HuitongError as error:
-            return refused(reason.code for reason in error.reasons)
-
-
 # --- extracts -----------------------------------------------------------------------------------------------------------
 
 
@@ -316,7 +307,6 @@ DOORS: Mapping[str, Callable[[Instance, Wanted], Outcome]] = {
     "streamed query as NDJSON": stream_over_http("application/x-ndjson", read_ndjson),
     "streamed query as CSV": stream_over_http("text/csv", read_csv),
     "streamed query as Arrow": stream_over_http("application/vnd.apache.arrow.stream", read_arrow),
-    "streamed query by the Python client": stream_by_client,
     "streamed query by command as CSV": stream_by_command("csv", read_csv),
     "extract as Parquet": extract_over_http("parquet", read_parquet),
     "extract as CSV": extract_over_http("csv", read_csv),
