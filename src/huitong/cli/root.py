@@ -49,6 +49,7 @@ COMMANDS = {
     "extract": "huitong.cli.extracting:extract",
     "receipt": "huitong.cli.proving:receipt",
     "ledger": "huitong.cli.witnessing:ledger",
+    "drill": "huitong.cli.drilling:drill",
 }
 """Each command and its place, in the order of the help."""
 

@@ -91,6 +91,7 @@ class SharingActions(Waiting, Continuing, Absence):
             quota=quota,
             noised=noised,
             linkage=linkage,
+            limits=self.term_limits,
         )
 
     def _own_division(self, by: Actor, dataset: Dataset) -> str | None:
@@ -167,6 +168,7 @@ class SharingActions(Waiting, Continuing, Absence):
             quota=quota,
             noised=noised,
             linkage=linkage,
+            limits=self.term_limits,
         )
 
     def approve(
@@ -204,7 +206,7 @@ class SharingActions(Waiting, Continuing, Absence):
             agreed = within if narrowed is None else narrowed
             faults = [
                 *faults_of_narrowing(agreed, request.wish, divisions=self.divisions, today=today, lists=self.lists),
-                *faults_of_wish(agreed, dataset, divisions=self.divisions, today=today),
+                *faults_of_wish(agreed, dataset, divisions=self.divisions, today=today, limits=self.term_limits),
             ]
             tree, lists = self.divisions, self.lists
             if endorsed is not None and (wider := faults_of_narrowing(agreed, within, divisions=tree, today=today, lists=lists)):

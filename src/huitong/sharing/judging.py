@@ -111,7 +111,7 @@ class Judging(SharingParts):
         today = local_day(self.clock(), self.time_zone)
         dataset = self._known_dataset(wish.dataset, by)
         self._refuse_if_closed(by, today)
-        if faults := faults_of_wish(wish, dataset, divisions=self.divisions, today=today):
+        if faults := faults_of_wish(wish, dataset, divisions=self.divisions, today=today, limits=self.term_limits):
             raise InputInvalid(*faults)
         if wish.subjects is not None and (self.lists is None or not self.lists.contained(wish.subjects, wish.subjects)):
             raise InputInvalid.because("subjects-gone", dataset=dataset.id, item=wish.subjects.item)

@@ -37,6 +37,8 @@ from huitong.sharing.ports import (
     Transactions,
 )
 from huitong.sharing.subjects import SubjectLists
+from huitong.sharing.term_limits import TermLimits
+from huitong.sharing.term_limits import term_limits as shipped_limits
 
 ListedSubjects = tuple[str | None, Iterable[str]]
 """An item (None: the one that it can only be) and the identifiers of a list of subjects, as they come from a form."""
@@ -73,6 +75,8 @@ class SharingParts:
     """Where each change tells of itself, inside its transaction."""
     pseudonym_epochs: EpochStore = field(default_factory=FirstEpochs)
     """Which tokens the groups have now."""
+    term_limits: TermLimits = field(default_factory=shipped_limits)
+    """The numbers by which terms are judged; those that are shipped everywhere but in a drill."""
 
     # Looking
 

@@ -121,7 +121,7 @@ class Waiting(Answering):
         items = None if items is None else list(items)
         asked = [term.item for term in request.wish.items] if items is None else [name for name, _ in items]
         listed = self._kept(dataset, subjects, asked=asked)
-        wish = narrow_wish(request.wish, dataset, items=items, subjects=listed, masks=self.grading.masks, **stated)
+        wish = narrow_wish(request.wish, dataset, items=items, subjects=listed, masks=self.grading.masks, limits=self.term_limits, **stated)
         before = request.wish.purpose
         return replace(wish, purpose=Purpose(code=purpose or before.code, legal_basis=legal_basis or before.legal_basis))
 
