@@ -20,9 +20,9 @@ from huitong.portal.api.app import api as description
 from huitong.portal.api.links import LINKS
 
 SEED = 20261122
-EXAMPLES = 1000 if os.environ.get("HUITONG_SOAK") else 200
+EXAMPLES = 1000 if os.environ.get("HUITONG_SOAK") else 60
 """Calls of each operation; more in `make soak`."""
-WRONG_EXAMPLES = 1000 if os.environ.get("HUITONG_SOAK") else 50
+WRONG_EXAMPLES = 1000 if os.environ.get("HUITONG_SOAK") else 25
 """The same of calls that do not fit: most of them end at the first check, so that few tell as much as many."""
 CHUNKS = 12
 CHECKS = [
