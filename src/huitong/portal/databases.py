@@ -32,6 +32,7 @@ def _sqlite(path: str) -> dict[str, Any]:
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": path[1:],
+        "CONN_MAX_AGE": 60,
         "OPTIONS": {
             # IMMEDIATE takes the write lock when a transaction begins, so two writers wait for each other
             # rather than fail half-way; FULL waits for the disk, for an acknowledged write must survive a kill.
