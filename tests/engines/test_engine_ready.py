@@ -36,7 +36,7 @@ def test_a_query_gets_the_process_that_stands_ready_and_the_next_is_made(engine:
     before = ready(engine)
     assert engine.run(COUNT).column("n").to_pylist() == [1000]
     assert wait_until(lambda: engine.ready() not in (None, before))
-    assert not Path(f"/proc/{before}").exists()
+    assert wait_until(lambda: not Path(f"/proc/{before}").exists())
 
 
 def test_it_has_one_thread_and_no_descriptor_of_a_client(engine: Engine) -> None:

@@ -101,6 +101,7 @@ def test_a_grant_that_ends_while_the_engine_runs_tells_nothing(world: World) -> 
     def run_while_someone_revokes(query: Any) -> Any:
         table = run(query)
         world.grants[0] = replace(PERSON_GRANT, state=GrantState.REVOKED, revoked_at=world.now)
+        world.epoch += 1
         return table
 
     world.engine.run = run_while_someone_revokes  # type: ignore[method-assign]
