@@ -112,6 +112,8 @@ class Settings:
     """A last stamp older than this is a warning of `huitong ledger status` and `huitong doctor`."""
     ledger_key_overlap_seconds: int = 300
     """After a change of the ledger's key the old one counts so much longer, for what was being signed at that moment."""
+    backup_alarm_seconds: int = 604_800
+    """A last backup older than this is a warning of `huitong doctor`."""
     origins: Mapping[str, str] = field(default_factory=dict)
 
     @property

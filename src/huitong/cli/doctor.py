@@ -1,5 +1,6 @@
 """The doctor: looks at everything an instance needs and says what to do about what is wrong."""
 
+import json
 import os
 import shutil
 import stat
@@ -50,6 +51,7 @@ def look(settings: Settings, operator: str) -> list[Finding]:
     """All checks. One that cannot be made because an earlier one failed is left out."""
     findings = [_settings(settings), *_folders(settings)]
     findings.append(_disk(settings))
+    findings += _backup(settings)
     inside, database = _database(settings)
     findings.append(database)
     if inside is not None:
@@ -96,6 +98,28 @@ def _disk(settings: Settings) -> Finding:
     enough = free >= FREE_MEGABYTES
     detail = words("doctor-disk", megabytes=f"{free:,}")
     return Finding("disk", State.OK if enough else State.WARNING, detail, "" if enough else words("doctor-disk-now"))
+
+
+def _backup(settings: Settings) -> list[Finding]:
+    """When the last backup was; and, in an instance that was restored, that what came after its backup is unknown."""
+    from huitong.cli.backing_up import RESTORED
+    from huitong.portal.backing.making import last_backup
+    from huitong.portal.wiring import wall_clock
+
+    last = last_backup(settings)
+    if last is None:
+        findings = [Finding("backup", State.WARNING, words("doctor-backup-never"), words("doctor-backup-now"))]
+    else:
+        late = (wall_clock() - last.at).total_seconds() > settings.backup_alarm_seconds
+        detail = words("doctor-backup", at=f"{last.at:%Y-%m-%d %H:%M}", folder=last.folder, megabytes=f"{last.bytes >> 20:,}")
+        findings = [Finding("backup", State.WARNING if late else State.OK, detail, words("doctor-backup-now") if late else "")]
+    file = settings.home / RESTORED
+    if file.is_file():
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            at = str(json.loads(file.read_text("utf-8"))["made_at"])
+            now = words("doctor-restored-now", file=str(file))
+            findings.append(Finding("restored", State.WARNING, words("restored-forgets", at=at), now))
+    return findings
 
 
 def _database(settings: Settings) -> tuple[Inside | None, Finding]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from huitong.backing import BEING_RESTORED
 from huitong.cli.base import surroundings
 from huitong.cli.door import DEFAULT_FOLDER
 from huitong.cli.language import words
@@ -34,6 +35,8 @@ def existing(settings: Settings, *, said_by: str | None = None) -> Settings:
     )
     if (settings.home / MARKER).exists():
         raise Conflict.because("cli-instance-half-made", folder=str(settings.home))
+    if (settings.home / BEING_RESTORED).exists():
+        raise Conflict.because("cli-instance-half-restored", folder=str(settings.home))
     if not settings.keys.is_dir():
         raise NotFound.because("cli-no-instance", folder=str(settings.home), origin=origin)
     return settings

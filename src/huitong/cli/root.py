@@ -19,6 +19,8 @@ COMMANDS = {
     "serve": "huitong.cli.serving:serve",
     "worker": "huitong.cli.serving:worker",
     "doctor": "huitong.cli.doctor:doctor",
+    "backup": "huitong.cli.backing_up:backup",
+    "restore": "huitong.cli.backing_up:restore",
     "settings": "huitong.cli.instance:settings",
     "generate": "huitong.cli.generating:generate",
     "account": "huitong.cli.registering:account",

@@ -32,9 +32,9 @@ from huitong.model.pseudonym import FIRST, KeyEpoch
 _SCHEMA = pa.schema([("identifier", pa.string()), ("token", pa.int64())])
 _DELTA_SCHEMA = Schema([Field("identifier", PrimitiveType("string")), Field("token", PrimitiveType("long"))])
 _COVERS = "huitong.covers"
-_RETIRED = "huitong.retired"
+RETIRED = "huitong.retired"
 """Note of the entry with which a table of an epoch that is over became empty: what was covered before is covered no more."""
-_PREFIX = "pseudonyms-"
+PREFIX = "pseudonyms-"
 """Of the names of side tables in the lake; no dataset can be called so."""
 
 
@@ -124,7 +124,7 @@ class SideTables:
         try:
             if _covered(table) or _files(table):
                 with table.writing(wait=wait) as writing:
-                    writing.commit(schema=_DELTA_SCHEMA, notes={_RETIRED: "1"}, keep=(), placed=(), now_milliseconds=now)
+                    writing.commit(schema=_DELTA_SCHEMA, notes={RETIRED: "1"}, keep=(), placed=(), now_milliseconds=now)
             versions = table.versions()
             table.remove(versions[:-1], current=versions[-1], wait=wait, now_milliseconds=now)
         except BusyError:
@@ -153,7 +153,7 @@ class SideTables:
         wanted = identifier.strip().upper()
         found = 0
         names = self._folder / "names"
-        for name in sorted(entry.name for entry in names.glob(f"{_PREFIX}*")) if names.is_dir() else ():
+        for name in sorted(entry.name for entry in names.glob(f"{PREFIX}*")) if names.is_dir() else ():
             table = self._by_name(name)
             covers = _covered(table)
             if not covers or (of is not None and all(cover["dataset"] not in of for cover in covers)):
@@ -243,7 +243,7 @@ class SideTables:
         told = f"{epoch.number}\n{epoch.linkage_group}"
         if epoch.key != FIRST:  # a line break is in no group's name, so that no two epochs share a table
             told = f"{epoch.number}\n{epoch.key}\n{epoch.linkage_group}"
-        return self._by_name(_PREFIX + hashlib.sha256(told.encode()).hexdigest()[:32])
+        return self._by_name(PREFIX + hashlib.sha256(told.encode()).hexdigest()[:32])
 
     def _by_name(self, name: str) -> Table:
         if name not in self._tables:
@@ -273,7 +273,7 @@ def tokens(key: bytes, linkage_group: str, epoch: int, identifiers: pa.StringArr
 def _covered(table: Table) -> list[Mapping[str, Any]]:
     found: list[Mapping[str, Any]] = []
     for notes in map(table.notes, table.entries()):
-        if _RETIRED in notes:
+        if RETIRED in notes:
             found.clear()
         if _COVERS in notes:
             found.append(json.loads(notes[_COVERS]))

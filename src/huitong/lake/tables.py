@@ -159,7 +159,7 @@ class Table:
             notes: dict[str, str] = {}
             added: dict[str, tuple[int, int]] = {}
             gone = []
-            for line in (folder / "_delta_log" / _log_name(number)).read_text("utf-8").splitlines():
+            for line in (folder / "_delta_log" / log_name(number)).read_text("utf-8").splitlines():
                 action = json.loads(line)
                 notes |= {k: v for k, v in action.get("commitInfo", {}).items() if k.startswith("huitong.")}
                 if add := action.get("add"):
@@ -258,7 +258,7 @@ class Table:
         try:
             draft.write_text("\n".join(json.dumps(action, ensure_ascii=False) for action in actions) + "\n", "utf-8")
             make_last(draft)
-            os.link(draft, log / _log_name(number))  # fails if somebody else wrote that entry
+            os.link(draft, log / log_name(number))  # fails if somebody else wrote that entry
         finally:
             draft.unlink(missing_ok=True)
         make_last(log)
@@ -269,7 +269,7 @@ class Table:
         folder = self.folder
         assert folder is not None
         for number in reversed(self.entries()):
-            for line in (folder / "_delta_log" / _log_name(number)).read_text("utf-8").splitlines():
+            for line in (folder / "_delta_log" / log_name(number)).read_text("utf-8").splitlines():
                 if found := json.loads(line).get("metaData"):
                     return dict(found)
         raise AssertionError("a table without metadata")
@@ -303,14 +303,14 @@ class Table:
         over += [entry for entry in (folder / REJECTS).glob("*") if entry.name not in rejects]
         if not over:
             return
-        base = folder.relative_to(self._lake)
         with Leases(self._lake).removing() as leased:
             for entry in over:
-                if str(base / entry.name) not in leased:
+                if entry.relative_to(self._lake).as_posix() not in leased:
                     entry.unlink(missing_ok=True)
 
 
-def _log_name(number: int) -> str:
+def log_name(number: int) -> str:
+    """The name of an entry in the folder of its log."""
     return f"{number:020d}.json"
 
 
@@ -397,7 +397,7 @@ class Writing:
                 post_commithook_properties=_KEEP_HISTORY,
             )
             number = self.table.entries()[-1]
-            make_last(self._folder / "_delta_log" / _log_name(number))
+            make_last(self._folder / "_delta_log" / log_name(number))
             make_last(self._folder / "_delta_log")
         return self.table.version(number)
 

@@ -1,0 +1,1 @@
+"""Backup and restore of an instance: the copy of its control database, and the order of the steps."""
