@@ -51,7 +51,7 @@ test: $(VENV)/.ready node_modules/.ready ## every test, on SQLite and PostgreSQL
 
 soak: $(VENV)/.ready node_modules/.ready ## the heavy kinds with full counts (under 60 minutes)
 	@$(BIN)/python tests/system_packages.py
-	HUITONG_SOAK=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile tests/property tests/security tests/engines tests/unit tests/api tests/cli/test_revocation_in_every_process.py
+	HUITONG_SOAK=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile tests/property tests/security tests/engines tests/unit tests/api tests/cli/test_revocation_in_every_process.py tests/portal/backing
 
 bench: $(VENV)/.ready ## every benchmark, as ratios of one run; JSON in bench/results
 	$(BIN)/python -m bench

@@ -251,7 +251,8 @@ def damaged(source: Path, target: Path, ending: str) -> str:
     shutil.copytree(source, target)
     path = max((one for one in target.rglob("*") if one.name.endswith(ending)), key=lambda one: one.stat().st_size)
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
+    # of the list a bit of a name, so that it can still be read and its signature alone tells
+    content[content.index(b'"operator":"') + 12 if ending == "manifest.json" else len(content) // 2] ^= 1
     path.write_bytes(content)
     return path.relative_to(target).as_posix()
 
