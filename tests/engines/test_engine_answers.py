@@ -105,6 +105,7 @@ def test_a_query_over_its_memory_is_stopped(engine: Engine) -> None:
     assert refusal(lambda: engine.run(sql, megabytes=100, seconds=20)).reasons[0].code == "query-memory-limit"
 
 
+@pytest.mark.slow
 def test_a_sort_larger_than_memory_spills_and_leaves_nothing_behind(engine: Engine) -> None:
     sql = "SELECT * FROM (SELECT range AS n, md5(range::VARCHAR) AS h FROM range(3000000)) ORDER BY h"
     assert engine.run(sql, megabytes=100, rows=3, seconds=240).num_rows == 3  # it stands back, and other tests run too
