@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 from django.core.handlers.wsgi import WSGIRequest
 from django.db import close_old_connections
@@ -191,7 +192,7 @@ class Front:
         environ = environ_of(scope)
         departure: list[Any] = []
         try:
-            status, headers, body = await self._answer(environ, protocol, departure)
+            status, headers, body = await self._answer_or_failure(environ, protocol, departure)
             if isinstance(body, Streamed):
                 await self._stream(scope, protocol, status, headers, body)
                 return
@@ -344,6 +345,17 @@ class Front:
         if self._download_threads is None:
             self._download_threads = ThreadPoolExecutor(self.limits.download_threads, thread_name_prefix="download")
         return await asyncio.get_running_loop().run_in_executor(self._download_threads, _letting_go, what)
+
+    async def _answer_or_failure(self, environ: dict[str, Any], protocol: Any, departure: list[Any]) -> Answer:
+        """As `_answer`. What nobody foresaw, e.g. a list that failed while it was written out, is told as any failure is: no byte has
+        left."""
+        try:
+            return await self._answer(environ, protocol, departure)
+        except HuitongError:
+            raise
+        except Exception as error:
+            log.error("%s %s failed", environ["REQUEST_METHOD"], quote(environ["PATH_INFO"], safe="/"), exc_info=error)
+            raise HuitongError.because("server-failed") from None
 
     async def _answer(self, environ: dict[str, Any], protocol: Any, departure: list[Any]) -> Answer:
         loop = asyncio.get_running_loop()

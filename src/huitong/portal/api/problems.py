@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
+from urllib.parse import quote
 
 from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse
@@ -64,6 +65,7 @@ SPECIAL_STATUS = {
 def problem(request: HttpRequest, error: HuitongError, *, status: int | None = None) -> HttpResponse:
     """The answer that stands for an error, in the reader's language."""
     error = _with_closed_staff_mode(request, error)
+    _note_refusal(request, error)
     language = language_of(request)
     body = told_problem(error, language, status=status)
     number = body["status"]
@@ -76,6 +78,17 @@ def problem(request: HttpRequest, error: HuitongError, *, status: int | None = N
     if query:
         response["Huitong-Query"] = query
     return response
+
+
+def _note_refusal(request: HttpRequest, error: HuitongError) -> None:
+    """A line of the log when somebody who is signed in reaches for a change that is not theirs. Refused uses have a number, and an entry
+    in the ledger."""
+    by = getattr(request, "auth", None)
+    if not isinstance(by, Actor) or request.method in ("GET", "HEAD") or getattr(error, "query", None):
+        return
+    if isinstance(error, Refused | NotFound):
+        code = error.reasons[0].code
+        log.warning("refused %s %s to post %s: %s", request.method, quote(request.path, safe="/"), by.post, code)
 
 
 def told_problem(error: HuitongError, language: str, *, status: int | None = None) -> dict[str, Any]:
