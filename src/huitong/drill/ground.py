@@ -158,7 +158,7 @@ class Ground:
             for name in named:
                 for table in ("audit_entry", "audit_pending"):
                     found += database.execute(
-                        f"SELECT entry, kind, at, payload FROM {table} WHERE entry = ?", (name,)  # noqa: S608 - two fixed names
+                        f"SELECT entry, kind, at, payload FROM {table} WHERE entry = ?", (name,)
                     ).fetchall()
             database.rollback()
         return [{"entry": entry, "kind": kind, "at": at, **json.loads(payload)} for entry, kind, at, payload in found]
@@ -220,7 +220,7 @@ class Ground:
         """A copy of the instance as it was made, served apart, to be spoiled; `settings` are `HUITONG_*` of its processes."""
         with self._lock:
             self._copies += 1
-            folder = self.pristine.parent / f"c{self._copies}"
+            folder = self.folder.parent / f"c{self._copies}"
         folder.mkdir()
         changed = {f"HUITONG_{name.upper()}": str(value) for name, value in (settings or {}).items()}
         copy = Ground(folder, self.pristine, self.facts, {**self.environment, **changed}, web=web)
@@ -267,25 +267,39 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+def _own(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """The environment of the drill's processes: without what belongs to another instance."""
+    kept = {name: value for name, value in environment.items() if not name.startswith("HUITONG_")}
+    return kept | {"HUITONG_PROFILE": str(folder / "profile.toml"), "PYTHONUNBUFFERED": "1"}
+
+
+def made_instance(folder: Path, environment: Mapping[str, str]) -> None:
+    """Make the drill instance in `folder`, with what the drill must know beside it; it is not served there."""
+    make(folder / "p", environment=_own(environment, folder))
+
+
 @contextlib.contextmanager
-def fresh_ground(
-    environment: Mapping[str, str], *, say: Callable[[str], None] = lambda _: None, web: int = 2, parent: Path | None = None
-) -> Iterator[Ground]:
-    """A drill instance made anew, served, and removed when the block ends. `say` is told of each step by its key of words; `environment`
-    is that of the processes, from which what belongs to another instance is taken away."""
-    own = {name: value for name, value in environment.items() if not name.startswith("HUITONG_")}
-    with tempfile.TemporaryDirectory(prefix="htd-", dir=parent, ignore_cleanup_errors=True) as made_in:
-        folder = Path(made_in)
-        own |= {"HUITONG_PROFILE": str(folder / "profile.toml"), "PYTHONUNBUFFERED": "1"}
-        pristine = folder / "p"
-        say("making")
-        facts = make(pristine, environment=own)
-        (folder / "g").mkdir()
-        ground = Ground(folder / "g", pristine, facts, own, web=web)
-        shutil.copytree(pristine, ground.home, symlinks=True)
-        say("serving")
+def served_ground(made: Path, environment: Mapping[str, str], *, web: int = 2) -> Iterator[Ground]:
+    """A copy of the instance that was made in the folder `made`, served until the block ends. Sockets need short paths, so copies lie in
+    the folder for temporary files."""
+    with tempfile.TemporaryDirectory(prefix="htd-", ignore_cleanup_errors=True) as lies_in:
+        folder = Path(lies_in) / "g"
+        folder.mkdir()
+        ground = Ground(folder, made / "p", Facts.read(made / "facts.json"), _own(environment, Path(lies_in)), web=web)
+        shutil.copytree(ground.pristine, ground.home, symlinks=True)
         try:
             ground.start()
             yield ground
         finally:
             ground.close()
+
+
+@contextlib.contextmanager
+def fresh_ground(environment: Mapping[str, str], *, say: Callable[[str], None] = lambda _: None, web: int = 2) -> Iterator[Ground]:
+    """A drill instance made anew, served, and removed when the block ends. `say` is told of each step by its key of words."""
+    with tempfile.TemporaryDirectory(prefix="htd-", ignore_cleanup_errors=True) as made_in:
+        say("making")
+        made_instance(Path(made_in), environment)
+        say("serving")
+        with served_ground(Path(made_in), environment, web=web) as ground:
+            yield ground

@@ -5,12 +5,16 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from huitong.drill.instance import HIDDEN_PEOPLE, MARK, PEOPLE, UNGRANTED, people
+from huitong.drill.instance import HIDDEN_PEOPLE, HIDDEN_PLACE, MARK, PEOPLE, UNGRANTED, people
 
 _START = 14
 """So many first digits of a resident ID (county and day of birth) are taken for a piece of one; a token of 19 digits holds such a piece by
 chance once in a thousand million."""
 _DIGITS = re.compile(r"\d{9,}X?")
+_PLACE = re.compile(rf"(?<![\w.-]){HIDDEN_PLACE}(?![\w.])")
+_WHOLE = re.compile(rf"{MARK}(?:名\d{{5}}|-row-\d|-marriage-\d|-hidden-\d|-outside-\w)")
+_MARK = re.compile(f"{MARK}|{MARK[::-1]}", re.IGNORECASE)
+"""Also in small letters and backwards."""
 
 
 @cache
@@ -28,10 +32,13 @@ def found_hidden(content: str | bytes, *, said: str = "") -> str | None:
 
     `said` is what the attacker sent: what stands there already is no leak when it comes back."""
     text = content.decode("utf-8", "replace") if isinstance(content, bytes) else content
-    if MARK in text:
-        for found in re.finditer(rf".?{MARK}[\w-]*", text):
-            if found.group().lstrip("'\"") not in said and found.group() not in said:
-                return found.group()
+    # who writes the mark gets it back, in any piece; a whole canary that was not sent is a leak all the same
+    marks = _WHOLE if _MARK.search(said) else _MARK
+    for mark in marks.finditer(text):
+        if mark.group() not in said:
+            return text[max(mark.start() - 1, 0) : mark.end() + 12]
+    if HIDDEN_PLACE not in said and _PLACE.search(text):
+        return f"{HIDDEN_PLACE} (the county outside of the grant)"
     starts, phones, salaries = _raw()
     for match in _DIGITS.finditer(text):
         digits = match.group()

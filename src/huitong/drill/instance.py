@@ -47,6 +47,7 @@ ROWS_USER, AGG_USER, OTHER_OFFICE = "rows_user", "agg_user", "other_office"
 PURPOSES: Mapping[str, str] = {
     ROWS_USER: "social-assistance",
     AGG_USER: "statistics",
+    "agg_colleague": "statistics",
     OTHER_OFFICE: "taxation",
     "requester": "education",
 }
@@ -63,6 +64,7 @@ OFFICES: Mapping[str, tuple[str, str]] = {
 ACTORS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     ROWS_USER: ("drill-assistance", ("analyst",)),
     AGG_USER: ("drill-statistics", ("analyst",)),
+    "agg_colleague": ("drill-statistics", ("analyst",)),
     OTHER_OFFICE: ("drill-audit", ("analyst", "reviewer")),
     "requester": ("drill-education", ("analyst",)),
     "officer": ("drill-civil", ("data-officer",)),

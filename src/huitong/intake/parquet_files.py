@@ -17,6 +17,8 @@ from huitong.intake.source import FastParquet, Overrides, Proof, ReadingColumn, 
 from huitong.model.catalog import Dataset, ItemType
 
 _BATCH_ROWS = 50_000
+_BLOCK_ROWS = 2_048
+"""Rows that the engine writes out at once, whatever they weigh."""
 _EXACT = 10**15
 """Whole numbers below it have at most 15 digits, which a decimal surely keeps."""
 _BLOCK = 1 << 20
@@ -33,9 +35,10 @@ def open_parquet(path: Path, overrides: Overrides, dataset: Dataset | None, dead
         raise InputInvalid(*(Reason("reading-column-nested", {"column": name[:60]}) for name in nested))
     if not schema.names:
         raise InputInvalid.because("reading-no-rows")
+    longest = check_dictionaries(path, metadata, schema, deadline)
     shape = Shape("parquet", tuple(schema.names))
     shape.decide("format", "parquet", Reason("reading-format-content"))
-    return ParquetTable(path, shape, overrides, dataset, deadline, schema, metadata.num_rows)
+    return ParquetTable(path, shape, overrides, dataset, deadline, schema, metadata.num_rows, longest)
 
 
 def footer(path: Path) -> tuple[Any, pa.Schema]:
@@ -61,14 +64,61 @@ def check_footer(metadata: Any, size: int) -> None:
         raise InputInvalid.because("intake-parquet-unreadable")
 
 
+def check_dictionaries(path: Path, metadata: Any, schema: pa.Schema, deadline: Deadline | None) -> int:
+    """A dictionary names a long text as often as it likes, which neither the footer nor the size of the file tells. Where one holds a text
+    so long that a reader's block of rows would not fit into memory, what its texts come to is counted without writing them out.
+
+    Raises InputInvalid `intake-parquet-too-large`, `intake-parquet-unreadable`. Gives the bytes of the longest text in a dictionary."""
+    texts = [one.name for one in schema if pa.types.is_string(_plain(one.type))]
+    if not texts:
+        return 0
+    limit, found, longest = LIMITS.parquet.bytes_of(path.stat().st_size), 0, 0
+    try:
+        with parquet.ParquetFile(path, read_dictionary=texts, pre_buffer=False) as file:
+            for group in range(metadata.num_row_groups):
+                # the dictionary of a column is whole before its first row
+                for first in file.iter_batches(batch_size=1, row_groups=[group], columns=texts):
+                    here = max(_longest_in_dictionary(column) for column in first.columns)
+                    break
+                else:
+                    continue
+                longest = max(longest, here)
+                if here * _BLOCK_ROWS <= LIMITS.chunk_characters:
+                    continue
+                for batch in file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group], columns=texts):
+                    if deadline:
+                        deadline.check()
+                    found += sum(_bytes_written_out(column) for column in batch.columns)
+                    if found > limit:
+                        raise InputInvalid.because("intake-parquet-too-large", what="text-bytes", found=found, limit=limit)
+    except (pa.ArrowException, OSError):
+        raise InputInvalid.because("intake-parquet-unreadable") from None
+    return longest
+
+
+def _longest_in_dictionary(column: Any) -> int:
+    """Bytes of the longest text that a column's dictionary holds; 0 without one."""
+    if not pa.types.is_dictionary(column.type):
+        return 0
+    return int(pc.max(pc.binary_length(column.dictionary)).as_py() or 0)
+
+
+def _bytes_written_out(column: Any) -> int:
+    """What the texts of a column come to when each stands for itself."""
+    if not pa.types.is_dictionary(column.type):
+        return int(column.nbytes)
+    return int(pc.sum(pc.binary_length(column.dictionary).cast(pa.int64()).take(column.indices)).as_py() or 0)
+
+
 class ParquetTable(FileTable):
     """A Parquet file with flat columns."""
 
     def __init__(
         self, path: Path, shape: Shape, overrides: Overrides, dataset: Dataset | None, deadline: Deadline | None,
-        schema: pa.Schema, rows: int,
+        schema: pa.Schema, rows: int, longest: int,
     ) -> None:  # fmt: skip
         super().__init__(path, shape, overrides, dataset, deadline)
+        self._rows_at_once = max(1, min(_BATCH_ROWS, LIMITS.chunk_characters // max(1, longest)))
         self.schema = schema
         """Its Arrow schema, in the order of `names`."""
         self.rows = rows
@@ -109,7 +159,7 @@ class ParquetTable(FileTable):
         allowed = LIMITS.parquet.bytes_of(self.stamp[0] if self.stamp else 0)
         try:
             with parquet.ParquetFile(self.path) as file:
-                for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+                for batch in file.iter_batches(batch_size=self._rows_at_once):
                     batch.validate(full=True)  # texts that are no UTF-8 are not for those who come after
                     columns = pa.table([as_text(column) for column in batch.columns], names=list(self.column_names))
                     text += columns.nbytes

@@ -15,6 +15,7 @@ MEANINGS = {
     413: "The body is too large",
     415: "The body's media type is not known here",
     422: "What was sent breaks a rule",
+    429: "Too much at once; `Retry-After` says when to come again",
     500: "The server failed; its operator finds the cause",
     503: "A part that is needed cannot serve now",
 }
@@ -22,7 +23,7 @@ MEANINGS = {
 
 def problems(*statuses: int) -> dict[str, Any]:
     """The responses of an operation beside its usual one: these, and those that every operation may give."""
-    return {"responses": {status: {"description": MEANINGS[status], **PROBLEM} for status in (*statuses, 422, 500, 503)}}
+    return {"responses": {status: {"description": MEANINGS[status], **PROBLEM} for status in (*statuses, 422, 429, 500, 503)}}
 
 
 def signed_in(*statuses: int) -> dict[str, Any]:

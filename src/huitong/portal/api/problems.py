@@ -58,8 +58,12 @@ SPECIAL_STATUS = {
     "body-too-large": 413,
     "json-too-large": 413,
     "body-form-unknown": 415,
+    "queries-of-office": 429,
 }
 """Codes of this door for which HTTP has a more exact status than their class."""
+
+RETRY_SECONDS: Mapping[str, int] = {"queries-of-office": 2, "engine-busy": 2}
+"""Codes of a place that was not free, and after how many seconds it is worth to come again: most queries are over by then."""
 
 
 def problem(request: HttpRequest, error: HuitongError, *, status: int | None = None) -> HttpResponse:
@@ -75,6 +79,8 @@ def problem(request: HttpRequest, error: HuitongError, *, status: int | None = N
     response["Cache-Control"] = "no-store"
     if number == 401:
         response["WWW-Authenticate"] = "Bearer"
+    if retry := RETRY_SECONDS.get(error.reasons[0].code):
+        response["Retry-After"] = str(retry)
     if query:
         response["Huitong-Query"] = query
     return response
