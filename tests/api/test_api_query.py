@@ -7,6 +7,7 @@ import json
 from base64 import b64decode
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -189,3 +190,13 @@ def test_witnesses_hand_in_what_they_signed_and_everyone_gets_it(instance: Insta
         assert response.json() == {"size": size, "witnesses": [key.public.text]}
     for address in ("ledger/checkpoint?witnessed=true", "ledger/checkpoint"):
         assert instance.get(address, token=None).content.decode() == note + line
+
+
+@pytest.mark.parametrize(
+    ("code", "about", "status"),
+    [("queries-of-office", {"office": "gz-education", "limit": 2}, 429), ("engine-busy", {"query": "q-1"}, 503)],
+)
+def test_who_finds_no_free_place_is_told_when_to_come_again(granted: Instance, code: str, about: dict[str, Any], status: int) -> None:
+    granted.engine.failure = Unavailable.because(code, **about)
+    response = granted.post("query", STATEMENT)
+    assert (response.status_code, response["Retry-After"]) == (status, "2")

@@ -201,3 +201,31 @@ def test_a_damaged_page_has_its_reason(tmp_path: Path, lake: Lake) -> None:
     with pytest.raises(InputInvalid) as error:
         load(path, dataset=DATASET, lake=lake)
     assert codes(error) == ["intake-parquet-unreadable"]
+
+
+def test_a_long_text_that_a_dictionary_names_often_is_counted_before_it_is_written_out(
+    tmp_path: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kilobyte that becomes 180 GB: the engine, which would hold two thousand such texts at once, is never asked."""
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 200_000, pa.int8()), pa.array(["x" * 900_000]))
+    path = tmp_path / "bomb.parquet"
+    table = pa.table({"a": column, "b": pa.nulls(200_000, pa.string())})
+    parquet.write_table(table, path, compression="zstd", use_dictionary=True)
+    assert path.stat().st_size < 10_000
+
+    def asked(*_: object, **__: object) -> None:
+        raise AssertionError("the engine was asked to read it")
+
+    monkeypatch.setattr(loading, "open_writer", asked)
+    before = pa.total_allocated_bytes()
+    with pytest.raises(InputInvalid) as refused:
+        load(path, dataset=DATASET, lake=lake)
+    assert codes(refused) == ["intake-parquet-too-large"]
+    assert pa.total_allocated_bytes() - before < 64_000_000
+
+
+def test_a_long_text_in_a_dictionary_that_is_named_seldom_is_loaded(tmp_path: Path, lake: Lake) -> None:
+    column = pa.DictionaryArray.from_arrays(pa.array([0, 1, 0, None], pa.int8()), pa.array(["x" * 900_000, "y"]))
+    path = tmp_path / "seldom.parquet"
+    parquet.write_table(pa.table({"a": column, "b": ["1", "2", "3", "4"]}), path, use_dictionary=True)
+    assert load(path, dataset=DATASET, lake=lake).snapshot.rows == 4
