@@ -6,6 +6,7 @@ an Arrow stream of one sheet: a text column for each column, `flaw` (a reason co
 """
 
 import datetime
+import errno
 import json
 import math
 import os
@@ -13,6 +14,7 @@ import re
 import resource
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,12 +56,23 @@ def main() -> None:
         _say(out, {"refuse": "reading-workbook-too-large", "parameters": {"what": "cells", "limit": limits["cells"]}})
     except InputInvalid as invalid:
         _say(out, {"refuse": invalid.reasons[0].code, "parameters": dict(invalid.reasons[0].parameters)})
-    except MemoryError:
-        _say(out, {"refuse": "reading-workbook-too-large", "parameters": {"what": "memory", "limit": limits["memory_bytes"]}})
     except calamine.PasswordError:
         _say(out, {"refuse": "reading-workbook-password", "parameters": {}})
-    except Exception:  # whatever a reader of hostile bytes ends with, it is the file
-        _say(out, {"refuse": "reading-workbook-unreadable", "parameters": {"format": kind}})
+    except Exception as error:  # whatever else a reader of hostile bytes ends with, it is the file
+        if _no_memory(error):
+            _say(out, {"refuse": "reading-workbook-too-large", "parameters": {"what": "memory", "limit": limits["memory_bytes"]}})
+        else:
+            _say(out, {"refuse": "reading-workbook-unreadable", "parameters": {"format": kind}})
+
+
+def _no_memory(error: Exception) -> bool:
+    """Whether the limit of memory ended it: not every library says so by MemoryError."""
+    of_zlib = isinstance(error, zlib.error) and str(error).startswith(f"Error {_Z_MEM_ERROR} ")
+    return isinstance(error, MemoryError | ImportError) or of_zlib or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+
+
+_Z_MEM_ERROR = -4
+"""Of zlib's manual: there was not enough memory."""
 
 
 class _Refusal(Exception):
