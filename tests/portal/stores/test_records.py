@@ -39,7 +39,7 @@ class House:
     ledger: Ledger
     sequencer: Sequencer
     sharing: SharingActions
-    pseudonyms: PseudonymActions
+    pseudonyms: PseudonymActions | None = None
 
     def granted(self) -> Grant:
         """A request, agreed to, and prepared."""
