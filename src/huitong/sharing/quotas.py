@@ -134,31 +134,16 @@ class Quotas:
         """The use ended and tells so many rows, at most those reserved: the rest is free again.
 
         Raises Refused `quota-used-up` if its time was over and meanwhile too little is left: then its rows must not leave."""
-        quota = grant.terms.quota
-        if quota is None:
-            return
-        with self.transactions.atomic():
-            self.store.lock(grant.id)
-            before = self.store.used(grant.id, since=self._since(quota, at), at=at)
-            held = self.store.take(query, grant.id, at=at)
-            if held is None:
-                left = _limits(quota).get("rows")
-                if left is not None and rows > left - before.rows:
-                    raise self._used_up(grant, quota, "rows", at)
-                self.store.add(grant.id, self._day(at), Amounts(rows))
-                self._tell(grant, quota, before, replace(before, rows=before.rows + rows), at)
-            elif rows > held.amounts.rows:
-                raise ValueError("a use tells more rows than were reserved for it")
-            else:
-                self.store.add(grant.id, held.day, replace(held.amounts, rows=rows))
-                others = _less(before, held.amounts)
-                self._tell(grant, quota, others, _less(before, Amounts(held.amounts.rows - rows)), at)
+        self._count(query, grant, rows, at, rest_stays=False)
 
     def told(self, *, query: str, grant: Grant, rows: int, at: datetime) -> None:
         """So many of the rows that were reserved are about to leave: they count from now on, and with the first of them the query or call,
         even if the process dies. The rest stays reserved until the use is settled, then with what is told beyond this, or released.
 
         Raises Refused `quota-used-up` if its time was over and meanwhile too little is left: then these rows must not leave."""
+        self._count(query, grant, rows, at, rest_stays=True)
+
+    def _count(self, query: str, grant: Grant, rows: int, at: datetime, *, rest_stays: bool) -> None:
         quota = grant.terms.quota
         if quota is None:
             return
@@ -175,11 +160,12 @@ class Quotas:
             elif rows > held.amounts.rows:
                 raise ValueError("a use tells more rows than were reserved for it")
             else:
-                told = replace(held.amounts, rows=rows)
-                self.store.add(grant.id, held.day, told)
-                self.store.put(replace(held, amounts=Amounts(held.amounts.rows - rows)), at=at)
+                counted = replace(held.amounts, rows=rows)
+                self.store.add(grant.id, held.day, counted)
+                if rest_stays:
+                    self.store.put(replace(held, amounts=Amounts(held.amounts.rows - rows)), at=at)
                 others = _less(before, held.amounts)
-                self._tell(grant, quota, others, _more(others, told), at)
+                self._tell(grant, quota, others, _more(others, counted), at)
 
     def release(self, *, query: str, grant: Grant, at: datetime) -> None:
         """The use could not begin, or does not go on: nothing of it counts, or nothing more than what it told."""
