@@ -22,13 +22,14 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
@@ -134,13 +135,14 @@ class _Child:
 
 
 @dataclass
-class _Ready:
-    """A process that waits for its query."""
+class _Made:
+    """A process that was forked for a query, or before its query is there."""
 
     pid: int
-    channel: socket.socket
     busy: mmap.mmap
     temporary: Path
+    channel: socket.socket | None = None
+    """Over which its query comes, as long as it waits for one."""
 
 
 class Broker:
@@ -153,7 +155,7 @@ class Broker:
         self._peers: dict[int, _Peer] = {}
         self._waiting: deque[_Peer] = deque()
         self._children: dict[int, _Peer] = {}
-        self._ready: _Ready | None = None
+        self._ready: _Made | None = None
         self._ready_at = 0.0
         self._pause_until = 0.0
         self._around = process.Surroundings(
@@ -323,7 +325,7 @@ class Broker:
         moments = [peer.child.kill_at if peer.long else peer.child.look_at for peer in self._children.values() if peer.child]
         moments += [peer.since + self._settings.waiting_seconds for peer in self._peers.values() if peer.child is None]
         if self._wants_ready():
-            moments.append(max(self._pause_until, self._ready_at if self._children else now))
+            moments.append(self._ready_moment())
         return max(0.0, min(moments) - now) + 0.001 if moments else None
 
     def _accept(self) -> None:
@@ -417,21 +419,22 @@ class Broker:
     def _start(self, peer: _Peer) -> None:
         query = peer.query
         assert query is not None
-        ready = self._handed_over(query, peer)
-        taken = ready or self._forked(query, peer)
+        waited = self._handed_over(query, peer)
+        made = waited or self._fork(partial(process.run, query, peer=peer.connection))
         now = time.monotonic()
         kill_at = now + query.limits.seconds + self._settings.kill_after_seconds
         first_look = min(now + frames.LONG_SECONDS / query.limits.threads, kill_at)
-        used = sandbox.processor_seconds(taken.pid)
-        peer.child = _Child(taken.pid, query, now, first_look, kill_at, taken.busy, taken.temporary, waited=ready is not None, used=used)
+        used = sandbox.processor_seconds(made.pid)
+        peer.child = _Child(made.pid, query, now, first_look, kill_at, made.busy, made.temporary, waited=waited is not None, used=used)
         if peer.long:
-            sandbox.stand_back(taken.pid)
-        self._children[taken.pid] = peer
+            sandbox.stand_back(made.pid)
+        self._children[made.pid] = peer
         self._served += 1
         self._ready_at = now + _READY_AFTER_SECONDS
 
-    def _forked(self, query: GovernedQuery, peer: _Peer) -> _Ready:
-        """A process made for this query. Raises OSError if there can be none."""
+    def _fork(self, begin: Callable[..., NoReturn]) -> _Made:
+        """A process that does `begin`, with a private folder and a page that it shares with the broker. Raises OSError if there can be
+        none."""
         temporary, parent = self._private_folder(), os.getpid()
         busy = mmap.mmap(-1, mmap.PAGESIZE)
         try:
@@ -441,13 +444,13 @@ class Broker:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
         if pid == 0:
-            process.run(query, peer=peer.connection, busy=memoryview(busy), temporary=temporary, around=self._around, parent=parent)
-        return _Ready(pid, peer.connection, busy, temporary)
+            begin(busy=memoryview(busy), temporary=temporary, around=self._around, parent=parent)
+        return _Made(pid, busy, temporary)
 
-    def _handed_over(self, query: GovernedQuery, peer: _Peer) -> _Ready | None:
+    def _handed_over(self, query: GovernedQuery, peer: _Peer) -> _Made | None:
         """The process that stands ready, with this query given to it; None if there is none."""
         ready, self._ready = self._ready, None
-        if ready is None:
+        if ready is None or ready.channel is None:
             return None
         try:
             process.hand_over(ready.channel, query, peer.connection)
@@ -462,35 +465,30 @@ class Broker:
         wanted = self._settings.ready > 0 and self._around.cluster is None and self._ready is None
         return wanted and not self._waiting and len(self._children) < self._settings.processes
 
+    def _ready_moment(self) -> float:
+        """When the next process may be made ready."""
+        return max(self._pause_until, self._ready_at if self._children else 0.0)
+
     def _make_ready(self) -> None:
         """Make the next process before its query comes: what it does until then is most of the time of a small query."""
-        if not self._wants_ready() or time.monotonic() < max(self._pause_until, self._ready_at if self._children else 0.0):
+        if not self._wants_ready() or time.monotonic() < self._ready_moment():
             return
-        temporary, parent = self._private_folder(), os.getpid()
-        busy = mmap.mmap(-1, mmap.PAGESIZE)
         ours, theirs = socket.socketpair()
         ours.settimeout(_HAND_OVER_SECONDS)
         try:
-            pid = os.fork()
+            self._ready = replace(self._fork(partial(process.run_next, channel=theirs)), channel=ours)
         except OSError:  # no memory for it now
             self._pause_until = time.monotonic() + _PAUSE_SECONDS
-            busy.close()
             ours.close()
-            shutil.rmtree(temporary, ignore_errors=True)
-            return
-        finally:
-            if os.getpid() == parent:
-                theirs.close()
-        if pid == 0:
-            process.run_next(channel=theirs, busy=memoryview(busy), temporary=temporary, around=self._around, parent=parent)
-        self._ready = _Ready(pid, ours, busy, temporary)
+        theirs.close()
 
-    def _put_away(self, ready: _Ready) -> None:
+    def _put_away(self, ready: _Made) -> None:
         """End a process that got no query."""
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
             os.kill(ready.pid, signal.SIGKILL)
             os.waitpid(ready.pid, 0)
-        ready.channel.close()
+        if ready.channel is not None:
+            ready.channel.close()
         ready.busy.close()
         shutil.rmtree(ready.temporary, ignore_errors=True)
 
