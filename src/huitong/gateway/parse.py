@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
+from types import FunctionType
 
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
@@ -73,6 +74,13 @@ def parse(sql: str, caps: Caps) -> exp.Query:
         raise Refused.because("statement-not-understood") from None
     except Exception:
         raise Refused.because("statement-not-understood") from None
+
+
+if not isinstance(DuckDBParser._retreat, FunctionType):
+    raise RuntimeError(
+        "The compiled form of sqlglot is installed, whose parser cannot be bounded (docs/decisions/0035-a-bounded-parser.md). "
+        "Remove it: pip uninstall sqlglotc"
+    )
 
 
 class _Parser(DuckDBParser):

@@ -178,8 +178,11 @@ class Streamed(StreamingHttpResponse):
             return None
         try:
             piece = next(self._pieces, None)
-        except BaseException as failure:
+        except Exception as failure:
             raise self._exit(failure) from None
+        except BaseException as stopped:  # the process itself is ended
+            self._exit(stopped)
+            raise
         if piece is None:
             self.close_use()
         return piece
