@@ -52,8 +52,10 @@ PURPOSES: Mapping[str, str] = {
     "requester": "education",
 }
 """For what each actor asks, where nothing else is said."""
+PROVIDER = "drill-civil"
+"""The office that most datasets of the drill belong to, and those that procedures make."""
 OFFICES: Mapping[str, tuple[str, str]] = {
-    "drill-civil": ("演练民政局", "Drill civil affairs"),
+    PROVIDER: ("演练民政局", "Drill civil affairs"),
     "drill-tax": ("演练税务局", "Drill taxation"),
     "drill-police": ("演练公安局", "Drill police"),
     "drill-assistance": ("演练救助中心", "Drill assistance centre"),
@@ -67,9 +69,9 @@ ACTORS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "agg_colleague": ("drill-statistics", ("analyst",)),
     OTHER_OFFICE: ("drill-audit", ("analyst", "reviewer")),
     "requester": ("drill-education", ("analyst",)),
-    "officer": ("drill-civil", ("data-officer",)),
-    "reviewer": ("drill-civil", ("reviewer",)),
-    "second_reviewer": ("drill-civil", ("reviewer",)),
+    "officer": (PROVIDER, ("data-officer",)),
+    "reviewer": (PROVIDER, ("reviewer",)),
+    "second_reviewer": (PROVIDER, ("reviewer",)),
     "tax_officer": ("drill-tax", ("data-officer", "reviewer")),
     "police_officer": ("drill-police", ("data-officer", "reviewer")),
 }
@@ -188,13 +190,16 @@ def canaries() -> Mapping[str, str]:
 # --- entries -------------------------------------------------------------------------------------------------------------
 
 
-def _item(name: str, kind: str = "text", grade: int = 2, meaning: str | None = None) -> dict[str, Any]:
+def item(name: str, kind: str = "text", grade: int = 2, meaning: str | None = None) -> dict[str, Any]:
+    """An item of an entry, as the API takes it."""
     made: dict[str, Any] = {"name": name, "title": {"zh": f"信息项{name}", "en": name}, "type": kind, "grade": grade}
     return made if meaning is None else {**made, "meaning": meaning}
 
 
-def _entry(identifier: str, provider: str, items: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, Any]:
-    return {
+def entry(identifier: str, provider: str, items: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, Any]:
+    """An entry of made-up data, shared under a condition if `more` says nothing else, as the API takes it; what `more` gives as
+    None is left out."""
+    made = {
         "id": identifier,
         "title": {"zh": f"演练数据{identifier}", "en": f"Drill data {identifier}"},
         "abstract": {"zh": "演练用的虚构数据。", "en": "Made-up data of a drill."},
@@ -210,6 +215,7 @@ def _entry(identifier: str, provider: str, items: Sequence[Mapping[str, Any]], *
         "items": list(items),
         **more,
     }
+    return {name: value for name, value in made.items() if value is not None}
 
 
 PERSON_GRANTED = ("pid", "name", "gender", "birth_year", "salary", "region6", "note")
@@ -221,31 +227,30 @@ UNGRANTED = ("id", "phone", "owner_id")
 def entries() -> Sequence[tuple[str, Mapping[str, Any]]]:
     """The datasets, each with who publishes it."""
     identifier = ("text", 4, "resident-id")
-    person = _entry(
+    person = entry(
         "civil.person",
-        "drill-civil",
+        PROVIDER,
         [
-            _item("pid", *identifier),
-            _item("name", "text", 3, "person-name"),
-            _item("gender"),
-            _item("birth_year", "integer"),
-            _item("salary", "integer"),
-            _item("region6"),
-            _item("note"),
-            _item("id", *identifier),
-            _item("phone", "text", 3, "phone"),
+            item("pid", *identifier),
+            item("name", "text", 3, "person-name"),
+            item("gender"),
+            item("birth_year", "integer"),
+            item("salary", "integer"),
+            item("region6"),
+            item("note"),
+            item("id", *identifier),
+            item("phone", "text", 3, "phone"),
         ],
         key="pid",
         primary_key=["pid"],
     )
-    company = _entry("tax.company", "drill-tax", [_item("owner_pid", *identifier), _item("name"), _item("owner_id", *identifier)])
-    marriage = _entry(
+    company = entry("tax.company", "drill-tax", [item("owner_pid", *identifier), item("name"), item("owner_id", *identifier)])
+    marriage = entry(
         "civil.marriage",
-        "drill-civil",
-        [_item("pid", *identifier), _item("spouse_pid", *identifier), _item("place"), _item("year", "integer")],
+        PROVIDER,
+        [item("pid", *identifier), item("spouse_pid", *identifier), item("place"), item("year", "integer")],
     )
-    hidden = _entry("hidden", "drill-police", [_item("v")], sharing="not-shared", visibility="named")
-    del hidden["sharing_condition"]
+    hidden = entry("hidden", "drill-police", [item("v")], sharing="not-shared", sharing_condition=None, visibility="named")
     return (("officer", person), ("tax_officer", company), ("officer", marriage), ("police_officer", hidden))
 
 

@@ -126,7 +126,7 @@ def replaced(monkeypatch: pytest.MonkeyPatch, change: Callable[[str, str], str |
         return type(told)(**{**vars(told), "sql": sql})
 
     monkeypatch.setattr(inference, "ask", asks)
-    monkeypatch.setattr("huitong.drill.acting.ask", asks)
+    monkeypatch.setattr("huitong.drill.asking.ask", asks)
 
 
 TAKEN_AWAY: Mapping[str, tuple[Callable[[Ground], Finding], Callable[[str, str], str | None]]] = {

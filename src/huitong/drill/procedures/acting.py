@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 
+from huitong.drill import instance
 from huitong.drill.ground import Ground
 from huitong.drill.ground import Procedure as Procedure
 from huitong.drill.judging import Finding, Outcome
@@ -133,23 +134,10 @@ def entry(
     ground: Ground, *, name: str | None = None, sharing: str = UNCONDITIONAL, items: Sequence[str] = ("place", "text"), **more: Any
 ) -> dict[str, Any]:
     """An entry of the officer's office, ready to be published."""
-    office = office_of(ground, "officer")
-    return {
-        "id": name or fresh_name(),
-        "title": words("Synthetic register of a drill"),
-        "abstract": words("Synthetic rows of a drill."),
-        "classification": "3-06-0001/000001",
-        "provider": office,
-        "collector": office,
-        "sharing": sharing,
-        "sharing_basis": "Regulation of Guizhou Province, article 21",
-        **({"sharing_condition": words("For the statutory purpose only.")} if sharing == CONDITIONAL else {}),
-        "openness": "not-open",
-        "update_cycle": "monthly",
-        "items": [{"name": one, "title": words(one), "type": "text", "grade": 1} for one in items],
-        "source": "Synthetic",
-        **more,
-    }
+    if sharing != CONDITIONAL:
+        more = {"sharing_condition": None, **more}
+    made = [instance.item(one, grade=1) for one in items]
+    return instance.entry(name or fresh_name(), office_of(ground, "officer"), made, sharing=sharing, **more)
 
 
 def published(ground: Ground, rows: Iterable[str] = ("p1,t1", "p2,t2", "p3,t3"), **more: Any) -> str:
@@ -177,9 +165,8 @@ def granted(ground: Ground, dataset: str, *, actor: str = "rows_user", **more: A
     return str(made["grant"])
 
 
-def asked(ground: Ground, actor: str, dataset: str, sql: str, *, purpose: str = PURPOSE, **more: Any) -> httpx.Response:
+def asked(ground: Ground, actor: str, sql: str, *, purpose: str = PURPOSE, **more: Any) -> httpx.Response:
     """A query under a grant of the procedure's own."""
-    del dataset
     return ground.call(actor, "POST", "query", body={"sql": sql, "purpose": purpose, **more})
 
 

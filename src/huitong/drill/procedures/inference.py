@@ -9,14 +9,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from huitong.drill.acting import Said, all_refused, ask, failure_in, granted, leak_in
+from huitong.drill.asking import Said, all_refused, ask, failure_in, granted, leak_in
 from huitong.drill.ground import Ground, Procedure
 from huitong.drill.instance import (
     AGG_USER,
     LEAST_GROUP,
     OTHER_OFFICE,
     PEOPLE,
+    PROVIDER,
     ROWS_USER,
+    entry,
+    item,
     people,
 )
 from huitong.drill.judging import Finding, Outcome
@@ -297,29 +300,11 @@ DRIFT, DRIFT_PURPOSE = "civil.drift", "planning"
 
 def drift(ground: Ground) -> Finding:
     """A group that is large enough today falls below k with tomorrow's rows: it is told today and no more tomorrow, asked or extracted."""
-    person = {"zh": "人", "en": "p"}
-    entry = {
-        "id": DRIFT,
-        "title": {"zh": "变化", "en": "Drift"},
-        "abstract": {"zh": "变化", "en": "Drift"},
-        "classification": "3-06-0001/000008",
-        "provider": "drill-civil",
-        "collector": "drill-civil",
-        "sharing": "conditional",
-        "sharing_basis": "Drill, article 1",
-        "sharing_condition": {"zh": "演练", "en": "A drill"},
-        "openness": "not-open",
-        "update_cycle": "daily",
-        "key": "p",
-        "items": [
-            {"name": "p", "title": person, "type": "text", "grade": 2},
-            {"name": "g", "title": {"zh": "组", "en": "g"}, "type": "text", "grade": 2},
-        ],
-    }
+    made = entry(DRIFT, PROVIDER, [item("p"), item("g")], key="p")
     rows = [f"p{number},{'A' if number < 40 else 'B'}" for number in range(60)]
     fewer = [line for line in rows if line.endswith("A")] + rows[-3:]
     with ground.client("officer") as client:
-        client.publish(entry)
+        client.publish(made)
         client.upload(DRIFT, ("p,g\n" + "\n".join(rows) + "\n").encode(), kind="text/csv")
     grant = granted(ground, AGG_USER, DRIFT, purpose=DRIFT_PURPOSE, items=["p", "g"], mode="aggregate-only", k=10)
     sql = f"SELECT g, count(*) AS n FROM {DRIFT} GROUP BY g ORDER BY g"
@@ -435,26 +420,11 @@ OLD_PLACES = {"before": "520222000000", "today": "520281000000", "other": "52020
 
 def code_changed(ground: Ground) -> Finding:
     """A county was merged: rows under its old code belong to who may see its successor, and to nobody else."""
-    entry = {
-        "id": PLACES_DATASET,
-        "title": {"zh": "地点", "en": "Places"},
-        "abstract": {"zh": "地点", "en": "Places"},
-        "classification": "3-06-0001/000007",
-        "provider": "drill-civil",
-        "collector": "drill-civil",
-        "sharing": "conditional",
-        "sharing_basis": "Drill, article 1",
-        "sharing_condition": {"zh": "演练", "en": "A drill"},
-        "openness": "not-open",
-        "update_cycle": "daily",
-        "division_item": "division",
-        "items": [
-            {"name": "what", "title": {"zh": "名", "en": "what"}, "type": "text", "grade": 1},
-            {"name": "division", "title": {"zh": "区划", "en": "division"}, "type": "text", "grade": 1, "meaning": "division-code"},
-        ],
-    }
+    made = entry(
+        PLACES_DATASET, PROVIDER, [item("what", grade=1), item("division", grade=1, meaning="division-code")], division_item="division"
+    )
     with ground.client("officer") as client:
-        client.publish(entry)
+        client.publish(made)
         client.upload(PLACES_DATASET, ("what,division\n" + "".join(f"{n},{c}\n" for n, c in OLD_PLACES.items())).encode(), kind="text/csv")
     found = {}
     for purpose, place in ((PLACES_PURPOSE, OLD_PLACES["today"]), ("agriculture", OLD_PLACES["other"])):

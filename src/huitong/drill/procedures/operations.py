@@ -364,7 +364,7 @@ def destroyed(ground: Ground) -> Finding:
     grant = granted(ground, dataset)
     statement = f"SELECT place, text FROM {dataset}"
     keys = [row.partition(",")[0] for row in rows]
-    before = asked(ground, "rows_user", dataset, statement)
+    before = asked(ground, "rows_user", statement)
     if marks[0] not in before.text:
         raise SetupError(f"the rows could not be read before: {seen(before)}")
     extract = extracted(ground, grant)
@@ -379,8 +379,8 @@ def destroyed(ground: Ground) -> Finding:
     expect(ground.call("reviewer", "POST", f"grants/{grant}/revoke", body={"words": "drill"}), 200)
     streamed = {"sql": statement, "purpose": PURPOSE, "stream": True}
     doors: list[tuple[str, httpx.Response]] = [
-        ("query", asked(ground, "rows_user", dataset, statement)),
-        ("query of an earlier snapshot", asked(ground, "rows_user", dataset, f"{statement} AT (VERSION => 0)")),
+        ("query", asked(ground, "rows_user", statement)),
+        ("query of an earlier snapshot", asked(ground, "rows_user", f"{statement} AT (VERSION => 0)")),
         ("streamed query", ground.call("rows_user", "POST", "query", body=streamed, headers={"Accept": "application/x-ndjson"})),
         ("download by the old address", ground.call(None, "GET", address)),
         ("another address", ground.call("rows_user", "POST", f"extracts/{extract['id']}/addresses", body={})),
@@ -388,7 +388,7 @@ def destroyed(ground: Ground) -> Finding:
         ("another extract", ground.call("rows_user", "POST", "extracts", body={"grant": grant, "format": "csv"})),
     ]
     again = granted(ground, dataset)
-    later = asked(ground, "rows_user", dataset, statement)
+    later = asked(ground, "rows_user", statement)
     rows_later = later.json().get("rows") if later.status_code == 200 else []
     others = [
         later,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import httpx
 
-from huitong.drill.acting import Said, ask, failure_in, granted, leak_in, said
+from huitong.drill.asking import Said, ask, failure_in, granted, leak_in, said
 from huitong.drill.bounds import Watched, code_of, many_at_once, watching
 from huitong.drill.ground import Ground, Procedure
-from huitong.drill.instance import MAXIMUM_ROWS, ROWS_USER
+from huitong.drill.instance import MAXIMUM_ROWS, PROVIDER, ROWS_USER, entry, item
 from huitong.drill.judging import Finding, Outcome
 
 UPLOAD = "civil.upload"
@@ -174,21 +174,9 @@ def many_parallel_queries(ground: Ground) -> Finding:
 
 def _upload_place(ground: Ground) -> None:
     """The dataset of the attacker's own, published if it is not there."""
-    entry = {
-        "id": UPLOAD,
-        "title": {"zh": "上传", "en": "Uploads"},
-        "abstract": {"zh": "上传", "en": "Uploads"},
-        "classification": "3-06-0001/000009",
-        "provider": "drill-civil",
-        "collector": "drill-civil",
-        "sharing": "not-shared",
-        "sharing_basis": "Drill, article 1",
-        "openness": "not-open",
-        "update_cycle": "monthly",
-        "items": [{"name": "t", "title": {"zh": "文本", "en": "t"}, "type": "text", "grade": 1}],
-    }
+    made = entry(UPLOAD, PROVIDER, [item("t", grade=1)], sharing="not-shared", sharing_condition=None)
     with ground.client("officer") as client:
-        client.publish(entry)
+        client.publish(made)
 
 
 def _upload(ground: Ground, content: bytes, kind: str) -> Said:

@@ -56,7 +56,7 @@ def streaming_past_revocation(ground: Ground) -> Finding:
         return Finding(
             Outcome.ANSWERED, f"{got} bytes came within {after:.1f} s after the grant had ended{', the whole answer' if whole else ''}."
         )
-    again = asked(ground, "rows_user", dataset, f"SELECT place FROM {dataset} LIMIT 1")
+    again = asked(ground, "rows_user", f"SELECT place FROM {dataset} LIMIT 1")
     if again.status_code != 403:
         return Finding(Outcome.ANSWERED, f"A new call after the end of the grant gave {seen(again)}.")
     code = json.loads(told)["huitong"]["problem"]["code"] if told.startswith(b'{"huitong"') else "the connection was broken"
@@ -82,11 +82,11 @@ def pages_past_the_quota(ground: Ground) -> Finding:
     ]
     taken, answers = 0, []
     for statement in statements:
-        answer = asked(ground, "rows_user", dataset, statement)
+        answer = asked(ground, "rows_user", statement)
         answers.append((statement.partition(" FROM")[2], answer))
         if answer.status_code == 200:
             taken += len(answer.json()["rows"])
-    huge = asked(ground, "rows_user", dataset, f"{page} 4000000000")
+    huge = asked(ground, "rows_user", f"{page} 4000000000")
     if huge.status_code == 200 and huge.json()["rows"]:
         return Finding(Outcome.ANSWERED, "An offset beyond the end gave rows.")
     extract = ground.call("rows_user", "POST", "extracts", body={"grant": grant, "format": "csv"})

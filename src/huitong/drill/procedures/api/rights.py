@@ -181,7 +181,7 @@ def change_after_approval(ground: Ground) -> Finding:
             "extend with more items",
             ground.call("rows_user", "POST", f"grants/{grant}/extend", body={"until": "2100-01-01", "items": wider}),
         ),
-        ("use the other item", asked(ground, "rows_user", dataset, f"SELECT text FROM {dataset}")),
+        ("use the other item", asked(ground, "rows_user", f"SELECT text FROM {dataset}")),
     ]
     after = expect(ground.call("rows_user", "GET", f"grants/{grant}"), 200)
     if (after["terms_hash"], after["version"]) != (before["terms_hash"], before["version"]):
@@ -241,7 +241,7 @@ def mass_assignment(ground: Ground) -> Finding:
     tries.append(("an item with a field of its own", ground.call("rows_user", "POST", "requests", body=inner)))
     tries.append(("approve as somebody else", ground.call("reviewer", "POST", f"requests/{number}/approve", body={"by": "head"})))
     tries.append(("token with a role", ground.call("rows_user", "POST", "tokens", body={"label": "drill", "role": "operator"})))
-    tries.append(("query as another office", asked(ground, "rows_user", dataset, f"SELECT place FROM {dataset}", office=office)))
+    tries.append(("query as another office", asked(ground, "rows_user", f"SELECT place FROM {dataset}", office=office)))
     if _total(ground) != total or expect(ground.call("rows_user", "GET", f"requests/{number}"), 200)["state"] != "under-review":
         return Finding(Outcome.ANSWERED, f"Something was made or changed by a call with fields that nobody may set: {counted(tries)}.")
     return refused(ground, tries, "Nothing was made or changed.")
@@ -292,7 +292,7 @@ def purpose_swap(ground: Ground) -> Finding:
     before = len(ground.entries("use-refused"))
     sql = f"SELECT place FROM {dataset}"
     tries = [
-        (f"query for {code}", asked(ground, "rows_user", dataset, sql, purpose=code))
+        (f"query for {code}", asked(ground, "rows_user", sql, purpose=code))
         for code in [*codes, f"{PURPOSE} ", PURPOSE.upper(), "*"]
     ]
     queries = len(tries)
@@ -300,7 +300,7 @@ def purpose_swap(ground: Ground) -> Finding:
     tries.append((f"extract for {codes[0]}", ground.call("rows_user", "POST", "extracts", body=extract)))
     if (fault := fault_of(ground, tries)) is not None:
         return fault
-    control = asked(ground, "rows_user", dataset, sql)
+    control = asked(ground, "rows_user", sql)
     if control.status_code != 200:
         raise SetupError(f"the right purpose was refused too: {code_of(control)}")
     recorded = len(ground.entries("use-refused")) - before
