@@ -15,6 +15,7 @@ from pathlib import Path
 
 from huitong.backing.manifest import MANIFEST, NOTE, BackupFile, Manifest, read_folder
 from huitong.errors import Conflict, HuitongError, InputInvalid, Reason
+from huitong.lake.tables import make_last
 
 BEING_MADE = ".being-made"
 """Lies in the folder while it is written, locked by the process that writes."""
@@ -167,22 +168,31 @@ def open_folder(folder: Path, *, link: bool, earlier: Path | None = None) -> Ite
         raise Conflict.because("backup-exists", folder=folder.name)
     if folder.exists() and not (folder / BEING_MADE).exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Conflict.because("backup-folder-not-empty", folder=folder.name)
+    with alone_in(folder, BEING_MADE, busy="backup-running"):
+        for left in folder.rglob(f"{_PART}*"):
+            left.unlink(missing_ok=True)
+        files = {} if before is None else {file.path: file for file in before.files}
+        yield BackupFolder(folder, link, files, earlier)
+        (folder / BEING_MADE).unlink()
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path, marker: str, *, busy: str) -> Iterator[int]:
+    """The folder, made if it is not there, for this account and this process alone; the descriptor of its marker, which is locked.
+
+    Raises InputInvalid `backup-folder-unwritable`, and Conflict with the code `busy` if another process is there."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
-        lock = os.open(folder / BEING_MADE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        lock = os.open(folder / marker, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError:
         raise InputInvalid.because("backup-folder-unwritable", folder=folder.name) from None
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Conflict.because("backup-running", folder=folder.name) from None
-        for left in folder.rglob(f"{_PART}*"):
-            left.unlink(missing_ok=True)
-        files = {} if before is None else {file.path: file for file in before.files}
-        yield BackupFolder(folder, link, files, earlier)
-        (folder / BEING_MADE).unlink()
+            raise Conflict.because(busy, folder=folder.name) from None
+        yield lock
     finally:
         os.close(lock)
 
@@ -218,12 +228,3 @@ def refuse_faults(faults: list[Reason]) -> None:
     if faults:
         error: HuitongError = InputInvalid(*faults)
         raise error
-
-
-def make_last(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

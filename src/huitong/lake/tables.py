@@ -414,7 +414,7 @@ def _add(name: str, size: int, rows: int, milliseconds: int) -> AddAction:
 
 
 def make_last(path: Path) -> None:
-    """Wait until the bytes are on the disk."""
+    """Wait until the bytes of a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

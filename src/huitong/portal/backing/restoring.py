@@ -1,7 +1,6 @@
 """A backup is looked at, and becomes an instance: nothing is taken over that its signed list does not vouch for."""
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
@@ -14,7 +13,7 @@ from typing import Any
 import tomli_w
 
 from huitong.backing import BEING_RESTORED
-from huitong.backing.folder import copy_out, faults_of_files, hash_file, make_last, refuse_faults
+from huitong.backing.folder import alone_in, copy_out, faults_of_files, hash_file, refuse_faults
 from huitong.backing.manifest import (
     POSTGRESQL,
     SQLITE,
@@ -28,6 +27,7 @@ from huitong.backing.sealing import put_keys
 from huitong.errors import Conflict, InputInvalid, Reason
 from huitong.keystore import KEY_NAMES, LATER_KEYS, FileKeyStore
 from huitong.lake.rejects import FOLDER as REJECTS
+from huitong.lake.tables import make_last
 from huitong.ledger.audit import AuditReport, audit
 from huitong.ledger.cross_check import cross_check
 from huitong.ledger.keys import key_name, keys_of
@@ -123,18 +123,8 @@ def empty_home(home: Path) -> Iterator[None]:
     interrupted = marker.exists()
     if home.exists() and not interrupted and (not home.is_dir() or any(one.name not in MAY_BE_THERE for one in home.iterdir())):
         raise Conflict.because("restore-home-not-empty", folder=home.name)
-    try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        home.chmod(0o700)
-        there = {one.name for one in home.iterdir()} & MAY_BE_THERE
-        handle = os.open(marker, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError:
-        raise InputInvalid.because("backup-folder-unwritable", folder=home.name) from None
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Conflict.because("restore-running", folder=home.name) from None
+    with alone_in(home, BEING_RESTORED, busy="restore-running") as handle:
+        there = {one.name for one in home.iterdir()} & (MAY_BE_THERE - {BEING_RESTORED})
         if interrupted:
             kept = (os.pread(handle, 1000, 0).decode("utf-8", "replace")).split("\n")
             there &= set(kept)
@@ -149,8 +139,6 @@ def empty_home(home: Path) -> Iterator[None]:
             raise
         marker.unlink()
         make_last(home)
-    finally:
-        os.close(handle)
 
 
 def _clear(home: Path, there: Collection[str]) -> None:
